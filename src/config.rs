@@ -1,0 +1,142 @@
+//! The configuration file as plain data: every key, its meaning and its default.
+//!
+//! Nothing has to be configured. Each layer turns its part into a checked form of its own by
+//! `TryFrom`; no layer reads a file. `docs/configuration.md` is generated from these types, so the
+//! doc comments below are what a user reads.
+
+pub mod detect;
+pub mod limits;
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
+pub use limits::LimitsConfig;
+
+/// The whole file. Unknown keys are errors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is modelled and how.
+    pub detect: DetectConfig,
+    /// What is kept on disk and for how long.
+    pub store: StoreConfig,
+    /// What `saimon rules` writes.
+    pub alerting: AlertingConfig,
+    /// A bound on everything that a sender or a reader could make grow.
+    pub limits: LimitsConfig,
+}
+
+/// What is kept on disk and for how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// How long raw samples are kept, by their own timestamps.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub window: Duration,
+    /// How long a series that sends nothing is remembered, its model and window included.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub forget: Duration,
+    /// How often models and windows are written. A killed process forgets at most this much.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub checkpoint: Duration,
+    /// Memory that the store may use to cache its pages.
+    #[schemars(with = "String")]
+    pub cache: bytesize::ByteSize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(24 * 3600),
+            forget: Duration::from_secs(7 * 24 * 3600),
+            checkpoint: Duration::from_secs(60),
+            cache: bytesize::ByteSize::mib(32),
+        }
+    }
+}
+
+/// What `saimon rules` writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertingConfig {
+    /// Anomalies below this severity raise no alert.
+    pub min_severity: Severity,
+    /// How long an active anomaly must last before its alert fires, per severity.
+    pub hold: HoldConfig,
+    /// Job label of the scrape of saimon itself in your Prometheus, for the rules about saimon.
+    pub job: String,
+    /// Labels added to every alert, for example `team: sre`.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for AlertingConfig {
+    fn default() -> Self {
+        Self {
+            min_severity: Severity::Medium,
+            hold: HoldConfig::default(),
+            job: "saimon".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+/// How long an active anomaly must last before its alert fires (the `for` of the alert rule).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HoldConfig {
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub low: Duration,
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub medium: Duration,
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub high: Duration,
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub critical: Duration,
+}
+
+impl Default for HoldConfig {
+    fn default() -> Self {
+        Self {
+            low: Duration::from_secs(300),
+            medium: Duration::from_secs(120),
+            high: Duration::from_secs(30),
+            critical: Duration::ZERO,
+        }
+    }
+}
+
+/// How grave an anomaly is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Severity {
+    Low = 0,
+    Medium = 1,
+    High = 2,
+    Critical = 3,
+}
+
+impl Severity {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}

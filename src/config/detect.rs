@@ -1,0 +1,136 @@
+//! Which series are modelled, as what, and how sensitively.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is modelled and how. The values here hold for every series; `rules` change them for some.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DetectConfig {
+    /// Length of the rhythm that the seasonal baseline learns. A day, unless time itself runs
+    /// faster, as in the demo.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub day: Duration,
+    /// Samples of a series before its first score (20 to 10000). Until then it has no score at all.
+    pub warmup: u32,
+    /// Samples of a series before its anomalies may be graver than `low`. Keeps a fresh start or a
+    /// deployment of many new series from becoming a storm.
+    pub young: u32,
+    /// Share of its normal samples that may lie outside a series' band (0.00001 to 0.05): where the
+    /// line, a score of 0.7, is drawn. Smaller is quieter.
+    pub band_probability: f64,
+    /// Samples over the line, among the newest five, that make a pending anomaly active (1 to 5).
+    pub confirm: u32,
+    /// Samples in a row under the line that end an anomaly (1 to 1000).
+    pub release: u32,
+    /// How long a new behaviour must last before it is learned as normal.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub adapt: Duration,
+    /// From which score on an anomaly has each severity.
+    pub severity: SeverityConfig,
+    /// Changes for some series, by label selector. All rules that match a series apply, in order,
+    /// later ones over earlier ones.
+    pub rules: Vec<RuleConfig>,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            day: Duration::from_secs(24 * 3600),
+            warmup: 100,
+            young: 2000,
+            band_probability: 0.001,
+            confirm: 2,
+            release: 5,
+            adapt: Duration::from_secs(12 * 3600),
+            severity: SeverityConfig::default(),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising, below 1.
+/// How rare the score is for that very series counts too: see docs/models.md.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeverityConfig {
+    pub medium: f64,
+    pub high: f64,
+    pub critical: f64,
+}
+
+impl Default for SeverityConfig {
+    fn default() -> Self {
+        Self {
+            medium: 0.85,
+            high: 0.95,
+            critical: 0.99,
+        }
+    }
+}
+
+/// Changes for the series that a selector matches. A key that is left out changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuleConfig {
+    /// A series selector as in PromQL, for example `{job="node", mountpoint!~"/run.*"}`.
+    pub selector: String,
+    /// False: these series are received and counted, and not modelled.
+    pub model: Option<bool>,
+    /// What these series are, where metadata and names say otherwise or nothing.
+    pub kind: Option<KindOverride>,
+    /// Which side of the band counts.
+    pub direction: Option<Direction>,
+    /// Values nearer to the expected one than this are never anomalous, in the unit of the scored
+    /// value (counters: per second).
+    pub min_deviation: Option<f64>,
+    /// The same as a share of the expected value: 0.1 is a tenth of it.
+    pub min_deviation_ratio: Option<f64>,
+    /// Overrides `detect.warmup`.
+    pub warmup: Option<u32>,
+    /// Overrides `detect.young`.
+    pub young: Option<u32>,
+    /// Overrides `detect.band_probability`.
+    pub band_probability: Option<f64>,
+    /// Overrides `detect.confirm`.
+    pub confirm: Option<u32>,
+    /// Overrides `detect.release`.
+    pub release: Option<u32>,
+    /// Overrides `detect.adapt`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub adapt: Option<Duration>,
+    /// Overrides `detect.day`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub day: Option<Duration>,
+    /// Overrides `detect.severity`.
+    pub severity: Option<SeverityConfig>,
+}
+
+/// Which side of the band counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Only values above the band.
+    Up,
+    /// Only values below the band.
+    Down,
+    /// Either side.
+    #[default]
+    Both,
+}
+
+/// What a series is scored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KindOverride {
+    /// Its value.
+    Gauge,
+    /// Its rate per second between samples, resets left out.
+    Counter,
+}

@@ -1,0 +1,10 @@
+//! Moves batches to the shard that owns each series, and runs the shards.
+//!
+//! A series lives in exactly one shard; a [`shard::Shard`] is an ordinary struct with `&mut self`
+//! methods, tested without a thread. Requests reach it as one bounded send per shard.
+
+pub mod batch;
+pub mod keep;
+pub mod router;
+pub mod shard;
+pub mod table;

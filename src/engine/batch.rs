@@ -1,0 +1,35 @@
+//! What travels from a request to a shard: rows that point into one shared body.
+
+use std::sync::Arc;
+
+use crate::telemetry::Protocol;
+use crate::wire::snappy::PooledBody;
+use crate::wire::write::{MetricType, Span};
+
+/// One sample on its way to its series.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// xxh3-64 of the canonical label bytes.
+    pub fingerprint: u64,
+    /// The canonical label bytes, in the batch's body.
+    pub labels: Span,
+    /// The value of `__name__`, in the batch's body.
+    pub name: Span,
+    pub timestamp_ms: i64,
+    pub value: f64,
+}
+
+/// The rows of one request that belong to one shard, in the order in which they were sent.
+#[derive(Debug)]
+pub struct Batch {
+    /// The decompressed request; back in its pool when the last shard has dropped it.
+    pub body: Arc<PooledBody>,
+    pub rows: Vec<Row>,
+    pub protocol: Protocol,
+    /// Wall clock when the request arrived, in milliseconds.
+    pub received_ms: i64,
+}
+
+/// Metadata of the families of one request; every shard gets all of it.
+#[derive(Debug, Clone)]
+pub struct Families(pub Arc<[(Box<str>, MetricType)]>);

@@ -1,0 +1,1 @@
+//! Finds the slot of a series: guess, then fingerprint, then label bytes.

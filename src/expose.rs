@@ -1,0 +1,1 @@
+//! The HTTP surface: writes in, metrics and scores out.

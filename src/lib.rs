@@ -1,0 +1,40 @@
+//! saimon scores every Prometheus sample in the write path.
+//!
+//! The layers, each of which may use those to its left and none to its right:
+//!
+//! ```text
+//! wire -> series -> window -> model -> score -> engine -> { store, expose } -> app -> main
+//! ```
+//!
+//! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
+//! the layers. `generate` and `rules` are tools that ship in the same binary and use the layers
+//! from outside. `tests/layers.rs` enforces the direction.
+//!
+//! From `wire` to `score` nothing is async, does I/O or reads a clock: benches, backtests and tests
+//! drive these layers directly, with the very code that serves.
+
+pub mod clock;
+pub mod config;
+pub mod telemetry;
+
+pub mod wire;
+
+pub mod series;
+
+pub mod window;
+
+pub mod model;
+
+pub mod score;
+
+pub mod engine;
+
+pub mod store;
+
+pub mod expose;
+
+pub mod generate;
+pub mod rules;
+
+pub mod app;
+pub mod cli;

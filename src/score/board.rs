@@ -1,0 +1,279 @@
+//! The newest score of every series, readable at any time without stopping a shard.
+//!
+//! A shard owns a [`BoardWriter`] and stores each new score as a relaxed atomic; a scrape walks all
+//! entries through the shared [`Board`]. The label text of an entry is rendered once, when its
+//! series is born. What always holds: a score is in [0, 1) or absent, and an entry whose series
+//! ended is absent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::config::Severity;
+
+/// Entries that are allocated together.
+const BLOCK: usize = 1024;
+
+/// Bits of "no score": a NaN that no score ever has.
+const ABSENT: u32 = u32::MAX;
+
+/// Why an anomaly was raised. The list is closed (product contract).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum Reason {
+    Spike = 0,
+    Drop = 1,
+    LevelShift = 2,
+    Trend = 3,
+    Season = 4,
+    Variance = 5,
+    Flatline = 6,
+    Absent = 7,
+    OutOfRange = 8,
+    Pattern = 9,
+    Joint = 10,
+}
+
+impl Reason {
+    pub const ALL: [Self; 11] = [
+        Self::Spike,
+        Self::Drop,
+        Self::LevelShift,
+        Self::Trend,
+        Self::Season,
+        Self::Variance,
+        Self::Flatline,
+        Self::Absent,
+        Self::OutOfRange,
+        Self::Pattern,
+        Self::Joint,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spike => "spike",
+            Self::Drop => "drop",
+            Self::LevelShift => "level_shift",
+            Self::Trend => "trend",
+            Self::Season => "season",
+            Self::Variance => "variance",
+            Self::Flatline => "flatline",
+            Self::Absent => "absent",
+            Self::OutOfRange => "out_of_range",
+            Self::Pattern => "pattern",
+            Self::Joint => "joint",
+        }
+    }
+}
+
+/// Which way a value left its band.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum Side {
+    Up = 0,
+    Down = 1,
+    Both = 2,
+}
+
+impl Side {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// Whether an anomaly is only suspected or has been confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum AlarmState {
+    Pending = 0,
+    Active = 1,
+}
+
+impl AlarmState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// An anomaly of one series, as `saimon_anomaly` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Alarm {
+    pub state: AlarmState,
+    pub severity: Severity,
+    pub side: Side,
+    pub reason: Reason,
+}
+
+impl Alarm {
+    fn pack(self) -> u32 {
+        (self.state as u32)
+            | (self.severity as u32) << 8
+            | (self.side as u32) << 16
+            | (self.reason as u32) << 24
+    }
+
+    fn unpack(bits: u32) -> Option<Self> {
+        if bits == ABSENT {
+            return None;
+        }
+        Some(Self {
+            state: if bits & 0xff == 0 {
+                AlarmState::Pending
+            } else {
+                AlarmState::Active
+            },
+            severity: Severity::ALL[(bits >> 8 & 0xff) as usize & 3],
+            side: match bits >> 16 & 0xff {
+                0 => Side::Up,
+                1 => Side::Down,
+                _ => Side::Both,
+            },
+            reason: Reason::ALL[(bits >> 24) as usize % Reason::ALL.len()],
+        })
+    }
+}
+
+/// The label text of one series.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LabelText {
+    /// As on `saimon_anomaly_score`: `{job="a",...,source_metric="node_load1"`, without the closing
+    /// brace.
+    pub score: Box<str>,
+    /// As on `saimon_anomaly`, which has more labels of its own; only where that differs.
+    pub anomaly: Option<Box<str>>,
+}
+
+/// One series on the board.
+#[derive(Debug)]
+pub struct Entry {
+    labels: ArcSwapOption<LabelText>,
+    score: AtomicU32,
+    alarm: AtomicU32,
+}
+
+impl Entry {
+    fn empty() -> Self {
+        Self {
+            labels: ArcSwapOption::empty(),
+            score: AtomicU32::new(ABSENT),
+            alarm: AtomicU32::new(ABSENT),
+        }
+    }
+
+    /// The label text; `None` if no series has this entry.
+    pub fn labels(&self) -> Option<Arc<LabelText>> {
+        self.labels.load_full()
+    }
+
+    /// The newest score, in [0, 1); `None` during warm-up and after the end of the series.
+    pub fn score(&self) -> Option<f32> {
+        let bits = self.score.load(Ordering::Relaxed);
+        (bits != ABSENT).then(|| f32::from_bits(bits))
+    }
+
+    /// The anomaly under way, if any.
+    pub fn alarm(&self) -> Option<Alarm> {
+        Alarm::unpack(self.alarm.load(Ordering::Relaxed))
+    }
+}
+
+type Block = Arc<[Entry]>;
+
+/// All entries of all shards.
+#[derive(Debug)]
+pub struct Board {
+    shards: Vec<Arc<ArcSwap<Vec<Block>>>>,
+}
+
+impl Board {
+    /// A board and its writers, one for each shard.
+    pub fn new(shards: usize) -> (Arc<Self>, Vec<BoardWriter>) {
+        let shards: Vec<_> = (0..shards)
+            .map(|_| Arc::new(ArcSwap::from_pointee(Vec::new())))
+            .collect();
+        let writers = shards
+            .iter()
+            .map(|blocks| BoardWriter {
+                shared: Arc::clone(blocks),
+                blocks: Vec::new(),
+                used: 0,
+                free: Vec::new(),
+            })
+            .collect();
+        (Arc::new(Self { shards }), writers)
+    }
+
+    /// The blocks of entries as they are now. Entries that no series has are among them.
+    pub fn blocks(&self) -> Vec<Block> {
+        self.shards
+            .iter()
+            .flat_map(|s| s.load().iter().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+}
+
+/// The writing side, owned by one shard.
+#[derive(Debug)]
+pub struct BoardWriter {
+    shared: Arc<ArcSwap<Vec<Block>>>,
+    blocks: Vec<Block>,
+    used: u32,
+    free: Vec<u32>,
+}
+
+impl BoardWriter {
+    /// Gives a new series an entry.
+    pub fn add(&mut self, labels: LabelText) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            if self.used as usize == self.blocks.len() * BLOCK {
+                self.blocks
+                    .push((0..BLOCK).map(|_| Entry::empty()).collect());
+                self.shared.store(Arc::new(self.blocks.clone()));
+            }
+            self.used += 1;
+            self.used - 1
+        });
+        self.entry(at).labels.store(Some(Arc::new(labels)));
+        at
+    }
+
+    /// Takes the entry back from a series that is forgotten.
+    pub fn remove(&mut self, at: u32) {
+        self.hide(at);
+        self.entry(at).labels.store(None);
+        self.free.push(at);
+    }
+
+    /// Shows a new score and the anomaly under way.
+    pub fn set(&self, at: u32, score: f32, alarm: Option<Alarm>) {
+        debug_assert!(
+            (0.0..1.0).contains(&score),
+            "BUG: score {score} outside [0, 1)"
+        );
+        let entry = self.entry(at);
+        entry.score.store(score.to_bits(), Ordering::Relaxed);
+        entry
+            .alarm
+            .store(alarm.map_or(ABSENT, Alarm::pack), Ordering::Relaxed);
+    }
+
+    /// Leaves the series out until its next score.
+    pub fn hide(&self, at: u32) {
+        let entry = self.entry(at);
+        entry.score.store(ABSENT, Ordering::Relaxed);
+        entry.alarm.store(ABSENT, Ordering::Relaxed);
+    }
+
+    /// The text that the entry was given.
+    pub fn entry(&self, at: u32) -> &Entry {
+        &self.blocks[at as usize / BLOCK][at as usize % BLOCK]
+    }
+}

@@ -1,0 +1,1 @@
+//! What survives a restart: groups of series and blocks of their chunks, in sled.

@@ -1,0 +1,334 @@
+//! saimon's numbers about itself, and its log.
+//!
+//! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
+//! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
+
+pub mod log;
+pub mod process;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+
+/// What became of a received sample. Every sample has exactly one outcome, so their sum is what was
+/// received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Outcome {
+    /// In the window and in the model (or an ordinary NaN or infinity: in the window only).
+    Accepted,
+    /// A staleness marker: the series ended.
+    Stale,
+    /// Same time and same value as the newest of its series.
+    Duplicate,
+    /// Same time as the newest of its series, another value: the first one wins.
+    Conflict,
+    /// Older than the newest of its series.
+    Late,
+    /// More than ten minutes ahead of the clock.
+    Future,
+    /// Labels that no receiver may take.
+    Refused,
+    /// Not modelled: by name (`_info`, `_bucket`, saimon's own ...) or by a rule.
+    Skipped,
+    /// Of a new series beyond `limits.series`.
+    Limit,
+    /// Answered with 503: the sender has it and will send it again.
+    Unavailable,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 10] = [
+        Self::Accepted,
+        Self::Stale,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Late,
+        Self::Future,
+        Self::Refused,
+        Self::Skipped,
+        Self::Limit,
+        Self::Unavailable,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Stale => "stale",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Late => "late",
+            Self::Future => "future",
+            Self::Refused => "refused",
+            Self::Skipped => "skipped",
+            Self::Limit => "limit",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Which protocol a request spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    RemoteWriteV1,
+}
+
+/// Label pairs made of fixed names and short values.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IngestLabels {
+    protocol: Text,
+    outcome: Text,
+}
+
+/// One label called `reason`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    pub reason: Text,
+}
+
+/// One label called `phase`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PhaseLabel {
+    pub phase: Text,
+}
+
+/// One label called `severity`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SeverityLabel {
+    pub severity: Text,
+}
+
+/// One label called `code`: an HTTP status.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CodeLabel {
+    pub code: u32,
+}
+
+/// Version of the running binary.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BuildLabels {
+    version: Text,
+}
+
+/// A label value that lives as long as the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Text(pub &'static str);
+
+impl EncodeLabelValue for Text {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.0)
+    }
+}
+
+/// Samples by outcome, as plain counters for each pair.
+#[derive(Debug, Clone)]
+pub struct IngestCounters(Vec<Counter>);
+
+impl IngestCounters {
+    pub fn add(&self, outcome: Outcome, n: u64) {
+        if n > 0 {
+            self.0[outcome as usize].inc_by(n);
+        }
+    }
+
+    pub fn get(&self, outcome: Outcome) -> u64 {
+        self.0[outcome as usize].get()
+    }
+}
+
+/// Everything that saimon counts about itself.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `saimon_ingest_samples_total{protocol="1.0"}`.
+    pub ingest_v1: IngestCounters,
+    /// `saimon_ingest_requests_total{code}`.
+    pub requests: Family<CodeLabel, Counter>,
+    /// `saimon_ingest_exemplars_total`.
+    pub exemplars: Counter,
+    /// `saimon_ingest_histograms_total`.
+    pub histograms: Counter,
+    /// `saimon_counter_resets_total`.
+    pub resets: Counter,
+    /// `saimon_series{phase}`: warmup, young, mature, ended.
+    pub series: Family<PhaseLabel, Gauge>,
+    /// `saimon_series_dropped_total{reason}`.
+    pub series_dropped: Family<ReasonLabel, Counter>,
+    /// `saimon_series_limit`.
+    pub series_limit: Gauge,
+    /// `saimon_active_models`.
+    pub active_models: Gauge,
+    /// `saimon_anomalies_total`: anomalies that became active.
+    pub anomalies: Counter,
+    /// `saimon_anomalies_by_severity{severity}`: anomalies active now.
+    pub anomalies_by_severity: Family<SeverityLabel, Gauge>,
+    /// `saimon_detection_latency_seconds`: from the arrival of a request to its scores being
+    /// visible, per batch.
+    pub detection_latency: Histogram,
+    /// `saimon_queue_full_total`: requests answered 503 because a shard's queue stayed full.
+    pub queue_full: Counter,
+    /// `saimon_scores_left_out`: score lines that the last page had no room for.
+    pub scores_left_out: Gauge,
+    /// `saimon_store_ok`: 1 while the store takes writes.
+    pub store_ok: Gauge,
+    /// `saimon_store_moved_aside`: 1 if this process found a store it could not open.
+    pub store_moved_aside: Gauge,
+    /// `saimon_store_errors_total`.
+    pub store_errors: Counter,
+    /// `saimon_store_bytes`.
+    pub store_bytes: Gauge,
+    /// `saimon_store_bytes_written_total`.
+    pub store_bytes_written: Counter,
+    /// `saimon_store_blocks_dropped_total`: blocks past their retention.
+    pub store_blocks_dropped: Counter,
+    /// `saimon_checkpoint_duration_seconds`.
+    pub checkpoint_duration: Histogram,
+    /// `saimon_checkpoint_last_success_timestamp_seconds`.
+    pub checkpoint_last: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("saimon");
+        let mut r = Register(&mut registry);
+
+        let build = Family::<BuildLabels, Gauge>::default();
+        build
+            .get_or_create(&BuildLabels {
+                version: Text(env!("CARGO_PKG_VERSION")),
+            })
+            .set(1);
+        r.add("build_info", "version of this saimon", build);
+
+        let ingest = Family::<IngestLabels, Counter>::default();
+        let ingest_v1 = IngestCounters(
+            Outcome::ALL
+                .iter()
+                .map(|o| {
+                    ingest
+                        .get_or_create(&IngestLabels {
+                            protocol: Text("1.0"),
+                            outcome: Text(o.as_str()),
+                        })
+                        .clone()
+                })
+                .collect(),
+        );
+        r.add(
+            "ingest_samples",
+            "samples received by what became of them; every sample has one outcome",
+            ingest,
+        );
+
+        let metrics = Self {
+            ingest_v1,
+            requests: r.made("ingest_requests", "write requests by answered status"),
+            exemplars: r.made("ingest_exemplars", "exemplars received"),
+            histograms: r.made("ingest_histograms", "native histograms received"),
+            resets: r.made(
+                "counter_resets",
+                "counter resets seen and left out of the rates",
+            ),
+            series: r.made("series", "series in memory by phase of their model"),
+            series_dropped: r.made("series_dropped", "new series that were not taken"),
+            series_limit: r.made("series_limit", "most series with a model"),
+            active_models: r.made(
+                "active_models",
+                "series whose model has left its warm-up and gives scores",
+            ),
+            anomalies: r.made("anomalies", "anomalies that became active"),
+            anomalies_by_severity: r.made("anomalies_by_severity", "anomalies active now"),
+            detection_latency: {
+                let h = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
+                r.add(
+                    "detection_latency_seconds",
+                    "from the arrival of a write request to its scores being visible",
+                    h.clone(),
+                );
+                h
+            },
+            queue_full: r.made(
+                "queue_full",
+                "write requests answered 503 because the queue of a shard stayed full",
+            ),
+            scores_left_out: r.made(
+                "scores_left_out",
+                "score lines that the last page of scores had no room for",
+            ),
+            store_ok: r.made("store_ok", "1 while the store takes writes"),
+            store_moved_aside: r.made(
+                "store_moved_aside",
+                "1 if the store could not be opened at start and was moved aside",
+            ),
+            store_errors: r.made("store_errors", "failed reads and writes of the store"),
+            store_bytes: r.made("store_bytes", "size of the store on disk"),
+            store_bytes_written: r.made(
+                "store_bytes_written",
+                "bytes handed to the store, before its own overhead",
+            ),
+            store_blocks_dropped: r.made(
+                "store_blocks_dropped",
+                "blocks deleted because they were past their retention",
+            ),
+            checkpoint_duration: {
+                let h = Histogram::new(exponential_buckets(0.01, 2.0, 14));
+                r.add(
+                    "checkpoint_duration_seconds",
+                    "how long writing all changed models and windows took",
+                    h.clone(),
+                );
+                h
+            },
+            checkpoint_last: r.made(
+                "checkpoint_last_success_timestamp_seconds",
+                "when models and windows were last written",
+            ),
+            registry: Registry::default(),
+        };
+        process::register(&mut registry);
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+
+    /// All of it as OpenMetrics text, `# EOF` included.
+    pub fn openmetrics(&self) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        if prometheus_client::encoding::text::encode(&mut out, &self.registry).is_err() {
+            out.clear();
+            let _ = out.write_str("# EOF\n");
+        }
+        out
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Registers a metric and hands it back.
+struct Register<'a>(&'a mut Registry);
+
+impl Register<'_> {
+    fn add(&mut self, name: &str, help: &str, metric: impl prometheus_client::registry::Metric) {
+        self.0.register(name, help, metric);
+    }
+
+    fn made<M: prometheus_client::registry::Metric + Clone + Default>(
+        &mut self,
+        name: &str,
+        help: &str,
+    ) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}

@@ -1,0 +1,3 @@
+//! What is remembered of a series' samples.
+
+pub mod chunk;

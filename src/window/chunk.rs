@@ -1,0 +1,1 @@
+//! Samples as an XOR chunk in the format of Prometheus' TSDB.

@@ -1,0 +1,11 @@
+//! Bytes from strangers to flat, borrowed rows.
+//!
+//! What always holds: nothing here allocates by a size that the sender claims, nothing panics on
+//! any input, and a decoder's output refers to the body by offsets instead of copying strings.
+//! What this layer does not know: which series exist, what time it is, what a sample means.
+
+pub mod field;
+pub mod proto;
+pub mod snappy;
+pub mod write;
+pub mod write_v1;
