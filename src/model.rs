@@ -7,6 +7,7 @@
 //! [`models!`] below.
 
 pub mod norm;
+pub mod profile;
 pub mod robust_z;
 pub mod season;
 pub mod spec;
@@ -14,6 +15,7 @@ pub mod spec;
 use serde::{Deserialize, Serialize};
 
 pub use norm::Norm;
+pub use profile::{Profile, Usual};
 pub use robust_z::RobustZ;
 pub use season::Season;
 pub use spec::SeriesSpec;
@@ -31,6 +33,8 @@ pub struct Point {
 pub struct Past<'a> {
     /// Where the series' values lie, and how widely.
     pub norm: &'a Norm,
+    /// What is usual at the time of the sample.
+    pub usual: Usual,
     /// Usual distance between two samples, in milliseconds; at least 1.
     pub interval_ms: f64,
     pub spec: &'a SeriesSpec,
@@ -41,14 +45,24 @@ pub struct Past<'a> {
 pub struct Opinion {
     /// What the value should have been, in its own unit.
     pub expected: f64,
+    /// From here ...
+    pub low: f64,
+    /// ... to here any value would have been as good; `expected` lies between.
+    pub high: f64,
     /// Usual distance between value and expectation, in the same unit; positive.
     pub scale: f64,
 }
 
 impl Opinion {
-    /// Distance of a value from the expectation in units of the scale; finite and not negative.
+    /// Distance of a value from what would have been as good as expected, in units of the scale;
+    /// finite and not negative.
     pub fn distance(&self, value: f64) -> f64 {
-        ((value - self.expected).abs() / self.scale).min(f64::MAX)
+        (self.beyond(value).abs() / self.scale).min(f64::MAX)
+    }
+
+    /// How far the value lies above (positive) or below (negative) what was expected, in its unit.
+    pub fn beyond(&self, value: f64) -> f64 {
+        value - value.clamp(self.low, self.high)
     }
 }
 
@@ -75,6 +89,8 @@ macro_rules! models {
         pub struct Models {
             /// Shared by all: location, scale and stillness of the series.
             pub norm: Norm,
+            /// Shared by all: what is usual at each time of the day.
+            pub profile: Profile,
             $($(#[$doc])* pub $field: $model,)*
         }
 
@@ -86,19 +102,22 @@ macro_rules! models {
 
         impl Models {
             pub fn new() -> Self {
-                Self { norm: Norm::new(), $($field: $model::new(),)* }
+                Self { norm: Norm::new(), profile: Profile::new(), $($field: $model::new(),)* }
             }
 
             /// Every model's opinion, in the order of [`NAMES`].
             pub fn score(&self, interval_ms: f64, spec: &SeriesSpec, x: Point) -> [Option<Opinion>; COUNT] {
-                let past = Past { norm: &self.norm, interval_ms, spec };
+                let usual = self.profile.usual(&self.norm, x.t_ms, spec.day_ms);
+                let past = Past { norm: &self.norm, usual, interval_ms, spec };
                 [$(self.$field.score(&past, x)),*]
             }
 
-            /// Lets every model, and then the norm, take the value.
+            /// Lets every model, then profile and norm, take the value.
             pub fn absorb(&mut self, interval_ms: f64, spec: &SeriesSpec, x: Point, weight: f64) {
-                let past = Past { norm: &self.norm, interval_ms, spec };
+                let usual = self.profile.usual(&self.norm, x.t_ms, spec.day_ms);
+                let past = Past { norm: &self.norm, usual, interval_ms, spec };
                 $(self.$field.absorb(&past, x, weight);)*
+                self.profile.absorb(&self.norm, interval_ms, spec.day_ms, x, weight);
                 self.norm.absorb(x.value, norm::horizon(interval_ms, spec.day_ms), weight);
             }
         }
@@ -106,9 +125,9 @@ macro_rules! models {
 }
 
 models! {
-    /// Distance from the slow robust location of all values.
+    /// Distance from what is usual, in units of what is usual over all times.
     robust_z: RobustZ,
-    /// Distance from what is usual at this time of the day.
+    /// The same in units of what is usual at this time of the day.
     season: Season,
 }
 

@@ -1,7 +1,8 @@
-//! Robust online z-score: distance from the slow location of all values.
+//! Robust online z-score: distance from what is usual, in units of what is usual over all times.
 //!
-//! Sees spikes, drops and level shifts of any series. Cannot see a value that is usual at another
-//! time of the day; that is what [`super::season`] is for. Its state is the shared norm.
+//! "Usual" is the slow location of all values, or the profile of the day once a rhythm has been
+//! found. Sees spikes, drops and level shifts of any series. Its state is the shared norm and
+//! profile.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +22,11 @@ impl Detector for RobustZ {
     }
 
     fn score(&self, past: &Past<'_>, _x: Point) -> Option<Opinion> {
-        (past.norm.count() >= KNOWS_FROM).then(|| Opinion {
-            expected: past.norm.location(),
-            scale: past.norm.scale(),
+        (past.norm.count() >= KNOWS_FROM).then_some(Opinion {
+            expected: past.usual.expected,
+            low: past.usual.low,
+            high: past.usual.high,
+            scale: past.usual.scale,
         })
     }
 

@@ -51,7 +51,7 @@ pub fn evidence(
     for (i, (opinion, tail)) in opinions.iter().zip(tails).enumerate() {
         let Some(opinion) = opinion else { continue };
         let nats = tail.nats(opinion.distance(value)).min(evidence_max);
-        let up = value >= opinion.expected;
+        let up = opinion.beyond(value) >= 0.0;
         let counts = match spec.direction {
             Direction::Both => true,
             Direction::Up => up,
@@ -77,7 +77,7 @@ pub fn evidence(
 fn least(spec: &SeriesSpec, opinion: &Opinion, value: f64) -> f64 {
     let least = least_deviation(spec, opinion);
     if least > 0.0 {
-        (value - opinion.expected).abs() / least
+        opinion.beyond(value).abs() / least
     } else {
         f64::INFINITY
     }
@@ -103,7 +103,7 @@ pub fn band(
         } else {
             (tail.distance(spec.line) * opinion.scale).max(least_deviation(spec, opinion))
         };
-        let (mut lower, mut upper) = (opinion.expected - reach, opinion.expected + reach);
+        let (mut lower, mut upper) = (opinion.low - reach, opinion.high + reach);
         match spec.direction {
             Direction::Both => {}
             Direction::Up => lower = f64::NEG_INFINITY,

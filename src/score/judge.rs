@@ -15,7 +15,7 @@ use super::scale;
 use super::tail::{self, Tail};
 use super::verdict::{Change, Hearing, Verdict};
 use crate::config::Severity;
-use crate::model::{self, COUNT, Models, NAMES, Opinion, Point, SeriesSpec};
+use crate::model::{self, COUNT, Models, Opinion, Point, SeriesSpec};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
@@ -112,7 +112,7 @@ impl Judge {
         let rarity = self.rarity.nats(evidence.nats);
         let silence = self.end_after_silence(interval_ms, x.t_ms);
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, phase, &evidence, rarity, x.t_ms))
+            .then(|| self.hear(spec, phase, &evidence, rarity, x))
             .flatten();
         let adapted = self.learn(spec, interval_ms, &opinions, &evidence, x);
         self.seen = self.seen.saturating_add(1);
@@ -160,18 +160,34 @@ impl Judge {
         phase: Phase,
         evidence: &Evidence,
         rarity: f64,
-        t_ms: i64,
+        x: Point,
     ) -> Option<Change> {
+        let reason = if evidence.deviation >= 1.0 {
+            self.reason(evidence, x.value)
+        } else {
+            Reason::Spike
+        };
         self.verdict.hear(
             spec,
             Hearing {
-                t_ms,
+                t_ms: x.t_ms,
                 deviation: evidence.deviation,
                 severity: severity(spec, phase, evidence.deviation, rarity),
                 side: evidence.side,
-                reason: reason(evidence),
+                reason,
             },
         )
+    }
+
+    /// Why: out of season if the value is usual at another time of the day, else the way it went.
+    fn reason(&self, evidence: &Evidence, value: f64) -> Reason {
+        if self.models.profile.usual_sometime(value) {
+            return Reason::Season;
+        }
+        match evidence.side {
+            Side::Down => Reason::Drop,
+            Side::Up | Side::Both => Reason::Spike,
+        }
     }
 
     fn learn(
@@ -200,7 +216,7 @@ impl Judge {
         self.models.absorb(interval_ms, spec, x, weight);
         if evidence.deviation >= 1.0 && self.verdict.lasted_ms(x.t_ms) >= spec.adapt_ms {
             self.models.norm.restart();
-            self.models.season.restart();
+            self.models.profile.restart();
             return self.verdict.close();
         }
         None
@@ -232,21 +248,4 @@ fn severity(spec: &SeriesSpec, phase: Phase, deviation: f64, rarity: f64) -> Opt
         .rev()
         .find(|level| rarity >= RARITY_FLOORS[*level])
         .map(|level| Severity::ALL[level])
-}
-
-/// Why: out of season if only the time of day makes the value odd, otherwise the way it went.
-fn reason(evidence: &Evidence) -> Reason {
-    let season = NAMES[evidence.strongest] == <model::Season as model::Detector>::NAME;
-    let alone = evidence
-        .each
-        .iter()
-        .enumerate()
-        .all(|(i, d)| i == evidence.strongest || *d < 1.0);
-    if season && alone {
-        return Reason::Season;
-    }
-    match evidence.side {
-        Side::Down => Reason::Drop,
-        Side::Up | Side::Both => Reason::Spike,
-    }
 }
