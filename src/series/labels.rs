@@ -29,16 +29,8 @@ pub fn get<'a>(labels: &'a [u8], name: &str) -> Option<&'a str> {
 }
 
 /// Canonical label bytes of these labels, which need not be sorted. For tests, tools and restores.
-<<<<<<< HEAD
-pub fn get<'a>(labels: &'a [u8], name: &str) -> Option<&'a str> {
-    iter(labels).find(|(n, _)| *n == name).map(|(_, v)| v)
-}
-
-/// x
-=======
 ///
 /// Labels with empty values are left out; of several with one name the first is taken.
->>>>>>> wire
 pub fn encode<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut labels: Vec<_> = labels
         .into_iter()

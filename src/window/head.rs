@@ -6,7 +6,7 @@ use super::chunk::ChunkAppender;
 use super::interval::Interval;
 
 /// Samples in one chunk, as in Prometheus' TSDB.
-pub const CHUNK_SAMPLES: u16 = 120;
+pub const CHUNK_SAMPLES: usize = 120;
 
 /// How a sample stands to the newest one of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +87,11 @@ impl Head {
         self.last_ms = t_ms;
         self.last_bits = value.to_bits();
         self.chunk.append(t_ms, value);
-        (self.chunk.len() >= CHUNK_SAMPLES).then(|| {
-            let full = std::mem::replace(&mut self.chunk, ChunkAppender::new());
-            Finished {
-                first_ms: full.first_ms(),
-                last_ms: full.last_ms(),
-                samples: full.len(),
-                bytes: full.finish(),
-            }
+        (self.chunk.len() >= CHUNK_SAMPLES).then(|| Finished {
+            first_ms: self.chunk.first_ms().unwrap_or(t_ms),
+            last_ms: t_ms,
+            samples: self.chunk.len() as u16,
+            bytes: self.chunk.finish(),
         })
     }
 }
