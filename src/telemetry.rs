@@ -6,6 +6,7 @@
 pub mod log;
 pub mod process;
 
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -145,6 +146,8 @@ impl IngestCounters {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The `process_*` series, which by custom have no prefix.
+    process: Registry,
     /// `saimon_ingest_samples_total{protocol="1.0"}`.
     pub ingest_v1: IngestCounters,
     /// `saimon_ingest_requests_total{code}`.
@@ -289,10 +292,13 @@ impl Metrics {
                 "when models and windows were last written",
             ),
             registry: Registry::default(),
+            process: Registry::default(),
         };
-        process::register(&mut registry);
+        let mut process = Registry::default();
+        process::register(&mut process);
         Self {
             registry,
+            process,
             ..metrics
         }
     }
@@ -300,10 +306,12 @@ impl Metrics {
     /// All of it as OpenMetrics text, `# EOF` included.
     pub fn openmetrics(&self) -> String {
         let mut out = String::with_capacity(16 * 1024);
-        if prometheus_client::encoding::text::encode(&mut out, &self.registry).is_err() {
+        let encoded = encode_registry(&mut out, &self.registry)
+            .and_then(|()| encode_registry(&mut out, &self.process));
+        if encoded.is_err() {
             out.clear();
-            let _ = out.write_str("# EOF\n");
         }
+        out.push_str("# EOF\n");
         out
     }
 }
