@@ -192,6 +192,12 @@ impl World {
         self.series.is_empty()
     }
 
+    /// True if there is a node `n1`, `n2`, ... of this number.
+    pub fn has_node(&self, node: u32) -> bool {
+        // The last family has every node, in order.
+        (1..=self.instruments.last().map_or(0, |last| last.node)).contains(&node)
+    }
+
     /// Labels of the series with this id, sorted by name.
     pub fn labels(&self, id: usize) -> &[(String, String)] {
         &self.series[id].labels
