@@ -5,6 +5,10 @@
 
 pub mod batch;
 pub mod keep;
+pub mod groups;
 pub mod router;
+pub mod rules;
 pub mod shard;
 pub mod table;
+pub mod tally;
+pub mod worker;
