@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod keep;
 pub mod groups;
+pub mod pool;
 pub mod router;
 pub mod rules;
 pub mod shard;
