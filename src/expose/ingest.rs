@@ -46,11 +46,6 @@ const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
 /// one, so that is 3 MiB and a few milliseconds; larger ones go to a thread that may block.
 const INLINE_MAX: usize = 128 * 1024;
 
-/// Bytes of a decompressed body that one sample takes at least, if it has a time of this century
-/// (tag, length, tag, a six-byte timestamp; no value, which is a zero). A body with more samples than
-/// this allows is made to fill memory: a decoded sample takes five times as much.
-const SAMPLE_BYTES_MIN: usize = 9;
-
 pub(super) fn routes(state: &State) -> Router {
     Router::new()
         .route("/api/v1/write", any(write))
@@ -79,7 +74,6 @@ async fn write(Extract(ingest): Extract<Arc<Ingest>>, request: Request) -> Respo
 #[derive(Debug)]
 struct Limits {
     body_raw: usize,
-    samples: usize,
     labels: LabelLimits,
     queue_wait: Duration,
     request: Duration,
@@ -87,10 +81,8 @@ struct Limits {
 
 impl From<&LimitsConfig> for Limits {
     fn from(limits: &LimitsConfig) -> Self {
-        let body_raw = bytes(limits.body_raw);
         Self {
-            body_raw,
-            samples: body_raw / SAMPLE_BYTES_MIN,
+            body_raw: bytes(limits.body_raw),
             labels: LabelLimits {
                 labels_per_series: limits.labels_per_series as usize,
                 name_bytes: limits.label_name as usize,
@@ -137,8 +129,6 @@ enum Undecodable {
     RawTooLarge(SnappyError),
     #[error(transparent)]
     Message(#[from] write_v1::DecodeError),
-    #[error("request has {0} samples, more than a body of limits.body_raw can hold")]
-    TooMany(usize),
 }
 
 impl Ingest {
@@ -223,11 +213,6 @@ impl Ingest {
             })?;
         let mut arena = self.arenas.take();
         write_v1::decode(body.bytes_mut(), &self.limits.labels, &mut arena)?;
-        if arena.samples.len() > self.limits.samples {
-            let counters = &self.metrics.ingest_v1;
-            counters.add(Outcome::Refused, received(&arena));
-            return Err(Undecodable::TooMany(arena.samples.len()));
-        }
         let future = arena::take_out_future(&mut arena, &body, now_ms + AHEAD_MAX_MS);
         Ok(Decoded {
             body,
