@@ -29,6 +29,9 @@ use account::Account;
 use servers::{Kind, Server};
 use table::Row;
 
+/// Between two samples of a series, by their timestamps.
+const INTERVAL_S: u64 = 15;
+
 const SAIMON: &str = env!("CARGO_BIN_EXE_saimon");
 
 #[derive(Debug, Parser)]
@@ -79,12 +82,13 @@ fn measure(kind: Kind, series: u64, rounds: u64) -> Result<Row> {
     let mut server = Server::start(kind)?;
     let idle = Account::settled(server.pid())?;
 
-    let first = push(&server, series, 1, rounds)?;
+    // the first round lies before all of the steady ones
+    let first = push(&server, series, 1, rounds + 1)?;
     ensure!(first == series, "{first} samples in a round of {series}");
     server.wait_until_received(first)?;
     let known = Account::settled(server.pid())?;
 
-    let steady = push(&server, series, rounds, 0)?;
+    let steady = push(&server, series, rounds, rounds)?;
     server.wait_until_received(first + steady)?;
     let full = Account::settled(server.pid())?;
 
@@ -98,17 +102,16 @@ fn measure(kind: Kind, series: u64, rounds: u64) -> Result<Row> {
     })
 }
 
-/// Sends so many rounds of all series, of which the last is `before` rounds before now. Returns the
+/// Sends so many rounds of all series, the first of them `ago` intervals before now, and returns the
 /// samples that were acknowledged: all of them, or this is an error.
-fn push(server: &Server, series: u64, rounds: u64, before: u64) -> Result<u64> {
-    const INTERVAL_S: u64 = 15;
-    let _ = before;
+fn push(server: &Server, series: u64, rounds: u64, ago: u64) -> Result<u64> {
     let output = Command::new(SAIMON)
         .args(["generate", "--push", &server.url()])
         .args(["--series", &series.to_string()])
+        .args(["--samples", &(series * rounds).to_string()])
         .args(["--interval", &format!("{INTERVAL_S}s")])
+        .args(["--start-ago", &format!("{}s", ago * INTERVAL_S)])
         .args(["--speed", "max", "--seed", "1", "--json"])
-        .args(["--duration", &format!("{}s", rounds * INTERVAL_S)])
         .output()
         .context("cannot run saimon generate")?;
     let said = String::from_utf8_lossy(&output.stdout);
