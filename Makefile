@@ -42,8 +42,9 @@ quiet: ## 24 simulated hours without faults: how often each score is reached
 	@$(INSTALL) build
 	cargo run --release --example quiet -- $(ARGS)
 
-docs: ## the library's documentation in target/doc
+docs: ## docs/configuration.md and examples/full.yaml from the types, and the library's in target/doc
 	@$(INSTALL) build
+	cargo run --quiet --example reference
 	cargo doc --no-deps
 
 clean: ## remove what was built

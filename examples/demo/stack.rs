@@ -9,7 +9,7 @@ pub(crate) mod http;
 #[path = "stack/pages.rs"]
 pub(crate) mod pages;
 #[path = "stack/ports.rs"]
-mod ports;
+pub(crate) mod ports;
 #[path = "stack/process.rs"]
 pub(crate) mod process;
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-pub(crate) use ports::Ports;
+use ports::Ports;
 use process::{Process, Watchdog};
 
 const PROMETHEUS: &str = include_str!("../../deploy/demo/prometheus.yml");

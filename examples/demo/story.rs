@@ -16,6 +16,8 @@ pub(crate) struct Fault {
     pub(crate) series: &'static str,
     /// Its metric name.
     pub(crate) metric: &'static str,
+    /// Its label `node`.
+    pub(crate) node: &'static str,
     /// In standard deviations of the series' own noise.
     pub(crate) size: f64,
     pub(crate) lasts: Duration,
@@ -23,8 +25,9 @@ pub(crate) struct Fault {
 
 pub(crate) const FAULT: Fault = Fault {
     kind: "level_shift",
-    series: "demo_temperature_celsius",
-    metric: "demo_temperature_celsius",
+    series: "demo_load1{node=\"n1\"}",
+    metric: "demo_load1",
+    node: "n1",
     size: 12.0,
     lasts: Duration::from_secs(25),
 };
@@ -111,7 +114,7 @@ impl Story {
                 "{} of {} times the noise in {}, for {} s",
                 FAULT.kind,
                 FAULT.size,
-                FAULT.metric,
+                FAULT.series,
                 FAULT.lasts.as_secs()
             ),
             Phase::Returning => "the fault is over: the score and the alert return".to_owned(),
@@ -139,9 +142,10 @@ impl Story {
         let score = view
             .scores
             .iter()
-            .filter(|s| s.metric == FAULT.metric)
-            .map(|s| s.score)
-            .next();
+            .find(|s| {
+                s.metric == FAULT.metric && s.labels.get("node").is_some_and(|n| n == FAULT.node)
+            })
+            .map(|s| s.score);
         match self.phase {
             Phase::WarmingUp => {
                 if view.samples >= self.warm + QUIET_SAMPLES && score.is_some() {
@@ -153,7 +157,7 @@ impl Story {
                         view.scores.len(),
                         FAULT.kind,
                         FAULT.size,
-                        FAULT.metric
+                        FAULT.series
                     ));
                 }
             }
@@ -236,6 +240,12 @@ impl Story {
 
     /// `ever` are the labels of all that Prometheus ever saw firing.
     pub(crate) fn verdict(&self, ever: &[Labels]) -> Verdict {
+        if self.times.fault.is_none() {
+            return Verdict {
+                good: false,
+                text: "stopped before the fault".to_owned(),
+            };
+        }
         let mut others = self.others.clone();
         others.extend(ever.iter().filter(|a| !is_target(a)).map(alert_name));
 
@@ -244,7 +254,7 @@ impl Story {
             _ => "never".to_owned(),
         };
         let mut lines = vec![
-            format!("fault              {} in {}", FAULT.kind, FAULT.metric),
+            format!("fault              {} in {}", FAULT.kind, FAULT.series),
             format!("score >= 0.7       {}", after(self.times.crossed)),
             format!("highest score      {:.3}", self.peak),
             format!("anomaly active     {}", after(self.times.active)),
@@ -269,8 +279,6 @@ impl Story {
         lines.push(
             if good {
                 "the alert came, it ended, and it was the only one"
-            } else if self.times.fault.is_none() {
-                "stopped before the fault"
             } else {
                 "not as it should be"
             }
@@ -284,9 +292,8 @@ impl Story {
 }
 
 fn is_target(labels: &Labels) -> bool {
-    labels
-        .get("source_metric")
-        .is_some_and(|m| m == FAULT.metric)
+    let is = |name: &str, value: &str| labels.get(name).is_some_and(|v| v == value);
+    is("source_metric", FAULT.metric) && is("node", FAULT.node)
 }
 
 fn alert_name(labels: &Labels) -> String {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
+use crate::stack::http;
 use crate::stack::pages::{self, Labels};
-use crate::stack::{Ports, http};
+use crate::stack::ports::Ports;
 use crate::story::Fault;
 
 /// Between two looks at what changes slowly.
@@ -128,15 +129,19 @@ pub(crate) fn inject(generator: u16, fault: &Fault) -> Result<()> {
 
 /// One line for each fault that is there now.
 fn active_faults(truth: &Value) -> Vec<String> {
-    let list = truth
+    truth["faults"]
         .as_array()
-        .or_else(|| truth["faults"].as_array())
-        .map_or(&[][..], Vec::as_slice);
-    list.iter()
-        .filter(|fault| fault["active"] == true)
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .filter(|fault| fault["state"] == "active")
         .map(|fault| {
             let word = |key: &str| fault[key].as_str().unwrap_or("?").to_owned();
-            format!("{} of {}", word("kind"), word("series"))
+            format!(
+                "{} in {}, until {}",
+                word("kind"),
+                word("selector"),
+                word("end")
+            )
         })
         .collect()
 }

@@ -3,10 +3,10 @@
 use super::source::{paths, tokens, without_tests};
 
 /// A file below `src/`.
-pub struct SourceFile {
+pub(crate) struct SourceFile {
     /// Its path from `src/`, for example `wire/write.rs`.
-    pub name: String,
-    pub text: String,
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// More than this many lines hide more than one subject.
@@ -70,7 +70,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
 }
 
 /// Every house rule that `file` breaks, one sentence each.
-pub fn violations(file: &SourceFile) -> Vec<String> {
+pub(crate) fn violations(file: &SourceFile) -> Vec<String> {
     let module: Vec<String> = std::iter::once("crate")
         .chain(file.name.trim_end_matches(".rs").split('/'))
         .map(str::to_owned)
@@ -111,11 +111,12 @@ pub fn violations(file: &SourceFile) -> Vec<String> {
             match path.get(1).map(String::as_str) {
                 Some("*") => out.push("imports the whole crate".to_owned()),
                 Some(used)
-                    if used != layer && !ASIDE.contains(&used) && self::allowed(used).is_some() =>
+                    if used != layer
+                        && !ASIDE.contains(&used)
+                        && self::allowed(used).is_some()
+                        && !allowed.contains(&used) =>
                 {
-                    if !allowed.contains(&used) {
-                        out.push(format!("{layer} may not use {used}: {}", path.join("::")));
-                    }
+                    out.push(format!("{layer} may not use {used}: {}", path.join("::")));
                 }
                 _ => {}
             }

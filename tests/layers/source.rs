@@ -4,10 +4,10 @@
 //! It does not know types, macros or re-exports.
 
 /// A word or one character of punctuation; `::` is one token.
-pub type Token = String;
+pub(crate) type Token = String;
 
 /// Splits `text` into words and punctuation, without comments and literals.
-pub fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
     let mut out = Vec::new();
@@ -114,7 +114,7 @@ fn after_quote(chars: &[char], i: usize) -> usize {
 }
 
 /// Leaves out every item under `#[cfg(test)]`.
-pub fn without_tests(tokens: &[Token]) -> Vec<Token> {
+pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut out = Vec::new();
     let mut i = 0;
@@ -153,7 +153,7 @@ fn after_item(tokens: &[Token], mut i: usize) -> usize {
 
 /// Every path of the file with at least one `::`, and every plain `use x`. Paths from the crate's
 /// root start with `crate`, whatever way they were written.
-pub fn paths(tokens: &[Token], module: &[String]) -> Vec<Vec<String>> {
+pub(crate) fn paths(tokens: &[Token], module: &[String]) -> Vec<Vec<String>> {
     let mut out = Vec::new();
     let mut i = 0;
     while i < tokens.len() {
@@ -176,7 +176,7 @@ pub fn paths(tokens: &[Token], module: &[String]) -> Vec<Vec<String>> {
             };
             let mut found = Vec::new();
             i = tree(tokens, from, prefix, &mut found);
-            out.extend(found.into_iter().map(|p| resolve(p, module)));
+            out.extend(found.into_iter().map(|p| resolve(&p, module)));
         } else {
             i += 1;
         }
@@ -237,9 +237,9 @@ fn tree(
     }
 }
 
-fn resolve(path: Vec<String>, module: &[String]) -> Vec<String> {
+fn resolve(path: &[String], module: &[String]) -> Vec<String> {
     let mut base: Option<Vec<String>> = None;
-    let mut rest = path.as_slice();
+    let mut rest = path;
     while let Some((first, tail)) = rest.split_first() {
         match first.as_str() {
             "crate" | "saimon" if base.is_none() => base = Some(vec!["crate".to_owned()]),

@@ -9,7 +9,27 @@ use anyhow::{Context, Result};
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
-/// Where each process listens, all on 127.0.0.1.
+/// Ports on 127.0.0.1 on which nobody listens.
+pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
+    // two stacks that start at once look at different places first
+    let start = fastrand::u16(FIRST..LAST);
+    // held until all are chosen, or one port would be chosen twice
+    let held: Vec<(u16, TcpListener)> = (start..LAST)
+        .chain(FIRST..start)
+        .filter_map(|port| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+            Some((port, listener))
+        })
+        .take(N)
+        .collect();
+    let ports: Vec<u16> = held.iter().map(|(port, _)| *port).collect();
+    ports
+        .try_into()
+        .ok()
+        .with_context(|| format!("fewer than {N} free ports between {FIRST} and {LAST}"))
+}
+
+/// Where each process of a stack listens, all on 127.0.0.1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) saimon: u16,
@@ -21,24 +41,13 @@ pub(crate) struct Ports {
 
 impl Ports {
     pub(crate) fn choose() -> Result<Self> {
-        // two stacks that start at once look at different places first
-        let spread = fastrand::u16(FIRST..LAST);
-        let mut held = Vec::new();
-        let mut free = (spread..LAST).chain(FIRST..spread).filter_map(|port| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-            held.push(listener);
-            Some(port)
-        });
-        let mut next = || {
-            free.next()
-                .context("no free port between 20000 and 32000 on 127.0.0.1")
-        };
+        let [saimon, prometheus, alertmanager, generator, node] = free()?;
         Ok(Self {
-            saimon: next()?,
-            prometheus: next()?,
-            alertmanager: next()?,
-            generator: next()?,
-            node: next()?,
+            saimon,
+            prometheus,
+            alertmanager,
+            generator,
+            node,
         })
     }
 }
