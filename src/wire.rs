@@ -4,6 +4,7 @@
 //! any input, and a decoder's output refers to the body by offsets instead of copying strings.
 //! What this layer does not know: which series exist, what time it is, what a sample means.
 
+pub mod canonical;
 pub mod field;
 pub mod proto;
 pub mod snappy;
