@@ -16,12 +16,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 
+/// Status and Retry-After for the request of this number.
+type Answer = fn(usize) -> (u16, Option<&'static str>);
+
 /// Answers by the number of the request, and remembers what it acknowledged.
 #[derive(Default)]
 struct Receiver {
     requests: AtomicUsize,
     connections: AtomicUsize,
-    answer: Option<fn(usize) -> (u16, Option<&'static str>)>,
+    answer: Option<Answer>,
     /// Timestamps and values by labels, in order of arrival.
     samples: Mutex<HashMap<String, Vec<(i64, f64)>>>,
     metadata: AtomicUsize,
@@ -30,9 +33,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn start(
-        answer: Option<fn(usize) -> (u16, Option<&'static str>)>,
-    ) -> (Arc<Self>, String) {
+    async fn start(answer: Option<Answer>) -> (Arc<Self>, String) {
         let receiver = Arc::new(Self {
             answer,
             ..Self::default()
