@@ -191,7 +191,7 @@ fn rhythms_scale_with_the_day() {
         let mut value = 0.0;
         world.at(T0 + ms, |s| {
             if s.id == id {
-                value = s.value
+                value = s.value;
             }
         });
         value
