@@ -4,3 +4,4 @@ pub mod fingerprint;
 pub mod kind;
 pub mod labels;
 pub mod matcher;
+mod re2;
