@@ -156,7 +156,7 @@ pub struct Metrics {
     pub exemplars: Counter,
     /// `saimon_ingest_histograms_total`.
     pub histograms: Counter,
-    /// `saimon_counter_resets_total`.
+    /// `saimon_resets_total`.
     pub resets: Counter,
     /// `saimon_series{phase}`: warmup, young, mature, ended.
     pub series: Family<PhaseLabel, Gauge>,
@@ -233,10 +233,7 @@ impl Metrics {
             requests: r.made("ingest_requests", "write requests by answered status"),
             exemplars: r.made("ingest_exemplars", "exemplars received"),
             histograms: r.made("ingest_histograms", "native histograms received"),
-            resets: r.made(
-                "counter_resets",
-                "counter resets seen and left out of the rates",
-            ),
+            resets: r.made("resets", "counter resets seen and left out of the rates"),
             series: r.made("series", "series in memory by phase of their model"),
             series_dropped: r.made("series_dropped", "new series that were not taken"),
             series_limit: r.made("series_limit", "most series with a model"),

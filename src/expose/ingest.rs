@@ -169,9 +169,9 @@ impl Ingest {
             Err(_) => return Answer::Unavailable(Unavailable::Slow),
         };
         let until = until.min(Instant::now() + self.limits.queue_wait);
-        let turn = match timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
-            _ => return Answer::Unavailable(Unavailable::Busy),
+        let turn = timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Answer::Unavailable(Unavailable::Busy);
         };
         let (decoded, turn) = Arc::clone(&self)
             .decode_somewhere(collected.bytes.clone(), now_ms, turn)
@@ -285,5 +285,65 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.counters.add(Outcome::Unavailable, self.samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use prost::Message as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::expose::Health;
+    use crate::score::board::Board;
+    use crate::wire::proto;
+
+    fn request() -> Request {
+        let label = |name: &str, value: &str| proto::Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let sent = proto::WriteRequest {
+            timeseries: vec![proto::TimeSeries {
+                labels: vec![label("__name__", "up")],
+                samples: vec![proto::Sample::default(); 3],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let body = snap::raw::Encoder::new().compress_vec(&sent.encode_to_vec());
+        Request::post("/").body(Body::from(body.unwrap())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn samples_of_a_sender_that_left_are_counted_once() {
+        let (sender, mut shard) = mpsc::channel(1);
+        let state = State {
+            router: Shards::new(vec![sender]),
+            board: Board::new(1).0,
+            metrics: Arc::new(Metrics::new()),
+            limits: Arc::new(LimitsConfig::default()),
+            clock: Arc::new(ManualClock::at(0)),
+            health: Arc::new(Health::default()),
+        };
+        let unavailable = || state.metrics.ingest_v1.get(Outcome::Unavailable);
+        let ingest = Arc::new(Ingest::new(&state));
+        let first = Arc::clone(&ingest).take(request(), 0).await;
+        assert_eq!((first, unavailable()), (Answer::Taken, 0));
+        // The queue is full now: the second waits, and is dropped while it does.
+        let second = Arc::clone(&ingest).take(request(), 0);
+        let waited = tokio::time::timeout(Duration::ZERO, second).await;
+        assert!(waited.is_err());
+        assert_eq!(unavailable(), 3);
+        assert_eq!(
+            ingest.turns.available_permits(),
+            16,
+            "its turn is free again"
+        );
+        assert!(shard.try_recv().is_ok() && shard.try_recv().is_err());
     }
 }

@@ -39,15 +39,59 @@ pub(super) fn compressed(router: Router) -> Router {
 }
 
 fn panicked(why: Box<dyn Any + Send + 'static>) -> Response {
-    let why = why
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| why.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
+    let why = match why.downcast::<String>() {
+        Ok(why) => *why,
+        Err(why) => (*why.downcast_ref::<&str>().unwrap_or(&"no message")).to_owned(),
+    };
     tracing::error!(panic = why, "BUG: a request panicked, please report this");
     (
         StatusCode::INTERNAL_SERVER_ERROR,
         "saimon failed on this request: see its log\n",
     )
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn broken() -> &'static str {
+        panic!("on purpose")
+    }
+
+    async fn endless() {
+        std::future::pending::<()>().await;
+    }
+
+    async fn status(router: Router) -> StatusCode {
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        router.oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_and_the_next_request_is_served() {
+        let router = around_all(Router::new().route("/", get(broken)));
+        for _ in 0..2 {
+            assert_eq!(
+                status(router.clone()).await,
+                StatusCode::INTERNAL_SERVER_ERROR
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_ends_in_time() {
+        let router = Router::new().route("/", get(endless));
+        let limits = LimitsConfig {
+            request: std::time::Duration::from_millis(1),
+            ..LimitsConfig::default()
+        };
+        let router = in_time(router, &limits);
+        assert_eq!(status(router).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

@@ -58,7 +58,7 @@ fn both_pages_pass_promtool_as_text_and_end_with_eof_as_openmetrics() {
     );
     add(
         &mut server,
-        r#"job="\u{e4}",source_metric="load""#,
+        "job=\"\u{e4}\",source_metric=\"load\"",
         0.995,
         Some(ALARM),
     );

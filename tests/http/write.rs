@@ -295,33 +295,9 @@ fn a_closed_engine_gets_503() {
 }
 
 #[test]
-fn a_sender_that_leaves_while_it_waits_is_counted_once() {
-    let mut server = Server::start(|limits| limits.queue_batches = 1);
-    let mut client = server.connect();
-    let sent = request(&[(UP, &[(1, 1.0)])]);
-    assert_eq!(client.write(&sent).status, 204);
-    let body = snappy(&sent.encode_to_vec());
-    let head = format!(
-        "POST /api/v1/write HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    client.send(&[head.as_bytes(), &body].concat());
-    drop(client);
-    // Either the server noticed and counted it, or it handed it over when room came.
-    let mut rows = server.received().len();
-    while rows + (server.outcome(Outcome::Unavailable) as usize) < 2 {
-        std::thread::sleep(Duration::from_millis(5));
-        rows += server.received().len();
-    }
-    std::thread::sleep(Duration::from_millis(50));
-    rows += server.received().len();
-    assert_eq!(rows + server.outcome(Outcome::Unavailable) as usize, 2);
-}
-
-#[test]
 fn large_bodies_and_many_senders_lose_nothing() {
     let mut server = Server::start(|limits| limits.writes_at_once = 2);
-    let address_samples: Vec<_> = (0..6)
+    let bodies: Vec<_> = (0..6)
         .map(|sender: i64| {
             let name = format!("sender_{sender}");
             let series: Vec<_> = (0..20_000)
@@ -339,12 +315,12 @@ fn large_bodies_and_many_senders_lose_nothing() {
         })
         .collect();
     assert!(
-        address_samples[0].len() > 256 * 1024,
+        bodies[0].len() > 128 * 1024,
         "large enough to leave the async threads"
     );
     let server_ref = &server;
     std::thread::scope(|scope| {
-        for body in &address_samples {
+        for body in &bodies {
             scope.spawn(move || {
                 assert_eq!(server_ref.connect().post(WRITE_HEADERS, body).status, 204);
             });
