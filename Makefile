@@ -42,7 +42,7 @@ quiet: ## 24 simulated hours without faults: how often each score is reached
 	@$(INSTALL) build
 	cargo run --release --example quiet -- $(ARGS)
 
-docs: ## docs/configuration.md and examples/full.yaml from the types, and the library's in target/doc
+docs: ## what is written from the types (reference, dashboard), and the library's in target/doc
 	@$(INSTALL) build
 	cargo run --quiet --example reference
 	cargo doc --no-deps

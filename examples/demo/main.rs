@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// In a row, of a stack whose processes all run.
 const FAILED_LOOKS_MAX: u32 = 20;
 /// `--check` gives up after this.
-const CHECK_MAX: Duration = Duration::from_secs(225);
+const CHECK_MAX: Duration = Duration::from_secs(235);
 
 #[derive(Debug, Parser)]
 #[command(about = "a monitoring stack with saimon in it, and a fault for it to find")]

@@ -29,7 +29,7 @@ pub(crate) const FAULT: Fault = Fault {
     metric: "demo_load1",
     node: "n1",
     size: 12.0,
-    lasts: Duration::from_secs(25),
+    lasts: Duration::from_secs(20),
 };
 
 /// The line between a score of a normal sample and of an anomalous one.
@@ -117,7 +117,7 @@ impl Story {
                 FAULT.series,
                 FAULT.lasts.as_secs()
             ),
-            Phase::Returning => "the fault is over: the score and the alert return".to_owned(),
+            Phase::Returning => "the fault is over: the score returns, and a minute later the alert ends".to_owned(),
             Phase::Over if self.watched => {
                 "done; all keeps running until Ctrl-C, look around".to_owned()
             }
