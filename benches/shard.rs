@@ -26,7 +26,10 @@ const GROWN: i64 = 130;
 
 fn label_bytes(i: usize) -> Vec<u8> {
     let instance = format!("node-{:05}.prod.example:9100", i / 50);
-    let (name, device) = (format!("node_metric_{}_seconds", i % 50), format!("dev{}", i % 8));
+    let (name, device) = (
+        format!("node_metric_{}_seconds", i % 50),
+        format!("dev{}", i % 8),
+    );
     labels::encode([
         ("__name__", name.as_str()),
         ("cluster", "prod-eu-1"),
@@ -124,12 +127,17 @@ fn steady(c: &mut Criterion) {
             round += 1;
         }
         let mut group = c.benchmark_group("shard");
-        group.throughput(Throughput::Elements(series as u64)).sample_size(10);
+        group
+            .throughput(Throughput::Elements(series as u64))
+            .sample_size(10);
         group.bench_function(format!("{series} series, a round"), |b| {
             b.iter_batched(
                 || {
                     round += 1;
-                    bodies.iter().map(|body| batch(body, round)).collect::<Vec<_>>()
+                    bodies
+                        .iter()
+                        .map(|body| batch(body, round))
+                        .collect::<Vec<_>>()
                 },
                 |batches| {
                     for batch in &batches {
@@ -148,7 +156,9 @@ fn first_contact(c: &mut Criterion) {
     let bodies = bodies(series);
     let batches: Vec<_> = bodies.iter().map(|body| batch(body, 0)).collect();
     let mut group = c.benchmark_group("first contact");
-    group.throughput(Throughput::Elements(series as u64)).sample_size(10);
+    group
+        .throughput(Throughput::Elements(series as u64))
+        .sample_size(10);
     group.bench_function(format!("{series} new series"), |b| {
         b.iter_batched(
             shard,

@@ -45,7 +45,11 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
 
     let store = open_store(&options.data_dir, config, &metrics, &*clock)?;
-    let mut pool = Pool::new(&engine_spec(config, shards, store.is_some()), rules, &metrics);
+    let mut pool = Pool::new(
+        &engine_spec(config, shards, store.is_some()),
+        rules,
+        &metrics,
+    );
     if let Some(store) = &store {
         restore(store, &mut pool, &*clock);
     }
@@ -123,7 +127,8 @@ async fn tick(shards: Vec<tokio::sync::mpsc::Sender<Message>>, clock: Arc<dyn Cl
     }
 }
 
-async fn stop_signal() -> std::io::Result<&'static str> {
+/// Waits for SIGTERM or SIGINT; gives its name.
+pub async fn stop_signal() -> std::io::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(tokio::select! {
@@ -155,7 +160,12 @@ fn open_store(
         metrics.store_ok.set(0);
         return Ok(None);
     }
-    match Store::open(&data_dir.join("store"), &config.store, metrics, clock.now_ms()) {
+    match Store::open(
+        &data_dir.join("store"),
+        &config.store,
+        metrics,
+        clock.now_ms(),
+    ) {
         Ok(opened) => {
             if let Some(aside) = opened.moved_aside {
                 tracing::error!(moved_to = %aside.display(), "the store could not be opened and was moved aside: models start afresh");

@@ -5,10 +5,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, ServeOptions};
+use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::telemetry::log::{self, LogFormat};
 use crate::{generate, rules};
@@ -23,7 +26,13 @@ struct Cli {
     #[arg(long, global = true, env = "SAIMON_LOG_LEVEL", default_value = "info")]
     log_level: String,
     /// How a log line looks
-    #[arg(long, global = true, env = "SAIMON_LOG_FORMAT", value_enum, default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        env = "SAIMON_LOG_FORMAT",
+        value_enum,
+        default_value = "text"
+    )]
     log_format: LogFormat,
 }
 
@@ -46,13 +55,6 @@ enum Command {
     },
     /// Serve realistic series with labelled faults, or load a receiver with --push or --replay
     Generate(generate::Args),
-    /// Write the generated parts of the repository: docs, examples, dashboards
-    #[command(hide = true)]
-    Docs {
-        /// Root of the repository
-        #[arg(default_value = ".")]
-        root: PathBuf,
-    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,16 +124,32 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Generate(args) => generate::run(args),
-        Command::Docs { root } => {
-            for (path, text) in rules::repository_files() {
-                let path = root.join(path);
-                std::fs::write(&path, text)?;
-                println!("wrote {}", path.display());
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Generate(args) => run_generate(args),
     }
+}
+
+fn run_generate(args: generate::Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signalled = stop.clone();
+        tokio::spawn(async move {
+            if app::stop_signal().await.is_ok() {
+                signalled.cancel();
+            }
+        });
+        generate::run(args, Arc::new(SystemClock), stop).await
+    });
+    Ok(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("saimon: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    })
 }
 
 fn load(file: &ConfigFile) -> anyhow::Result<Config> {

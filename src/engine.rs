@@ -4,8 +4,8 @@
 //! methods, tested without a thread. Requests reach it as one bounded send per shard.
 
 pub mod batch;
-pub mod keep;
 pub mod groups;
+pub mod keep;
 pub mod pool;
 pub mod router;
 pub mod rules;

@@ -50,7 +50,8 @@ impl Driver {
         };
         let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
         for group in groups {
-            pool.restore(group.id, &group.state, group.newest_ms, 0).unwrap();
+            pool.restore(group.id, &group.state, group.newest_ms, 0)
+                .unwrap();
         }
         let board = Arc::clone(&pool.board);
         Self {
@@ -198,7 +199,10 @@ fn a_restart_in_the_middle_changes_no_score_nor_does_another_number_of_shards_af
             let groups = broken.snapshots();
             assert!(groups.iter().map(|g| g.state.len()).sum::<usize>() > 100_000);
             broken = Driver::restored(if i == 150 { 2 } else { 5 }, &detect, 1000, &groups);
-            assert!(broken.shown().is_empty(), "nothing is shown before its next sample");
+            assert!(
+                broken.shown().is_empty(),
+                "nothing is shown before its next sample"
+            );
         }
         let round = round(&all, i);
         whole.send(&round, i * STEP_MS);
@@ -264,8 +268,14 @@ fn rules_decide_what_is_modelled_and_as_what() {
     let detect = DetectConfig {
         warmup: 20,
         rules: vec![
-            RuleConfig { model: Some(false), ..rule("{job=\"noisy\"}") },
-            RuleConfig { warmup: Some(40), ..rule("m1") },
+            RuleConfig {
+                model: Some(false),
+                ..rule("{job=\"noisy\"}")
+            },
+            RuleConfig {
+                warmup: Some(40),
+                ..rule("m1")
+            },
         ],
         ..DetectConfig::default()
     };
@@ -280,7 +290,13 @@ fn rules_decide_what_is_modelled_and_as_what() {
     assert_eq!(d.outcome(Outcome::Skipped), 30);
     let shown = d.shown();
     assert_eq!(shown.len(), 1, "{shown:?}");
-    assert!(shown.keys().next().unwrap().contains("source_metric=\"m0\""));
+    assert!(
+        shown
+            .keys()
+            .next()
+            .unwrap()
+            .contains("source_metric=\"m0\"")
+    );
 }
 
 #[test]
@@ -291,7 +307,13 @@ fn metadata_turns_a_gauge_into_a_counter_whenever_it_comes() {
     let counter = |family: &str| Families([(family.into(), MetricType::Counter)].into());
     d.shards[0].families(&counter("early"));
     for i in 0..10 {
-        d.send(&[(&early, i * STEP_MS, i as f64), (&late, i * STEP_MS, i as f64)], 0);
+        d.send(
+            &[
+                (&early, i * STEP_MS, i as f64),
+                (&late, i * STEP_MS, i as f64),
+            ],
+            0,
+        );
     }
     use saimon::series::kind::Kind;
     assert_eq!(d.shards[0].track(&early).unwrap().kind(), Kind::Counter);
@@ -346,7 +368,11 @@ fn a_silent_series_is_hidden_and_in_the_end_forgotten_for_others_to_use_its_plac
     assert_eq!(d.outcome(Outcome::Limit), 1);
     let snapshots = d.snapshots();
     let gone = snapshots.iter().filter(|g| g.state.is_empty()).count();
-    assert_eq!((snapshots.len(), gone), (2, 1), "the forgotten group is to be deleted");
+    assert_eq!(
+        (snapshots.len(), gone),
+        (2, 1),
+        "the forgotten group is to be deleted"
+    );
 }
 
 #[test]

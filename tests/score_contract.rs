@@ -230,8 +230,14 @@ fn a_short_incident_leaves_the_band_where_it_was() {
     }
     let after = track.judge().band(&spec, 15_000.0, 6240 * STEP_MS).unwrap();
     let width = before.upper - before.lower;
-    assert!((after.upper - before.upper).abs() < 0.2 * width, "{before:?} {after:?}");
-    assert!((after.lower - before.lower).abs() < 0.2 * width, "{before:?} {after:?}");
+    assert!(
+        (after.upper - before.upper).abs() < 0.2 * width,
+        "{before:?} {after:?}"
+    );
+    assert!(
+        (after.lower - before.lower).abs() < 0.2 * width,
+        "{before:?} {after:?}"
+    );
 }
 
 #[test]
@@ -242,7 +248,11 @@ fn the_daily_rush_is_quiet_and_its_height_at_night_is_not() {
     let per_day = 86_400_000 / STEP_MS;
     let level = |i: i64, rng: &mut fastrand::Rng| {
         let hour = (i % per_day) as f64 / per_day as f64 * 24.0;
-        let rush = if (12.0..13.0).contains(&hour) { 60.0 } else { 0.0 };
+        let rush = if (12.0..13.0).contains(&hour) {
+            60.0
+        } else {
+            0.0
+        };
         20.0 + rush + 2.0 * gauss(rng)
     };
     for i in 0..7 * per_day {
@@ -253,7 +263,10 @@ fn the_daily_rush_is_quiet_and_its_height_at_night_is_not() {
         let j = feed(&mut track, &spec, i, level(i, &mut rng));
         rush_over += u32::from(j.alarm.is_some_and(|a| a.severity >= Severity::Medium));
     }
-    assert_eq!(rush_over, 0, "samples of the eighth day in a medium alarm or worse");
+    assert_eq!(
+        rush_over, 0,
+        "samples of the eighth day in a medium alarm or worse"
+    );
     let night = 8 * per_day + per_day * 3 / 24;
     let at_night = feed(&mut track, &spec, night, 80.0);
     assert!(at_night.score.unwrap() >= 0.7, "{at_night:?}");

@@ -117,7 +117,9 @@ impl Story {
                 FAULT.series,
                 FAULT.lasts.as_secs()
             ),
-            Phase::Returning => "the fault is over: the score returns, and a minute later the alert ends".to_owned(),
+            Phase::Returning => {
+                "the fault is over: the score returns, and a minute later the alert ends".to_owned()
+            }
             Phase::Over if self.watched => {
                 "done; all keeps running until Ctrl-C, look around".to_owned()
             }

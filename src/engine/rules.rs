@@ -152,14 +152,32 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
     within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
     let band = rule.band_probability;
-    within(key, "band_probability", band, (1e-5, 0.05), "0.00001 to 0.05")?;
+    within(
+        key,
+        "band_probability",
+        band,
+        (1e-5, 0.05),
+        "0.00001 to 0.05",
+    )?;
     within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, year), "10s to 366 days")?;
     within(key, "adapt", rule.adapt, (second, year), "1s to 366 days")?;
     let positive = (0.0, f64::MAX);
-    within(key, "min_deviation", rule.min_deviation, positive, "0 or more")?;
-    within(key, "min_deviation_ratio", rule.min_deviation_ratio, positive, "0 or more")?;
+    within(
+        key,
+        "min_deviation",
+        rule.min_deviation,
+        positive,
+        "0 or more",
+    )?;
+    within(
+        key,
+        "min_deviation_ratio",
+        rule.min_deviation_ratio,
+        positive,
+        "0 or more",
+    )?;
     if let Some(s) = rule.severity
         && !(0.7 <= s.medium && s.medium < s.high && s.high < s.critical && s.critical < 1.0)
     {

@@ -150,8 +150,7 @@ impl Shard {
     pub fn families(&mut self, families: &Families) {
         let before = self.families.len();
         for (family, kind) in families.0.iter() {
-            if self.families.len() < self.parts.families_max
-                && !self.families.contains_key(family)
+            if self.families.len() < self.parts.families_max && !self.families.contains_key(family)
             {
                 self.families.insert(family.clone(), *kind);
             }
@@ -310,8 +309,7 @@ impl Shard {
     }
 
     fn sample(&mut self, at: u32, t_ms: i64, value: f64, now_ms: i64) -> Outcome {
-        let stale_epoch =
-            slot_ref(&self.slots, at).is_some_and(|slot| slot.epoch != self.epoch);
+        let stale_epoch = slot_ref(&self.slots, at).is_some_and(|slot| slot.epoch != self.epoch);
         if stale_epoch {
             self.declare(at);
         }

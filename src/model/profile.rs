@@ -214,7 +214,12 @@ impl Profile {
     pub fn usual_sometime(&self, value: f64) -> bool {
         let z = (value - self.base) / self.unit;
         let reach = RANGE_SPREADS * f64::from(self.residual);
-        let means = || self.buckets.iter().filter(|b| b.knows()).map(|b| f64::from(b.mean));
+        let means = || {
+            self.buckets
+                .iter()
+                .filter(|b| b.knows())
+                .map(|b| f64::from(b.mean))
+        };
         self.in_use()
             && z <= means().fold(f64::NEG_INFINITY, f64::max) + reach
             && z >= means().fold(f64::INFINITY, f64::min) - reach
@@ -311,10 +316,17 @@ mod tests {
     const DAY: i64 = 86_400_000;
     const STEP: i64 = 60_000;
 
-    fn fed(days: std::ops::Range<i64>, into: Option<(Norm, Profile)>, f: impl Fn(i64) -> f64) -> (Norm, Profile) {
+    fn fed(
+        days: std::ops::Range<i64>,
+        into: Option<(Norm, Profile)>,
+        f: impl Fn(i64) -> f64,
+    ) -> (Norm, Profile) {
         let (mut norm, mut profile) = into.unwrap_or((Norm::new(), Profile::new()));
         for i in days.start * 1440..days.end * 1440 {
-            let x = Point { t_ms: i * STEP, value: f(i) };
+            let x = Point {
+                t_ms: i * STEP,
+                value: f(i),
+            };
             profile.absorb(&norm, STEP as f64, DAY, x, 1.0);
             norm.absorb(x.value, 10_080.0, 1.0);
         }

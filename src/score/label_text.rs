@@ -39,7 +39,11 @@ fn text(canonical: &[u8], reserved: &[&str]) -> Box<str> {
         out.push(',');
         used.insert(name);
     }
-    push(&mut out, SOURCE, labels::get(canonical, METRIC_NAME).unwrap_or_default());
+    push(
+        &mut out,
+        SOURCE,
+        labels::get(canonical, METRIC_NAME).unwrap_or_default(),
+    );
     out.into_boxed_str()
 }
 
@@ -79,7 +83,11 @@ mod tests {
     #[test]
     fn labels_stay_and_the_metric_name_becomes_source_metric() {
         assert_eq!(
-            score(&[("__name__", "node_load1"), ("job", "node"), ("instance", "a:1")]),
+            score(&[
+                ("__name__", "node_load1"),
+                ("job", "node"),
+                ("instance", "a:1")
+            ]),
             r#"{instance="a:1",job="node",source_metric="node_load1""#
         );
     }
@@ -87,7 +95,11 @@ mod tests {
     #[test]
     fn clashes_move_and_odd_characters_are_escaped() {
         assert_eq!(
-            score(&[("__name__", "m"), ("source_metric", "x"), ("a.b", "q\"\\\n")]),
+            score(&[
+                ("__name__", "m"),
+                ("source_metric", "x"),
+                ("a.b", "q\"\\\n")
+            ]),
             "{a_b=\"q\\\"\\\\\\n\",exported_source_metric=\"x\",source_metric=\"m\""
         );
         let text = render(&labels::encode([("__name__", "unit"), ("state", "failed")]));

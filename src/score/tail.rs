@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn heavy_tails_raise_their_own_bar() {
         let mut rng = fastrand::Rng::with_seed(3);
-        let gauss = learned((0..20_000).map(|_| ((0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).abs()));
+        let gauss =
+            learned((0..20_000).map(|_| ((0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).abs()));
         let pareto = learned((0..20_000).map(|_| rng.f64().max(1e-12).powf(-0.5) - 1.0));
         assert!(gauss.nats(8.0) > 9.0, "{}", gauss.nats(8.0));
         assert!(pareto.nats(8.0) < 6.0, "{}", pareto.nats(8.0));

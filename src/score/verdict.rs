@@ -227,7 +227,11 @@ mod tests {
     #[test]
     fn a_single_spike_never_becomes_active_and_passes() {
         let mut v = Verdict::new();
-        assert!(run(&mut v, &[3.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]).iter().all(Option::is_none));
+        assert!(
+            run(&mut v, &[3.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+                .iter()
+                .all(Option::is_none)
+        );
         assert_eq!(v.alarm(), None);
     }
 

@@ -39,10 +39,7 @@ pub enum Source {
 
 /// The kind that metadata and name give a series; `None` if both are silent. `family` looks up the
 /// type of a metric family.
-pub fn declared(
-    name: &str,
-    family: impl Fn(&str) -> Option<MetricType>,
-) -> Option<(Kind, Source)> {
+pub fn declared(name: &str, family: impl Fn(&str) -> Option<MetricType>) -> Option<(Kind, Source)> {
     let exact = family(name);
     let suffix = FAMILY_SUFFIXES.iter().find(|s| name.ends_with(**s));
     let stem = suffix.and_then(|s| family(&name[..name.len() - s.len()]));
@@ -195,7 +192,13 @@ mod tests {
         ] {
             assert!(never_modelled(name.as_bytes()), "{name}");
         }
-        for name in ["up", "node_load1", "http_requests_total", "info", "process_start_time_seconds"] {
+        for name in [
+            "up",
+            "node_load1",
+            "http_requests_total",
+            "info",
+            "process_start_time_seconds",
+        ] {
             assert!(!never_modelled(name.as_bytes()), "{name}");
         }
     }
@@ -209,13 +212,31 @@ mod tests {
             "s" => Some(MetricType::Summary),
             _ => None,
         };
-        assert_eq!(declared("a_total", meta), Some((Kind::Counter, Source::Metadata)));
-        assert_eq!(declared("b_total", meta), Some((Kind::Counter, Source::Metadata)));
-        assert_eq!(declared("odd_total", meta), Some((Kind::Gauge, Source::Metadata)));
-        assert_eq!(declared("h_sum", meta), Some((Kind::Counter, Source::Metadata)));
-        assert_eq!(declared("s_count", meta), Some((Kind::Counter, Source::Metadata)));
+        assert_eq!(
+            declared("a_total", meta),
+            Some((Kind::Counter, Source::Metadata))
+        );
+        assert_eq!(
+            declared("b_total", meta),
+            Some((Kind::Counter, Source::Metadata))
+        );
+        assert_eq!(
+            declared("odd_total", meta),
+            Some((Kind::Gauge, Source::Metadata))
+        );
+        assert_eq!(
+            declared("h_sum", meta),
+            Some((Kind::Counter, Source::Metadata))
+        );
+        assert_eq!(
+            declared("s_count", meta),
+            Some((Kind::Counter, Source::Metadata))
+        );
         assert_eq!(declared("s", meta), Some((Kind::Gauge, Source::Metadata)));
-        assert_eq!(declared("x_total", none), Some((Kind::Counter, Source::Name)));
+        assert_eq!(
+            declared("x_total", none),
+            Some((Kind::Counter, Source::Name))
+        );
         assert_eq!(declared("node_load1", none), None);
     }
 
