@@ -7,6 +7,7 @@
 //! [`models!`] below.
 
 pub mod norm;
+pub mod pace;
 pub mod profile;
 pub mod robust_z;
 pub mod season;
@@ -15,7 +16,8 @@ pub mod spec;
 use serde::{Deserialize, Serialize};
 
 pub use norm::Norm;
-pub use profile::{Profile, Usual};
+pub use pace::Pace;
+pub use profile::{Look, Profile, Usual};
 pub use robust_z::RobustZ;
 pub use season::Season;
 pub use spec::SeriesSpec;
@@ -35,8 +37,7 @@ pub struct Past<'a> {
     pub norm: &'a Norm,
     /// What is usual at the time of the sample.
     pub usual: Usual,
-    /// Usual distance between two samples, in milliseconds; at least 1.
-    pub interval_ms: f64,
+    pub pace: &'a Pace,
     pub spec: &'a SeriesSpec,
 }
 
@@ -105,20 +106,23 @@ macro_rules! models {
                 Self { norm: Norm::new(), profile: Profile::new(), $($field: $model::new(),)* }
             }
 
+            /// What is usual at a time; to be handed to [`Models::score`] and [`Models::absorb`].
+            pub fn look(&self, spec: &SeriesSpec, t_ms: i64) -> Look {
+                self.profile.look(&self.norm, t_ms, spec.day_ms)
+            }
+
             /// Every model's opinion, in the order of [`NAMES`].
-            pub fn score(&self, interval_ms: f64, spec: &SeriesSpec, x: Point) -> [Option<Opinion>; COUNT] {
-                let usual = self.profile.usual(&self.norm, x.t_ms, spec.day_ms);
-                let past = Past { norm: &self.norm, usual, interval_ms, spec };
+            pub fn score(&self, pace: &Pace, spec: &SeriesSpec, look: &Look, x: Point) -> [Option<Opinion>; COUNT] {
+                let past = Past { norm: &self.norm, usual: look.usual, pace, spec };
                 [$(self.$field.score(&past, x)),*]
             }
 
             /// Lets every model, then profile and norm, take the value.
-            pub fn absorb(&mut self, interval_ms: f64, spec: &SeriesSpec, x: Point, weight: f64) {
-                let usual = self.profile.usual(&self.norm, x.t_ms, spec.day_ms);
-                let past = Past { norm: &self.norm, usual, interval_ms, spec };
+            pub fn absorb(&mut self, pace: &Pace, spec: &SeriesSpec, look: &Look, x: Point, weight: f64) {
+                let past = Past { norm: &self.norm, usual: look.usual, pace, spec };
                 $(self.$field.absorb(&past, x, weight);)*
-                self.profile.absorb(&self.norm, interval_ms, spec.day_ms, x, weight);
-                self.norm.absorb(x.value, norm::horizon(interval_ms, spec.day_ms), weight);
+                self.profile.absorb(&self.norm, pace, spec.day_ms, look, x, weight);
+                self.norm.absorb(x.value, pace.norm, weight);
             }
         }
     };

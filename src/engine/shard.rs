@@ -309,13 +309,13 @@ impl Shard {
     }
 
     fn sample(&mut self, at: u32, t_ms: i64, value: f64, now_ms: i64) -> Outcome {
-        let stale_epoch = slot_ref(&self.slots, at).is_some_and(|slot| slot.epoch != self.epoch);
-        if stale_epoch {
-            self.declare(at);
-        }
-        let Some(slot) = slot_mut(&mut self.slots, at) else {
+        let Some(mut slot) = slot_mut(&mut self.slots, at) else {
             return Outcome::Skipped;
         };
+        if slot.epoch != self.epoch {
+            self.declare(at);
+            slot = slot_mut(&mut self.slots, at).expect("BUG: the slot was there");
+        }
         let spec = self.parts.specs.get(slot.spec);
         let (outcome, finished) = match slot.track.take(spec, t_ms, value) {
             Taken::Old(Order::Duplicate) => return Outcome::Duplicate,

@@ -24,11 +24,8 @@ const FLOOR_OF_STEP: f64 = 0.25;
 /// Changes from which on their sizes are known, and stillness is no longer the evidence.
 pub const CHANGES_KNOWN: u32 = 20;
 
-/// Memory of level and scale in samples: seven days, within bounds that keep a 5-minute series from
-/// forgetting too fast and a 1-second series from never learning.
-pub fn horizon(interval_ms: f64, day_ms: i64) -> f64 {
-    (7.0 * day_ms as f64 / interval_ms.max(1.0)).clamp(2000.0, 20160.0)
-}
+/// Changes beyond which the size of a step is a running mean over as many.
+const STEP_MEMORY: u32 = 500;
 
 /// Robust running location and scale of one series' scored values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,8 +77,8 @@ impl Norm {
         (1.0 + f64::from(self.n) / f64::from(1 + self.changes)).ln()
     }
 
-    /// Takes one finite value.
-    pub fn absorb(&mut self, value: f64, horizon: f64, weight: f64) {
+    /// Takes one finite value; `horizon` is the memory in values.
+    pub fn absorb(&mut self, value: f64, horizon: f32, weight: f64) {
         self.n = self.n.saturating_add(1);
         if self.n == 1 {
             self.location = value;
@@ -91,7 +88,7 @@ impl Norm {
         let moved = (value - self.last).abs();
         if moved > 0.0 {
             self.changes = self.changes.saturating_add(1);
-            let gain = (1.0 / f64::from(self.changes)).max(1.0 / 500.0) * weight;
+            let gain = weight / f64::from(self.changes.min(STEP_MEMORY));
             let moved = if self.changes > 5 {
                 moved.min(5.0 * self.step)
             } else {
@@ -100,7 +97,7 @@ impl Norm {
             self.step += gain * (moved - self.step);
             self.last = value;
         }
-        let gain = weight / f64::from(self.n).min(horizon);
+        let gain = weight * super::pace::gain(self.n, horizon);
         let d = value - self.location;
         let c = if self.n <= CLIP_FROM || self.spread == 0.0 {
             d

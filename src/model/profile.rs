@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Point;
 use super::norm::Norm;
+use super::pace::{self, Pace};
 
 /// Most buckets of a day: half an hour each in a day of 24 hours.
 const BUCKETS_MAX: usize = 48;
 /// Fewer samples than this a day are no rhythm.
-const BUCKETS_MIN: i64 = 8;
+const BUCKETS_MIN: f64 = 8.0;
 /// Values of the norm before the profile is filled: its units must mean something.
 const FILLS_FROM: u32 = 20;
 /// Days on which a bucket must have been seen before it speaks.
@@ -79,7 +80,7 @@ impl Bucket {
 
     /// Takes one value. `weight` below 1 says that it belongs to an anomaly.
     /// `least` is the smallest spread that clipping uses.
-    fn take(&mut self, z: f64, gain_min: f64, least: f64, day: u8, weight: f64) {
+    fn take(&mut self, z: f64, gain_min: f32, least: f64, day: u8, weight: f64) {
         let (mut days, mut odd) = (self.days(), self.odd());
         let anomalous = weight < 1.0;
         if self.visits == 0 || self.last_day != day {
@@ -108,7 +109,7 @@ impl Bucket {
         };
         self.days_and_odd = days | odd << 4;
         self.visits = self.visits.saturating_add(1);
-        let gain = (1.0 / f64::from(self.visits)).max(gain_min) * weight;
+        let gain = f64::from((1.0 / f32::from(self.visits)).max(gain_min)) * weight;
         let mut d = z - f64::from(self.mean);
         if self.visits >= CLIP_FROM {
             let at = CLIP * f64::from(self.spread).max(least);
@@ -149,7 +150,25 @@ pub struct Profile {
     tested: u32,
 }
 
+/// Buckets of a day with so many samples; 0 if they are too few for a rhythm.
+pub(super) fn bucket_count(samples_a_day: f64) -> usize {
+    if samples_a_day < BUCKETS_MIN {
+        return 0;
+    }
+    (samples_a_day as usize).min(BUCKETS_MAX)
+}
+
+/// What the profile says at one moment: looked up once a sample, for scoring and for learning.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub usual: Usual,
+    place: Option<Place>,
+    /// Both neighbours knew their time of day.
+    known: bool,
+}
+
 /// Where in the day a time lies.
+#[derive(Debug, Clone, Copy)]
 struct Place {
     /// The bucket that contains it.
     own: usize,
@@ -182,26 +201,42 @@ impl Profile {
     }
 
     /// What is usual at a time: by the profile if it is in use, by the norm if not.
-    pub fn usual(&self, norm: &Norm, t_ms: i64, day_ms: i64) -> Usual {
-        let seasonal = (self.in_use())
-            .then(|| self.at(&self.place(t_ms, day_ms)))
-            .flatten();
-        let Some(at) = seasonal else {
-            return Usual {
-                expected: norm.location(),
-                low: norm.location(),
-                high: norm.location(),
-                scale: norm.scale(),
-                scale_now: None,
-            };
+    pub fn look(&self, norm: &Norm, t_ms: i64, day_ms: i64) -> Look {
+        let scale = norm.scale();
+        let plain = Usual {
+            expected: norm.location(),
+            low: norm.location(),
+            high: norm.location(),
+            scale,
+            scale_now: None,
         };
-        let least = SPREAD_MIN * norm.scale();
-        Usual {
-            expected: self.base + at.mean * self.unit,
-            low: self.base + at.low * self.unit,
-            high: self.base + at.high * self.unit,
-            scale: (f64::from(self.residual) * self.unit).max(least),
-            scale_now: Some((at.spread * self.unit).max(least)),
+        if self.buckets.is_empty() {
+            return Look {
+                usual: plain,
+                place: None,
+                known: false,
+            };
+        }
+        let place = self.place(t_ms, day_ms);
+        let (a, b) = (&self.buckets[place.left], &self.buckets[place.right]);
+        let known = a.knows() && b.knows();
+        let usual = if known && self.in_use() {
+            let at = self.between(a, b, place.share);
+            let least = SPREAD_MIN * scale;
+            Usual {
+                expected: self.base + at.mean * self.unit,
+                low: self.base + at.low * self.unit,
+                high: self.base + at.high * self.unit,
+                scale: (f64::from(self.residual) * self.unit).max(least),
+                scale_now: Some((at.spread * self.unit).max(least)),
+            }
+        } else {
+            plain
+        };
+        Look {
+            usual,
+            place: Some(place),
+            known,
         }
     }
 
@@ -225,37 +260,44 @@ impl Profile {
             && z >= means().fold(f64::INFINITY, f64::min) - reach
     }
 
-    /// Takes one value, before the norm does. `weight` below 1 says that it belongs to an anomaly.
-    pub fn absorb(&mut self, norm: &Norm, interval_ms: f64, day_ms: i64, x: Point, weight: f64) {
-        if norm.count() < FILLS_FROM {
-            return;
-        }
-        if self.buckets.is_empty() {
-            let samples = (day_ms as f64 / interval_ms) as i64;
-            if samples < BUCKETS_MIN {
-                return;
+    /// Takes one value, before the norm does. `look` is what was said of its time; `weight` below 1
+    /// says that it belongs to an anomaly.
+    pub fn absorb(
+        &mut self,
+        norm: &Norm,
+        pace: &Pace,
+        day_ms: i64,
+        look: &Look,
+        x: Point,
+        weight: f64,
+    ) {
+        let place = match look.place {
+            Some(place) => place,
+            None if norm.count() >= FILLS_FROM => {
+                let count = bucket_count(day_ms as f64 / pace.interval_ms());
+                if count == 0 {
+                    return;
+                }
+                self.buckets = vec![Bucket::default(); count].into_boxed_slice();
+                self.base = norm.location();
+                self.unit = norm.scale();
+                self.place(x.t_ms, day_ms)
             }
-            let count = (samples as usize).min(BUCKETS_MAX);
-            self.buckets = vec![Bucket::default(); count].into_boxed_slice();
-            self.base = norm.location();
-            self.unit = norm.scale();
-        }
-        let wild = Z_MAX * norm.scale();
-        let (location, place) = (norm.location(), self.place(x.t_ms, day_ms));
+            None => return,
+        };
+        let scale = norm.scale();
+        let (location, wild, per_unit) = (norm.location(), Z_MAX * scale, 1.0 / self.unit);
         let value = x.value.clamp(location - wild, location + wild);
-        let z = ((value - self.base) / self.unit).clamp(-MEAN_MAX, MEAN_MAX);
-        if self.at(&place).is_some() {
+        let z = ((value - self.base) * per_unit).clamp(-MEAN_MAX, MEAN_MAX);
+        let bucket = &mut self.buckets[place.own];
+        if look.known {
             self.tested = self.tested.saturating_add(1);
-            let two_days = (2.0 * day_ms as f64 / interval_ms).clamp(500.0, 20_160.0);
-            let gain = 1.0 / f64::from(self.tested).min(two_days);
-            let residual = (z - f64::from(self.buckets[place.own].mean)).abs();
-            follow(&mut self.residual, residual, gain);
-            follow(&mut self.plain, (value - location).abs() / self.unit, gain);
+            let gain = pace::gain(self.tested, pace.test);
+            follow(&mut self.residual, (z - f64::from(bucket.mean)).abs(), gain);
+            follow(&mut self.plain, (value - location).abs() * per_unit, gain);
         }
-        let visits_a_week = 7.0 * day_ms as f64 / self.buckets.len() as f64 / interval_ms;
-        let gain_min = 1.0 / visits_a_week.clamp(200.0, 2000.0);
-        let least = CLIP_SPREAD_MIN * norm.scale() / self.unit;
-        self.buckets[place.own].take(z, gain_min, least, place.day, weight);
+        let least = CLIP_SPREAD_MIN * scale * per_unit;
+        bucket.take(z, pace.bucket_gain, least, place.day, weight);
     }
 
     /// Forgets everything.
@@ -265,35 +307,39 @@ impl Profile {
 
     fn place(&self, t_ms: i64, day_ms: i64) -> Place {
         let count = self.buckets.len();
-        let within = t_ms.rem_euclid(day_ms) as f64 / day_ms as f64 * count as f64;
+        let days = t_ms as f64 / day_ms as f64;
+        let day = days.floor();
+        let within = (days - day) * count as f64;
         let own = (within as usize).min(count - 1);
-        let shifted = within - 0.5;
-        let left = shifted.floor();
+        // The two centres around the time: those of this bucket and of the nearer neighbour.
+        let late = within - own as f64 >= 0.5;
+        let (left, right) = if late {
+            (own, if own + 1 == count { 0 } else { own + 1 })
+        } else {
+            (if own == 0 { count - 1 } else { own - 1 }, own)
+        };
+        let share = within - own as f64 + if late { -0.5 } else { 0.5 };
         Place {
             own,
-            left: (left as i64).rem_euclid(count as i64) as usize,
-            right: (left as i64 + 1).rem_euclid(count as i64) as usize,
-            share: shifted - left,
-            day: t_ms.div_euclid(day_ms) as u8,
+            left,
+            right,
+            share,
+            day: day as i64 as u8,
         }
     }
 
-    /// What the profile says, in its unit, if both neighbours know theirs.
-    fn at(&self, place: &Place) -> Option<At> {
-        let (a, b) = (&self.buckets[place.left], &self.buckets[place.right]);
-        if !a.knows() || !b.knows() {
-            return None;
-        }
-        let mix = |x: f32, y: f32| (1.0 - place.share) * f64::from(x) + place.share * f64::from(y);
+    /// What the profile says between two bucket centres, in its unit.
+    fn between(&self, a: &Bucket, b: &Bucket, share: f64) -> At {
+        let mix = |x: f32, y: f32| (1.0 - share) * f64::from(x) + share * f64::from(y);
         let visits = f64::from(a.visits.min(b.visits));
         let own = mix(a.spread, b.spread);
         let common = f64::from(self.residual);
-        Some(At {
+        At {
             mean: mix(a.mean, b.mean),
             low: f64::from(a.mean.min(b.mean)),
             high: f64::from(a.mean.max(b.mean)),
             spread: (visits * own + SHRINK * common) / (visits + SHRINK),
-        })
+        }
     }
 }
 
@@ -327,7 +373,8 @@ mod tests {
                 t_ms: i * STEP,
                 value: f(i),
             };
-            profile.absorb(&norm, STEP as f64, DAY, x, 1.0);
+            let look = profile.look(&norm, x.t_ms, DAY);
+            profile.absorb(&norm, &Pace::new(STEP as f64, DAY), DAY, &look, x, 1.0);
             norm.absorb(x.value, 10_080.0, 1.0);
         }
         (norm, profile)
@@ -344,7 +391,7 @@ mod tests {
         assert!(!profile.in_use());
         let (norm, profile) = fed(0..3, None, wave);
         assert!(profile.in_use());
-        let at = profile.usual(&norm, 3 * DAY + DAY / 4, DAY);
+        let at = profile.look(&norm, 3 * DAY + DAY / 4, DAY).usual;
         assert!((at.expected - 131.0).abs() < 4.0, "{at:?}");
         assert!(at.scale < 0.4 * norm.scale());
         assert!(profile.usual_sometime(75.0));
@@ -357,7 +404,7 @@ mod tests {
             f64::from(fastrand::Rng::with_seed(i as u64).u32(..1000))
         });
         assert!(!profile.in_use());
-        assert_eq!(profile.usual(&norm, 0, DAY).expected, norm.location());
+        assert_eq!(profile.look(&norm, 0, DAY).usual.expected, norm.location());
     }
 
     #[test]
@@ -365,7 +412,7 @@ mod tests {
         let at = DAY / 2 + 900_000;
         let mut state = fed(0..6, None, wave);
         for day in 6..10 {
-            let before = state.1.usual(&state.0, day * DAY + at, DAY).expected;
+            let before = state.1.look(&state.0, day * DAY + at, DAY).usual.expected;
             for i in day * 1440..(day + 1) * 1440 {
                 let noon = (720..750).contains(&(i % 1440));
                 let x = Point {
@@ -373,10 +420,22 @@ mod tests {
                     value: wave(i) + if noon { 80.0 } else { 0.0 },
                 };
                 let weight = if noon && before < 150.0 { 0.02 } else { 1.0 };
-                state.1.absorb(&state.0, STEP as f64, DAY, x, weight);
+                let look = state.1.look(&state.0, x.t_ms, DAY);
+                state.1.absorb(
+                    &state.0,
+                    &Pace::new(STEP as f64, DAY),
+                    DAY,
+                    &look,
+                    x,
+                    weight,
+                );
                 state.0.absorb(x.value, 10_080.0, weight);
             }
-            let learned = state.1.usual(&state.0, (day + 1) * DAY + at, DAY).expected;
+            let learned = state
+                .1
+                .look(&state.0, (day + 1) * DAY + at, DAY)
+                .usual
+                .expected;
             assert_eq!(learned > 150.0, day >= 8, "after day {day}: {learned}");
         }
     }

@@ -22,6 +22,8 @@ pub struct Evidence {
     pub side: Side,
     /// Deviation of each model on its own.
     pub each: [f64; COUNT],
+    /// Distance of each model as ln(1 + r), for its tail to learn; 0 without an opinion.
+    pub distances: [f64; COUNT],
 }
 
 /// The values for which the score stays under the line: `lower < value < upper`, or nothing at all
@@ -47,10 +49,13 @@ pub fn evidence(
         strongest: 0,
         side: Side::Both,
         each: [0.0; COUNT],
+        distances: [0.0; COUNT],
     };
     for (i, (opinion, tail)) in opinions.iter().zip(tails).enumerate() {
         let Some(opinion) = opinion else { continue };
-        let nats = tail.nats(opinion.distance(value)).min(evidence_max);
+        let distance = opinion.distance(value).ln_1p();
+        let nats = tail.nats(distance).min(evidence_max);
+        out.distances[i] = distance;
         let up = opinion.beyond(value) >= 0.0;
         let counts = match spec.direction {
             Direction::Both => true,

@@ -12,10 +12,10 @@ use super::board::{Alarm, Reason, Side};
 use super::combine::{self, Band, Evidence};
 use super::rarity::Rarity;
 use super::scale;
-use super::tail::{self, Tail};
+use super::tail::Tail;
 use super::verdict::{Change, Hearing, Verdict};
 use crate::config::Severity;
-use crate::model::{self, COUNT, Models, Opinion, Point, SeriesSpec};
+use crate::model::{self, COUNT, Look, Models, Opinion, Pace, Point, SeriesSpec};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
@@ -64,6 +64,8 @@ pub struct Judge {
     /// Values judged, restarts of the norm included.
     seen: u32,
     last_ms: i64,
+    #[serde(skip)]
+    pace: Pace,
 }
 
 impl Judge {
@@ -75,6 +77,7 @@ impl Judge {
             verdict: Verdict::new(),
             seen: 0,
             last_ms: i64::MIN,
+            pace: Pace::default(),
         }
     }
 
@@ -100,7 +103,11 @@ impl Judge {
             value: x.value.clamp(-model::VALUE_MAX, model::VALUE_MAX),
             ..x
         };
-        let opinions = self.models.score(interval_ms, spec, x);
+        if self.pace.is_old(interval_ms) {
+            self.pace = Pace::new(interval_ms, spec.day_ms);
+        }
+        let look = self.models.look(spec, x.t_ms);
+        let opinions = self.models.score(&self.pace, spec, &look, x);
         let evidence = combine::evidence(
             spec,
             &opinions,
@@ -114,7 +121,7 @@ impl Judge {
         let heard = (phase != Phase::Warmup)
             .then(|| self.hear(spec, phase, &evidence, rarity, x))
             .flatten();
-        let adapted = self.learn(spec, interval_ms, &opinions, &evidence, x);
+        let adapted = self.learn(spec, &look, &opinions, &evidence, x);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
@@ -131,9 +138,10 @@ impl Judge {
         if self.phase(spec) == Phase::Warmup {
             return None;
         }
-        let opinions = self
-            .models
-            .score(interval_ms, spec, Point { t_ms, value: 0.0 });
+        let pace = Pace::new(interval_ms, spec.day_ms);
+        let look = self.models.look(spec, t_ms);
+        let x = Point { t_ms, value: 0.0 };
+        let opinions = self.models.score(&pace, spec, &look, x);
         combine::band(
             spec,
             &opinions,
@@ -193,27 +201,22 @@ impl Judge {
     fn learn(
         &mut self,
         spec: &SeriesSpec,
-        interval_ms: f64,
+        look: &Look,
         opinions: &[Option<Opinion>; COUNT],
         evidence: &Evidence,
         x: Point,
     ) -> Option<Change> {
-        let horizon = tail::horizon(interval_ms, spec.day_ms);
         let episode = evidence.deviation >= 1.0 && self.verdict.samples() > EPISODE_LEARNED;
-        if !episode {
-            for (opinion, tail) in opinions.iter().zip(&mut self.tails) {
-                if let Some(opinion) = opinion
-                    && self.seen >= TAIL_FROM
-                {
-                    tail.learn(opinion.distance(x.value), horizon);
+        if !episode && self.seen >= TAIL_FROM {
+            for (i, tail) in self.tails.iter_mut().enumerate() {
+                if opinions[i].is_some() {
+                    tail.learn(evidence.distances[i], self.pace.tail);
                 }
             }
-            if self.seen >= TAIL_FROM {
-                self.rarity.learn(evidence.nats, horizon);
-            }
+            self.rarity.learn(evidence.nats, self.pace.tail);
         }
         let weight = if episode { EPISODE_WEIGHT } else { 1.0 };
-        self.models.absorb(interval_ms, spec, x, weight);
+        self.models.absorb(&self.pace, spec, look, x, weight);
         if evidence.deviation >= 1.0 && self.verdict.lasted_ms(x.t_ms) >= spec.adapt_ms {
             self.models.norm.restart();
             self.models.profile.restart();

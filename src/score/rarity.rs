@@ -6,8 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::pace;
+
 /// Share of samples above the threshold.
 const Q: f64 = 0.01;
+/// -ln(Q): rarity at the threshold.
+const NATS_AT_U: f64 = 4.605_170_185_988_091;
 /// Smallest threshold in nats.
 const U_MIN: f64 = 0.5;
 /// Smallest mean excess in nats: evidence is never believed to fall off faster.
@@ -28,7 +32,7 @@ pub struct Rarity {
 impl Rarity {
     pub fn new() -> Self {
         Self {
-            u: -(Q.ln() as f32),
+            u: NATS_AT_U as f32,
             b: 1.0,
             n: 0,
         }
@@ -38,18 +42,18 @@ impl Rarity {
     pub fn nats(&self, evidence: f64) -> f64 {
         let u = f64::from(self.u).max(U_MIN);
         if evidence <= u {
-            TIE * -Q.ln() * evidence / u
+            TIE * NATS_AT_U * evidence / u
         } else {
-            -Q.ln() + (evidence - u) / f64::from(self.b).max(B_MIN)
+            NATS_AT_U + (evidence - u) / f64::from(self.b).max(B_MIN)
         }
     }
 
     /// Takes the evidence of one sample, after it was scored.
-    pub fn learn(&mut self, evidence: f64, horizon: f64) {
+    pub fn learn(&mut self, evidence: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);
         let (u, b) = (f64::from(self.u), f64::from(self.b));
         let step = b.max(B_MIN);
-        let gain = (1.0 / (Q * f64::from(self.n).min(horizon))).min(GAIN_MAX);
+        let gain = (pace::gain(self.n, horizon) / Q).min(GAIN_MAX);
         if evidence > u {
             self.u = (u + gain * step * (1.0 - Q)) as f32;
             self.b = (b + gain * ((evidence - u).min(EXCESS_MAX * step) - b)) as f32;

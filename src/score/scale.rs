@@ -17,6 +17,17 @@ const KNOTS: [(f64, f64); 5] = [
     (2.0, 0.99),
 ];
 
+/// Slope of the score between two knots.
+const SLOPES: [f64; KNOTS.len() - 1] = {
+    let mut slopes = [0.0; KNOTS.len() - 1];
+    let mut i = 0;
+    while i < slopes.len() {
+        slopes[i] = (KNOTS[i + 1].1 - KNOTS[i].1) / (KNOTS[i + 1].0 - KNOTS[i].0);
+        i += 1;
+    }
+    slopes
+};
+
 /// Deviations count at most this much, so that scores stay below 1 as f32.
 const DEVIATION_MAX: f64 = 1000.0;
 
@@ -24,10 +35,9 @@ const DEVIATION_MAX: f64 = 1000.0;
 /// the largest deviation that counts, 0.7 exactly at 1, always below 1.
 pub fn score(deviation: f64) -> f64 {
     let d = deviation.clamp(0.0, DEVIATION_MAX);
-    for pair in KNOTS.windows(2) {
-        let ((d0, s0), (d1, s1)) = (pair[0], pair[1]);
-        if d <= d1 {
-            return s0 + (s1 - s0) * ((d - d0) / (d1 - d0));
+    for i in 1..KNOTS.len() {
+        if d <= KNOTS[i].0 {
+            return KNOTS[i - 1].1 + SLOPES[i - 1] * (d - KNOTS[i - 1].0);
         }
     }
     1.0 - 0.02 / d

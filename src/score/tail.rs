@@ -9,8 +9,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::pace;
+
 /// Share of distances above the threshold.
 const Q: f64 = 0.02;
+/// -ln(Q): evidence at the threshold.
+const NATS_AT_U: f64 = 3.912_023_005_428_146;
 /// Smallest threshold in x: noise of one scale is never an excess.
 const U_MIN: f64 = 0.7;
 /// Smallest mean excess when scoring.
@@ -21,11 +25,6 @@ const STEP_MIN: f64 = 0.05;
 const GAIN_MAX: f64 = 0.2;
 /// An excess counts at most this many mean excesses.
 const EXCESS_MAX: f64 = 4.0;
-
-/// Memory of a tail in samples: thirty days, within bounds.
-pub fn horizon(interval_ms: f64, day_ms: i64) -> f64 {
-    (30.0 * day_ms as f64 / interval_ms.max(1.0)).clamp(2000.0, 100_000.0)
-}
 
 /// The learned tail of one model's distances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,35 +43,34 @@ impl Tail {
         }
     }
 
-    /// Evidence of a distance in nats: strictly rising, 0 at 0.
-    pub fn nats(&self, distance: f64) -> f64 {
-        let x = distance.ln_1p();
+    /// Evidence of a distance in nats: strictly rising, 0 at 0. The distance is given as its
+    /// logarithm, ln(1 + r), which is needed again for learning.
+    pub fn nats(&self, x: f64) -> f64 {
         let u = f64::from(self.u).max(U_MIN);
         if x <= u {
-            -Q.ln() * x / u
+            NATS_AT_U * x / u
         } else {
-            -Q.ln() + (x - u) / f64::from(self.b).max(B_MIN)
+            NATS_AT_U + (x - u) / f64::from(self.b).max(B_MIN)
         }
     }
 
     /// The distance whose evidence is `nats`: the inverse of [`Tail::nats`].
     pub fn distance(&self, nats: f64) -> f64 {
         let u = f64::from(self.u).max(U_MIN);
-        let x = if nats <= -Q.ln() {
-            nats * u / -Q.ln()
+        let x = if nats <= NATS_AT_U {
+            nats * u / NATS_AT_U
         } else {
-            u + (nats + Q.ln()) * f64::from(self.b).max(B_MIN)
+            u + (nats - NATS_AT_U) * f64::from(self.b).max(B_MIN)
         };
         x.exp_m1()
     }
 
-    /// Takes one distance, after it was scored.
-    pub fn learn(&mut self, distance: f64, horizon: f64) {
+    /// Takes one distance, as ln(1 + r), after it was scored; `horizon` is the memory in samples.
+    pub fn learn(&mut self, x: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);
-        let x = distance.ln_1p();
         let (u, b) = (f64::from(self.u), f64::from(self.b));
         let step = b.max(STEP_MIN);
-        let gain = (1.0 / (Q * f64::from(self.n).min(horizon))).min(GAIN_MAX);
+        let gain = (pace::gain(self.n, horizon) / Q).min(GAIN_MAX);
         if x > u {
             self.u = (u + gain * step * (1.0 - Q)) as f32;
             self.b = (b + gain * ((x - u).min(EXCESS_MAX * step) - b)) as f32;
@@ -96,7 +94,7 @@ mod tests {
     fn learned(distances: impl Iterator<Item = f64>) -> Tail {
         let mut tail = Tail::new();
         for d in distances {
-            tail.learn(d, 100_000.0);
+            tail.learn(d.ln_1p(), 100_000.0);
         }
         tail
     }
@@ -107,8 +105,16 @@ mod tests {
         let gauss =
             learned((0..20_000).map(|_| ((0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).abs()));
         let pareto = learned((0..20_000).map(|_| rng.f64().max(1e-12).powf(-0.5) - 1.0));
-        assert!(gauss.nats(8.0) > 9.0, "{}", gauss.nats(8.0));
-        assert!(pareto.nats(8.0) < 6.0, "{}", pareto.nats(8.0));
+        assert!(
+            gauss.nats(8f64.ln_1p()) > 9.0,
+            "{}",
+            gauss.nats(8f64.ln_1p())
+        );
+        assert!(
+            pareto.nats(8f64.ln_1p()) < 6.0,
+            "{}",
+            pareto.nats(8f64.ln_1p())
+        );
     }
 
     #[test]
@@ -118,10 +124,10 @@ mod tests {
         let mut over = 0;
         for i in 0..120_000 {
             let d = rng.f64().max(1e-12).powf(-0.5) - 1.0;
-            if i >= 20_000 && tail.nats(d) >= 1000f64.ln() {
+            if i >= 20_000 && tail.nats(d.ln_1p()) >= 1000f64.ln() {
                 over += 1;
             }
-            tail.learn(d, 100_000.0);
+            tail.learn(d.ln_1p(), 100_000.0);
         }
         // 100 expected of 100,000
         assert!((50..200).contains(&over), "{over}");
@@ -134,12 +140,12 @@ mod tests {
         ) {
             let tail = learned(seen.into_iter());
             let (a, b) = (a.min(b), a.max(b));
-            prop_assert!(tail.nats(a) <= tail.nats(b));
+            prop_assert!(tail.nats(a.ln_1p()) <= tail.nats(b.ln_1p()));
             if b > a * (1.0 + 1e-9) + 1e-9 {
-                prop_assert!(tail.nats(a) < tail.nats(b));
+                prop_assert!(tail.nats(a.ln_1p()) < tail.nats(b.ln_1p()));
             }
             prop_assert_eq!(tail.nats(0.0), 0.0);
-            let back = tail.distance(tail.nats(a));
+            let back = tail.distance(tail.nats(a.ln_1p()));
             prop_assert!((back - a).abs() <= 1e-6 * (1.0 + a), "{} {}", a, back);
         }
     }
