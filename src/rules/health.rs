@@ -117,9 +117,9 @@ fn no_data() -> Plan {
         hold_minutes: 1,
         severity: Severity::High,
         summary: "saimon at {{ $labels.instance }} takes no samples",
-        description: "For five minutes no sample was accepted. Does remote_write of Prometheus point \
-                      to /api/v1/write of saimon, and does saimon_ingest_samples_total show another \
-                      outcome?"
+        description: "No sample was accepted in the last five minutes, or none ever. Does \
+                      remote_write of Prometheus point to /api/v1/write of saimon, and does \
+                      saimon_ingest_samples_total show another outcome?"
             .to_owned(),
         fires: vec![
             all([(accepted, "5000x200")]),
