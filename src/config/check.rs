@@ -2,7 +2,7 @@
 //!
 //! The file is read into a tree with positions and is held against the shape of the types; then the
 //! values are held against each other. What always holds: a file in which nothing is found is
-//! exactly a file that [`super::load`] takes, because both are [`read`].
+//! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
 mod unknown;
