@@ -2,7 +2,7 @@
 //!
 //! The file is read into a tree with positions and is held against the shape of the types; then the
 //! values are held against each other. What always holds: a file in which nothing is found is
-//! exactly a file that [`super::load`] takes, because both are [`read`].
+//! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
 mod unknown;
@@ -219,7 +219,9 @@ impl Walk<'_> {
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {
             if let Some(severity) = &rule.severity {
-                self.rising(&format!("detect.rules[{i}].severity"), severity);
+                let path = format!("detect.rules[{i}].severity");
+                self.complete(&path);
+                self.rising(&path, severity);
             }
         }
         let store = &config.store;
@@ -255,6 +257,19 @@ impl Walk<'_> {
                 unit::duration(limits.queue_wait)
             ),
         );
+    }
+
+    /// The type would fill what is left out with defaults; a reader would expect `detect.severity`.
+    fn complete(&mut self, path: &str) {
+        let Some((at, _)) = self.places.get(path).copied() else {
+            return;
+        };
+        for level in ["medium", "high", "critical"] {
+            if !self.places.contains_key(&joined(path, level)) {
+                let message = format!("has no `{level}`: a rule gives all three or none");
+                self.mistake(at, path, message);
+            }
+        }
     }
 
     fn rising(&mut self, path: &str, severity: &SeverityConfig) {
@@ -405,6 +420,10 @@ colour: blue
             ),
             ("detect: {band_probability: .nan}", "outside"),
             ("detect: {rules: {selector: up}}", "not a list"),
+            (
+                "detect: {rules: [{selector: up, severity: {medium: 0.8, high: 0.9}}]}",
+                "has no `critical`",
+            ),
             (
                 "detect: {rules: [{selector: {job: node}}]}",
                 "put it in quotes",

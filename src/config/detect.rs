@@ -128,7 +128,7 @@ pub struct RuleConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]
     pub day: Option<Duration>,
-    /// Overrides `detect.severity`, all three: one that is left out here has its default again.
+    /// Overrides `detect.severity`. All three must be given.
     pub severity: Option<SeverityConfig>,
 }
 

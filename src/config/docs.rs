@@ -10,6 +10,9 @@ use super::unit;
 /// Longest line of a comment in the example.
 const COMMENT_WIDTH: usize = 96;
 
+/// A number may be anything up to here: no bound that a reader would care for.
+const NUMBER_OPEN: f64 = 1e300;
+
 const HEAD: &str = "\
 # Configuration
 
@@ -150,6 +153,7 @@ fn kind(shape: &Shape) -> &'static str {
 fn range(shape: &Shape) -> String {
     match shape {
         Shape::Integer { min, max } => format!("{min} to {max}"),
+        Shape::Number { min, max } if *max >= NUMBER_OPEN => format!("{} or more", number(*min)),
         Shape::Number { min, max } => format!("{} to {}", number(*min), number(*max)),
         Shape::Duration { min, max } => {
             format!("{} to {}", unit::duration(*min), unit::duration(*max))
@@ -177,7 +181,7 @@ fn example_fields(out: &mut String, fields: &[Field], indent: &str) {
             (Shape::List(item), _) => {
                 out.push_str(&format!("{indent}{}: []\n", field.name));
                 if let Shape::Section(inner) = item.as_ref() {
-                    example_item(out, inner, indent);
+                    example_item(out, inner, fields, indent);
                 }
             }
             (_, default) => {
@@ -188,29 +192,35 @@ fn example_fields(out: &mut String, fields: &[Field], indent: &str) {
     }
 }
 
-/// What an element may have, as comments: a list is empty by default.
-fn example_item(out: &mut String, fields: &[Field], indent: &str) {
+/// What an element may have, as comments: a list is empty by default. Keys that change a value of
+/// the section around it have that value.
+fn example_item(out: &mut String, fields: &[Field], around: &[Field], indent: &str) {
     comment(out, "An element may have these keys:", indent);
     for (i, field) in fields.iter().enumerate() {
         let dash = if i == 0 { "- " } else { "  " };
-        let value = match &field.shape {
-            Shape::Selector => "'{job=\"node\", mountpoint!~\"/run.*\"}'".to_owned(),
-            Shape::Bool => "true".to_owned(),
-            Shape::Choice(choices) => choices.first().map_or_else(String::new, |c| c.word.clone()),
-            Shape::Integer { min, .. } => min.to_string(),
-            Shape::Number { min, .. } => number(*min),
-            Shape::Duration { max, .. } => unit::duration(*max),
-            Shape::Section(inner) => {
-                let inner: Vec<_> = inner
-                    .iter()
-                    .filter_map(|f| Some((&f.name, f.default.as_ref()?)))
-                    .map(|(name, value)| format!("{name}: {value}"))
-                    .collect();
-                format!("{{{}}}", inner.join(", "))
-            }
-            _ => "...".to_owned(),
-        };
+        let outer = around.iter().find(|f| f.name == field.name);
+        let value = outer
+            .and_then(|f| f.default.clone())
+            .unwrap_or_else(|| sample(&field.shape));
         out.push_str(&format!("{indent}#   {dash}{}: {value}\n", field.name));
+    }
+}
+
+/// Some valid value.
+fn sample(shape: &Shape) -> String {
+    match shape {
+        Shape::Selector => "'{job=\"node\", mountpoint!~\"/run.*\"}'".to_owned(),
+        Shape::Bool => "true".to_owned(),
+        Shape::Choice(choices) => choices.first().map_or_else(String::new, |c| c.word.clone()),
+        Shape::Section(inner) => {
+            let inner: Vec<_> = inner
+                .iter()
+                .filter_map(|f| Some((&f.name, f.default.as_ref()?)))
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            format!("{{{}}}", inner.join(", "))
+        }
+        _ => "0.1".to_owned(),
     }
 }
 
@@ -219,7 +229,8 @@ fn note(field: &Field) -> String {
     match &field.shape {
         _ if range.is_empty() => field.doc.clone(),
         Shape::Choice(_) => format!("{} One of {}.", field.doc, range.replace('`', "")),
-        _ => format!("{} From {range}.", field.doc),
+        _ if range.contains(" to ") => format!("{} From {range}.", field.doc),
+        _ => format!("{} {range}.", field.doc),
     }
 }
 

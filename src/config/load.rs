@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_holds() {
         let config = parse(
-            "detect:\n  warmup: 50\n  adapt: 1h30m\n  rules:\n    - selector: '{job=\"a\"}'\n      day: 2m\n      severity: {high: 0.9}\nalerting:\n  min_severity: high\n  labels: {team: sre}\nlimits:\n  body: 1MiB\n  body_raw: 4194304\n",
+            "detect:\n  warmup: 50\n  adapt: 1h30m\n  rules:\n    - selector: '{job=\"a\"}'\n      day: 2m\n      severity: {medium: 0.8, high: 0.9, critical: 0.99}\nalerting:\n  min_severity: high\n  labels: {team: sre}\nlimits:\n  body: 1MiB\n  body_raw: 4194304\n",
         )
         .unwrap();
         assert_eq!(config.detect.warmup, 50);
@@ -83,7 +83,7 @@ mod tests {
         let rule = &config.detect.rules[0];
         assert_eq!(rule.day, Some(Duration::from_secs(120)));
         assert_eq!(rule.severity.unwrap().high, 0.9);
-        assert_eq!(rule.severity.unwrap().medium, 0.85);
+        assert_eq!(rule.severity.unwrap().medium, 0.8);
         assert_eq!(rule.young, None);
         assert_eq!(config.alerting.min_severity, Severity::High);
         assert_eq!(config.alerting.labels["team"], "sre");

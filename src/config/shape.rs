@@ -11,7 +11,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
 use super::yaml::{Node, Value};
-use super::{Config, RuleConfig, unit, yaml};
+use super::{Config, RuleConfig, SeverityConfig, unit, yaml};
 
 /// What a value may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +136,11 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
             max: number("maximum"),
         },
         Some("array") => {
-            let item = defaults(&RuleConfig::default());
+            // With the one section that is not set by default, for the order of its keys.
+            let item = defaults(&RuleConfig {
+                severity: Some(SeverityConfig::default()),
+                ..RuleConfig::default()
+            });
             Shape::List(Box::new(shape(&schema["items"], Some(&item))))
         }
         Some("object") => Shape::Section(fields(schema, default)),
@@ -148,24 +152,23 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
     let properties = schema["properties"]
         .as_object()
         .expect("BUG: a section without keys");
-    let field = |name: &str, default: Option<&Node>| {
+    let field = |name: &str, default: &Node| {
         let schema = &properties[name];
-        let shape = shape(schema, default);
+        let shape = shape(schema, Some(default));
         Field {
             name: name.to_owned(),
             doc: doc(schema),
-            default: default.and_then(|node| written(&shape, node)),
+            default: written(&shape, default),
             shape,
         }
     };
-    match default.map(|node| &node.value) {
-        Some(Value::Map(entries)) => entries
-            .iter()
-            .map(|(key, node)| field(&key.name, Some(node)))
-            .collect(),
-        // A section that is not set by default: its keys by name.
-        _ => properties.keys().map(|name| field(name, None)).collect(),
-    }
+    let Some(Value::Map(entries)) = default.map(|node| &node.value) else {
+        panic!("BUG: a section without default values: {schema}");
+    };
+    entries
+        .iter()
+        .map(|(key, node)| field(&key.name, node))
+        .collect()
 }
 
 /// A default as a file would say it.

@@ -315,11 +315,8 @@ mod tests {
     fn an_alias_bomb_is_refused() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for i in 1..9 {
-            let alias = format!("*a{}", i - 1);
-            text.push_str(&format!(
-                "a{i}: &a{i} [{}]\n",
-                vec![alias.as_str(); 10].join(", ")
-            ));
+            let aliases = [format!("*a{}", i - 1).as_str(); 10].join(", ");
+            text.push_str(&format!("a{i}: &a{i} [{aliases}]\n"));
         }
         assert!(read(&text).is_err());
     }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::alert::{Alert, Case, Look, series};
 use super::format::{Annotations, InputSeries, quoted};
-use super::proof::STEP;
+use super::proof::{STEP, steps};
 use crate::config::{Config, Severity, unit};
 
 /// Where saimon is in all cases.
 const INSTANCE: &str = "localhost:9925";
 
-/// When all cases are looked at: after every hold and every range of the expressions.
-const LOOK: Duration = Duration::from_secs(30 * 60);
+/// A case is looked at so long after the hold of its alert: the longest range of the expressions,
+/// and a minute.
+const AFTER_HOLD: Duration = Duration::from_secs(6 * 60);
 
 /// Checkpoints that may be missed before they count as old.
 const CHECKPOINTS_MISSED: u32 = 5;
@@ -32,6 +33,8 @@ struct Plan {
     fires: Vec<Vec<InputSeries>>,
     /// Sets of series, in none of which it does.
     quiet: Vec<Vec<InputSeries>>,
+    /// How much later than [`AFTER_HOLD`] a case is to be looked at.
+    later: Duration,
     /// True if the alert says which saimon it is about.
     instance: bool,
 }
@@ -69,6 +72,7 @@ fn down() -> Plan {
                 .to_owned(),
         fires: vec![all([("up{JOB,INSTANCE}", "0x200")])],
         quiet: vec![all([("up{JOB,INSTANCE}", "1x200")])],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -96,6 +100,7 @@ fn scores_missing() -> Plan {
             all([models, score]),
             all([("saimon_active_models{JOB,INSTANCE}", "0x200")]),
         ],
+        later: Duration::ZERO,
         instance: false,
     }
 }
@@ -112,15 +117,16 @@ fn no_data() -> Plan {
         hold_minutes: 1,
         severity: Severity::High,
         summary: "saimon at {{ $labels.instance }} takes no samples",
-        description: "For five minutes no sample was accepted. Does remote_write of Prometheus point \
-                      to /api/v1/write of saimon, and does saimon_ingest_samples_total show another \
-                      outcome?"
+        description: "No sample was accepted in the last five minutes, or none ever. Does \
+                      remote_write of Prometheus point to /api/v1/write of saimon, and does \
+                      saimon_ingest_samples_total show another outcome?"
             .to_owned(),
         fires: vec![
             all([(accepted, "5000x200")]),
             all([(accepted, "0x200"), (late, "0+100x200")]),
         ],
         quiet: vec![all([(accepted, "0+100x200")])],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -188,6 +194,7 @@ fn refusing() -> Plan {
                 ),
             ]),
         ],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -213,6 +220,7 @@ fn behind() -> Plan {
             ("saimon_queue_full_total{JOB,INSTANCE}", "0x200"),
             ("saimon_ingest_requests_total{JOB,INSTANCE,code=\"204\"}", "0+9x200"),
         ])],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -246,6 +254,7 @@ fn series_limit() -> Plan {
             ("saimon_series{JOB,INSTANCE,phase=\"mature\"}", "850x200"),
             (dropped, "3x200"),
         ])],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -263,6 +272,7 @@ fn store_broken() -> Plan {
             .to_owned(),
         fires: vec![all([("saimon_store_ok{JOB,INSTANCE}", "0x200")])],
         quiet: vec![all([("saimon_store_ok{JOB,INSTANCE}", "1x200")])],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -280,6 +290,7 @@ fn store_moved_aside() -> Plan {
             .to_owned(),
         fires: vec![all([("saimon_store_moved_aside{JOB,INSTANCE}", "1x200")])],
         quiet: vec![all([("saimon_store_moved_aside{JOB,INSTANCE}", "0x200")])],
+        later: Duration::ZERO,
         instance: true,
     }
 }
@@ -304,6 +315,7 @@ fn checkpoint_old(checkpoint: Duration) -> Plan {
         ),
         fires: vec![all([(last, "1x200")])],
         quiet: vec![all([(last, "0+15x200")]), all([(last, "0x200")])],
+        later: old,
         instance: true,
     }
 }
@@ -338,10 +350,8 @@ impl Plan {
             summary: filled(&annotations.summary),
             description: filled(&annotations.description),
         };
-        let look = LOOK.max(
-            (config.store.checkpoint * CHECKPOINTS_MISSED).max(CHECKPOINT_OLD_MIN)
-                + Duration::from_secs(600),
-        );
+        let hold = Duration::from_secs(60 * self.hold_minutes);
+        let look = steps(hold + AFTER_HOLD + self.later);
         let case = |what: &str, i: usize, set: Vec<InputSeries>, fires: bool| Case {
             name: format!("{what} {}", i + 1),
             series: set
@@ -351,13 +361,11 @@ impl Plan {
                         .series
                         .replace("JOB", &matcher)
                         .replace("INSTANCE", &format!("instance={}", quoted(INSTANCE))),
-                    values: s
-                        .values
-                        .replace("x200", &format!("x{}", super::proof::steps(look))),
+                    values: s.values.replace("x200", &format!("x{look}")),
                 })
                 .collect(),
             looks: vec![Look {
-                at: STEP * super::proof::steps(look),
+                at: STEP * look,
                 firing: if fires {
                     vec![(expected.clone(), texts.clone())]
                 } else {
@@ -381,7 +389,7 @@ impl Plan {
         Alert {
             name: self.name,
             expr: self.expr.replace("JOB", &matcher),
-            hold: Duration::from_secs(60 * self.hold_minutes),
+            hold,
             keep: None,
             labels,
             annotations,
