@@ -4,8 +4,16 @@
 //! `TryFrom`; no layer reads a file. `docs/configuration.md` is generated from these types, so the
 //! doc comments below are what a user reads.
 
+pub mod check;
 pub mod detect;
+pub mod docs;
 pub mod limits;
+pub mod load;
+pub mod prometheus;
+pub mod report;
+pub mod shape;
+pub mod unit;
+pub mod yaml;
 
 use std::time::Duration;
 
@@ -14,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use limits::LimitsConfig;
+pub use load::{LoadError, load, parse};
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,18 +44,20 @@ pub struct Config {
 pub struct StoreConfig {
     /// How long raw samples are kept, by their own timestamps.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
     pub window: Duration,
-    /// How long a series that sends nothing is remembered, its model and window included.
+    /// How long a series that sends nothing is remembered, its model and window included. At least
+    /// `window`.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
     pub forget: Duration,
-    /// How often models and windows are written. A killed process forgets at most this much.
+    /// How often models and windows are written to the data directory. A killed process forgets at
+    /// most this much.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "1h"))]
     pub checkpoint: Duration,
-    /// Memory that the store may use to cache its pages.
-    #[schemars(with = "String")]
+    /// Memory that the store may use to cache its pages, beside the memory of the models.
+    #[schemars(with = "String", extend("format" = "size", "x-min" = "1MiB", "x-max" = "64GiB"))]
     pub cache: bytesize::ByteSize,
 }
 
@@ -65,13 +76,18 @@ impl Default for StoreConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertingConfig {
-    /// Anomalies below this severity raise no alert.
+    /// Anomalies below this severity raise no alert. One rule is written for this severity and one
+    /// for each graver one.
     pub min_severity: Severity,
     /// How long an active anomaly must last before its alert fires, per severity.
     pub hold: HoldConfig,
-    /// Job label of the scrape of saimon itself in your Prometheus, for the rules about saimon.
+    /// The `job` label under which your Prometheus scrapes saimon's own `/metrics`. The rules about
+    /// saimon's health select by it.
+    #[schemars(length(min = 1), extend("format" = "text"))]
     pub job: String,
-    /// Labels added to every alert, for example `team: sre`.
+    /// Labels added to every alert, for example `team: sre`. Not `alertname`, `severity`, `series`,
+    /// `job`, `instance` or `source_metric`, which say what the alert is about.
+    #[schemars(extend("format" = "labels"))]
     pub labels: std::collections::BTreeMap<String, String>,
 }
 
@@ -90,17 +106,21 @@ impl Default for AlertingConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HoldConfig {
+    /// An anomaly of severity `low`, where `min_severity` asks for it. 0s: at once.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
     pub low: Duration,
+    /// An anomaly that reached severity `medium` and did not fall below it meanwhile.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
     pub medium: Duration,
+    /// An anomaly that reached severity `high` and did not fall below it meanwhile.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
     pub high: Duration,
+    /// An anomaly of severity `critical`. 0s: at the next evaluation of the rules.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
     pub critical: Duration,
 }
 
@@ -122,9 +142,13 @@ impl Default for HoldConfig {
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Severity {
+    /// Over the line; on a young series also whatever would be graver.
     Low = 0,
+    /// From `detect.severity.medium` on.
     Medium = 1,
+    /// From `detect.severity.high` on.
     High = 2,
+    /// From `detect.severity.critical` on.
     Critical = 3,
 }
 

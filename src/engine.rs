@@ -4,7 +4,12 @@
 //! methods, tested without a thread. Requests reach it as one bounded send per shard.
 
 pub mod batch;
+pub mod groups;
 pub mod keep;
+pub mod pool;
 pub mod router;
+pub mod rules;
 pub mod shard;
 pub mod table;
+pub mod tally;
+pub mod worker;

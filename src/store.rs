@@ -1,1 +1,278 @@
-//! What survives a restart: groups of series and blocks of their chunks, in sled.
+//! What survives a restart: groups of series and blocks of their finished chunks, in sled.
+//!
+//! Everything here can be lost without harm to what Prometheus has: a store that is damaged is
+//! moved aside and a fresh one is started, and a disk that takes no writes costs warm models after
+//! the next restart, nothing else. What always holds: a group's state and the blocks that the
+//! state no longer contains are written in one atomic step; every value carries a version and a
+//! checksum; no call waits for a disk without a bound. The store does not know what the bytes of a
+//! group mean.
+
+mod backlog;
+pub mod block;
+mod disk;
+mod folder;
+mod key;
+mod load;
+mod outline;
+mod sled;
+mod snapshot;
+mod value;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::StoreConfig;
+use crate::engine::keep::{ClosedChunk, GroupId};
+use crate::telemetry::Metrics;
+
+pub use disk::DiskError;
+pub use load::Loaded;
+
+use disk::{Disk, Edit, OpenFailure, Opener};
+use folder::Folder;
+use outline::Outline;
+
+/// Why there is no store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Two processes must never write one store, so this one is left as it is.
+    #[error("the store {dir} is in use by another process: stop it, or use another data directory")]
+    Locked { dir: PathBuf },
+    /// Neither this store nor a fresh one in its place can be used: a full disk, a read-only
+    /// directory. saimon can go on without a store; it then forgets everything when it ends.
+    #[error("the store {dir} cannot be used: {why}; make the directory writable and restart")]
+    Unavailable { dir: PathBuf, why: String },
+}
+
+/// An open store, and where the one before it went if that could not be opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Store,
+    pub moved_aside: Option<PathBuf>,
+}
+
+/// The store of one process. Cheap to clone; all clones share one thread that talks to the disk.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    // Fields are dropped in order: the disk is closed before the folder's lock is released.
+    /// Behind a mutex because a disk that never answers is replaced by a new one; held only to
+    /// clone the handle.
+    disk: Mutex<Arc<Disk>>,
+    folder: Folder,
+    /// Which blocks each group has. Behind a mutex because readers look up blocks while the writer
+    /// adds them; held for one lookup or one update, never during disk work.
+    index: Mutex<HashMap<GroupId, Outline>>,
+    /// Groups whose remains are unreadable and still on disk; removed before anything is written.
+    /// Behind a mutex because loading and writing are different threads; held for a copy.
+    remains: Mutex<Vec<GroupId>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Store {
+    /// Opens the store in the folder `dir`, which must be a folder of its own inside a directory
+    /// that saimon may write (its lock `<dir>.lock` and damaged stores lie beside it).
+    ///
+    /// `now_ms` names a store that is moved aside.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; `metrics.store_ok` is then 0.
+    pub fn open(
+        dir: &Path,
+        config: &StoreConfig,
+        metrics: &Arc<Metrics>,
+        now_ms: i64,
+    ) -> Result<Opened, OpenError> {
+        Self::open_with(
+            dir,
+            sled::opener(dir, config.cache.as_u64()),
+            metrics,
+            now_ms,
+        )
+    }
+
+    /// As [`Store::open`], with another backend in tests.
+    fn open_with(
+        dir: &Path,
+        opener: Opener,
+        metrics: &Arc<Metrics>,
+        now_ms: i64,
+    ) -> Result<Opened, OpenError> {
+        metrics.store_ok.set(0);
+        let folder = Folder::lock(dir)?;
+        let unavailable = |why: String| OpenError::Unavailable {
+            dir: dir.to_owned(),
+            why,
+        };
+        let mut moved_aside = None;
+        let (disk, index) = match start(&opener) {
+            Ok(started) => started,
+            Err(OpenFailure::Locked) => {
+                return Err(OpenError::Locked {
+                    dir: dir.to_owned(),
+                });
+            }
+            Err(OpenFailure::Failed(why)) => return Err(unavailable(why)),
+            Err(OpenFailure::Damaged(why)) => {
+                let to = folder.move_aside(&why, now_ms).map_err(|e| {
+                    unavailable(format!(
+                        "it is damaged ({why}) and cannot be moved aside: {e}"
+                    ))
+                })?;
+                metrics.store_moved_aside.set(1);
+                moved_aside = Some(to);
+                start(&opener)
+                    .map_err(|e| unavailable(format!("a fresh one cannot be started: {e}")))?
+            }
+        };
+        metrics.store_ok.set(1);
+        Ok(Opened {
+            store: Self(Arc::new(Inner {
+                disk: Mutex::new(Arc::new(disk)),
+                folder,
+                index: Mutex::new(index),
+                remains: Mutex::new(Vec::new()),
+                metrics: Arc::clone(metrics),
+            })),
+            moved_aside,
+        })
+    }
+
+    /// Opens the store again after an error, moving it aside if it turns out to be damaged. What
+    /// was written since the last flush may be gone.
+    fn reopen(&self, now_ms: i64) -> Result<(), DiskError> {
+        let disk = self.disk();
+        if !disk.is_closed() {
+            return Ok(());
+        }
+        match load_index(&disk) {
+            Ok(index) => *locked(&self.0.index) = index,
+            Err(OpenFailure::Damaged(why)) => self.replace(&why, now_ms)?,
+            Err(e) => return Err(DiskError::Failed(e.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Moves the store aside and starts an empty one in its place.
+    fn replace(&self, why: &str, now_ms: i64) -> Result<(), DiskError> {
+        self.0
+            .folder
+            .move_aside(why, now_ms)
+            .map_err(|e| DiskError::Failed(format!("moving it aside: {e}")))?;
+        self.0.metrics.store_moved_aside.set(1);
+        locked(&self.0.index).clear();
+        locked(&self.0.remains).clear();
+        let fresh = Arc::new(self.disk().again());
+        *locked(&self.0.disk) = Arc::clone(&fresh);
+        load_index(&fresh).map_err(|e| DiskError::Failed(e.to_string()))?;
+        Ok(())
+    }
+
+    /// The chunks of the series at `position` of a group that have samples in
+    /// `[from_ms, to_ms]`, in order of time. Chunks that were handed to the writer and are not
+    /// written yet are not among them.
+    ///
+    /// # Errors
+    /// If the disk does not answer. A block that cannot be decoded is left out, counted and logged.
+    pub fn chunks(
+        &self,
+        id: GroupId,
+        position: u16,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<ClosedChunk>, DiskError> {
+        let wanted: Vec<_> = match locked(&self.0.index).get(&id) {
+            None => return Ok(Vec::new()),
+            Some(outline) => outline.overlapping(from_ms, to_ms).copied().collect(),
+        };
+        let disk = self.disk();
+        let mut found = Vec::new();
+        for at in wanted {
+            let key = key::block(id, at);
+            let Some(sealed) = disk.get(key.clone())? else {
+                // Retention may have removed it since the lookup.
+                continue;
+            };
+            match value::open(block::VERSION, &key, &sealed).and_then(block::decode) {
+                Ok(chunks) => found.extend(chunks.into_iter().filter(|c| {
+                    c.position == position && c.first_ms <= to_ms && c.last_ms >= from_ms
+                })),
+                Err(why) => {
+                    self.0.metrics.store_errors.inc();
+                    tracing::warn!(
+                        partition = id.partition,
+                        group = id.number,
+                        first_ms = at.first_ms,
+                        %why,
+                        "a block of the store cannot be read and is left out"
+                    );
+                }
+            }
+        }
+        found.sort_by_key(|c| (c.first_ms, c.last_ms));
+        Ok(found)
+    }
+
+    /// Applies all edits or none, then takes over the outlines that they wrote.
+    fn apply(
+        &self,
+        edits: Vec<Edit>,
+        outlines: Vec<(GroupId, Option<Outline>)>,
+    ) -> Result<u64, DiskError> {
+        let bytes = edits.iter().map(Edit::bytes).sum();
+        self.disk().apply(edits)?;
+        let mut index = locked(&self.0.index);
+        for (id, outline) in outlines {
+            match outline {
+                Some(outline) => index.insert(id, outline),
+                None => index.remove(&id),
+            };
+        }
+        drop(index);
+        self.0.metrics.store_bytes_written.inc_by(bytes);
+        Ok(bytes)
+    }
+
+    fn disk(&self) -> Arc<Disk> {
+        Arc::clone(&locked(&self.0.disk))
+    }
+
+    /// Groups whose newest sample is older than `oldest_ms`.
+    fn silent_since(&self, oldest_ms: i64) -> Vec<(GroupId, Outline)> {
+        locked(&self.0.index)
+            .iter()
+            .filter(|(_, o)| o.newest_ms < oldest_ms)
+            .map(|(id, o)| (*id, o.clone()))
+            .collect()
+    }
+
+    fn outline(&self, id: GroupId) -> Option<Outline> {
+        locked(&self.0.index).get(&id).cloned()
+    }
+}
+
+/// A panic while one of these short locks was held cannot leave its content half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(opener: &Opener) -> Result<(Disk, HashMap<GroupId, Outline>), OpenFailure> {
+    let disk = Disk::new(opener.clone());
+    let index = load_index(&disk)?;
+    Ok((disk, index))
+}
+
+fn load_index(disk: &Disk) -> Result<HashMap<GroupId, Outline>, OpenFailure> {
+    disk.open()?;
+    load::outlines(disk).map_err(|e| match e {
+        DiskError::Damaged(why) => OpenFailure::Damaged(why),
+        other => OpenFailure::Failed(other.to_string()),
+    })
+}

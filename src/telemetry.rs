@@ -6,6 +6,7 @@
 pub mod log;
 pub mod process;
 
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -145,6 +146,8 @@ impl IngestCounters {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The `process_*` series, which by custom have no prefix.
+    process: Registry,
     /// `saimon_ingest_samples_total{protocol="1.0"}`.
     pub ingest_v1: IngestCounters,
     /// `saimon_ingest_requests_total{code}`.
@@ -153,7 +156,7 @@ pub struct Metrics {
     pub exemplars: Counter,
     /// `saimon_ingest_histograms_total`.
     pub histograms: Counter,
-    /// `saimon_counter_resets_total`.
+    /// `saimon_resets_total`.
     pub resets: Counter,
     /// `saimon_series{phase}`: warmup, young, mature, ended.
     pub series: Family<PhaseLabel, Gauge>,
@@ -230,10 +233,7 @@ impl Metrics {
             requests: r.made("ingest_requests", "write requests by answered status"),
             exemplars: r.made("ingest_exemplars", "exemplars received"),
             histograms: r.made("ingest_histograms", "native histograms received"),
-            resets: r.made(
-                "counter_resets",
-                "counter resets seen and left out of the rates",
-            ),
+            resets: r.made("resets", "counter resets seen and left out of the rates"),
             series: r.made("series", "series in memory by phase of their model"),
             series_dropped: r.made("series_dropped", "new series that were not taken"),
             series_limit: r.made("series_limit", "most series with a model"),
@@ -289,10 +289,13 @@ impl Metrics {
                 "when models and windows were last written",
             ),
             registry: Registry::default(),
+            process: Registry::default(),
         };
-        process::register(&mut registry);
+        let mut process = Registry::default();
+        process::register(&mut process);
         Self {
             registry,
+            process,
             ..metrics
         }
     }
@@ -300,10 +303,12 @@ impl Metrics {
     /// All of it as OpenMetrics text, `# EOF` included.
     pub fn openmetrics(&self) -> String {
         let mut out = String::with_capacity(16 * 1024);
-        if prometheus_client::encoding::text::encode(&mut out, &self.registry).is_err() {
+        let encoded = encode_registry(&mut out, &self.registry)
+            .and_then(|()| encode_registry(&mut out, &self.process));
+        if encoded.is_err() {
             out.clear();
-            let _ = out.write_str("# EOF\n");
         }
+        out.push_str("# EOF\n");
         out
     }
 }

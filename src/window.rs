@@ -1,3 +1,8 @@
-//! What is remembered of a series' samples.
+//! What is remembered of a series' raw samples.
+//!
+//! The window keeps every accepted sample exactly, bit for bit, whatever it means; what is scored is
+//! decided elsewhere. What always holds: timestamps rise strictly.
 
 pub mod chunk;
+pub mod head;
+pub mod interval;

@@ -12,25 +12,31 @@ pub struct DetectConfig {
     /// Length of the rhythm that the seasonal baseline learns. A day, unless time itself runs
     /// faster, as in the demo.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]
     pub day: Duration,
-    /// Samples of a series before its first score (20 to 10000). Until then it has no score at all.
+    /// Samples of a series before its first score. Until then it has no score at all.
+    #[schemars(range(min = 20, max = 10000))]
     pub warmup: u32,
     /// Samples of a series before its anomalies may be graver than `low`. Keeps a fresh start or a
-    /// deployment of many new series from becoming a storm.
+    /// deployment of many new series from becoming a storm. A number below `warmup` switches it off.
+    #[schemars(range(min = 0, max = 1000000))]
     pub young: u32,
-    /// Share of its normal samples that may lie outside a series' band (0.00001 to 0.05): where the
-    /// line, a score of 0.7, is drawn. Smaller is quieter.
+    /// Share of its normal samples that may lie outside a series' band: where the line, a
+    /// score of 0.7, is drawn. Smaller is quieter.
+    #[schemars(range(min = 0.00001, max = 0.05))]
     pub band_probability: f64,
-    /// Samples over the line, among the newest five, that make a pending anomaly active (1 to 5).
+    /// Samples over the line, among the newest five, that make a pending anomaly active.
+    #[schemars(range(min = 1, max = 5))]
     pub confirm: u32,
-    /// Samples in a row under the line that end an anomaly (1 to 1000).
+    /// Samples in a row under the line that end an anomaly.
+    #[schemars(range(min = 1, max = 1000))]
     pub release: u32,
-    /// How long a new behaviour must last before it is learned as normal.
+    /// How long a new behaviour must last before it is learned as normal and its anomaly ends.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Duration,
-    /// From which score on an anomaly has each severity.
+    /// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising. How
+    /// rare the score is for that very series counts too: see docs/models.md.
     pub severity: SeverityConfig,
     /// Changes for some series, by label selector. All rules that match a series apply, in order,
     /// later ones over earlier ones.
@@ -53,13 +59,18 @@ impl Default for DetectConfig {
     }
 }
 
-/// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising, below 1.
-/// How rare the score is for that very series counts too: see docs/models.md.
+/// From which score on an anomaly has each severity; `low` starts at the line, 0.7.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeverityConfig {
+    /// Score from which an anomaly is `medium`.
+    #[schemars(range(min = 0.7, max = 0.999999))]
     pub medium: f64,
+    /// Score from which an anomaly is `high`. Above `medium`.
+    #[schemars(range(min = 0.7, max = 0.999999))]
     pub high: f64,
+    /// Score from which an anomaly is `critical`. Above `high`.
+    #[schemars(range(min = 0.7, max = 0.999999))]
     pub critical: f64,
 }
 
@@ -77,7 +88,9 @@ impl Default for SeverityConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleConfig {
-    /// A series selector as in PromQL, for example `{job="node", mountpoint!~"/run.*"}`.
+    /// A series selector as in PromQL, for example `{job="node", mountpoint!~"/run.*"}`. Every rule
+    /// needs one.
+    #[schemars(extend("format" = "selector"))]
     pub selector: String,
     /// False: these series are received and counted, and not modelled.
     pub model: Option<bool>,
@@ -87,28 +100,35 @@ pub struct RuleConfig {
     pub direction: Option<Direction>,
     /// Values nearer to the expected one than this are never anomalous, in the unit of the scored
     /// value (counters: per second).
+    #[schemars(range(min = 0.0, max = 1e300))]
     pub min_deviation: Option<f64>,
     /// The same as a share of the expected value: 0.1 is a tenth of it.
+    #[schemars(range(min = 0.0, max = 1000.0))]
     pub min_deviation_ratio: Option<f64>,
     /// Overrides `detect.warmup`.
+    #[schemars(range(min = 20, max = 10000))]
     pub warmup: Option<u32>,
     /// Overrides `detect.young`.
+    #[schemars(range(min = 0, max = 1000000))]
     pub young: Option<u32>,
     /// Overrides `detect.band_probability`.
+    #[schemars(range(min = 0.00001, max = 0.05))]
     pub band_probability: Option<f64>,
     /// Overrides `detect.confirm`.
+    #[schemars(range(min = 1, max = 5))]
     pub confirm: Option<u32>,
     /// Overrides `detect.release`.
+    #[schemars(range(min = 1, max = 1000))]
     pub release: Option<u32>,
     /// Overrides `detect.adapt`.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Option<Duration>,
     /// Overrides `detect.day`.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]
     pub day: Option<Duration>,
-    /// Overrides `detect.severity`.
+    /// Overrides `detect.severity`. All three must be given.
     pub severity: Option<SeverityConfig>,
 }
 

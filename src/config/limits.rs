@@ -12,42 +12,51 @@ use serde::{Deserialize, Serialize};
 pub struct LimitsConfig {
     /// Series with a model. One takes about 2 KiB of memory; series beyond the limit are counted in
     /// `saimon_series_dropped_total{reason="limit"}` and not modelled.
+    #[schemars(range(min = 1, max = 100000000))]
     pub series: u32,
     /// Bytes of a request as sent (compressed).
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "size", "x-min" = "64KiB", "x-max" = "1GiB"))]
     pub body: ByteSize,
     /// Bytes of a request after decompression. What a sender claims is checked before any is
-    /// allocated.
-    #[schemars(with = "String")]
+    /// allocated. At least `body`.
+    #[schemars(with = "String", extend("format" = "size", "x-min" = "64KiB", "x-max" = "1GiB"))]
     pub body_raw: ByteSize,
-    /// Labels of one series.
+    /// Labels of one series, its name included. A series with more is refused.
+    #[schemars(range(min = 8, max = 4096))]
     pub labels_per_series: u32,
-    /// Bytes of a label's name.
+    /// Bytes of a label's name. A series with a longer one is refused.
+    #[schemars(range(min = 16, max = 65535))]
     pub label_name: u32,
-    /// Bytes of a label's value.
+    /// Bytes of a label's value. A series with a longer one is refused.
+    #[schemars(range(min = 64, max = 65535))]
     pub label_value: u32,
     /// Open connections. More wait to be accepted.
+    #[schemars(range(min = 4, max = 65535))]
     pub connections: u32,
     /// Write requests that are decoded at once. More wait, within `queue_wait`.
+    #[schemars(range(min = 1, max = 1024))]
     pub writes_at_once: u32,
     /// Batches waiting for one shard. A full queue makes requests wait, then answers 503.
+    #[schemars(range(min = 1, max = 65536))]
     pub queue_batches: u32,
     /// How long a write request may wait for room before it gets 503 with Retry-After.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "10ms", "x-max" = "5m"))]
     pub queue_wait: Duration,
     /// How long a connection may take for its first byte and for the headers of a request.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "100ms", "x-max" = "5m"))]
     pub header_wait: Duration,
-    /// How long a whole request may take, the time of its body included.
+    /// How long a whole request may take, the time of its body included. Longer than `queue_wait`.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "1h"))]
     pub request: Duration,
     /// Score lines on one page of `/metrics/scores`. Beyond it the anomalous and the highest scores
     /// are shown and the rest is counted in `saimon_scores_left_out`.
+    #[schemars(range(min = 1, max = 10000000))]
     pub score_lines: u32,
     /// Metric families whose metadata is remembered.
+    #[schemars(range(min = 1, max = 10000000))]
     pub metadata_families: u32,
 }
 

@@ -1,1 +1,204 @@
 //! Finds the slot of a series: guess, then fingerprint, then label bytes.
+//!
+//! Senders repeat the order of their series, so the series that followed the last one the time
+//! before is asked first; only a wrong guess costs a look-up in the hash table. Label bytes lie in
+//! order of first arrival, so a sender's usual order reads them front to back. What always holds:
+//! two series share a slot only if their label bytes are equal, whatever their fingerprints.
+
+use hashbrown::HashTable;
+
+/// Bytes that the label store takes at once.
+const CHUNK_BYTES: usize = 1 << 20;
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    fingerprint: u64,
+    chunk: u32,
+    offset: u32,
+    len: u32,
+    /// The slot that came after this one last time.
+    next: u32,
+}
+
+/// Slots by label set. Slot numbers are small, dense and reused.
+#[derive(Debug)]
+pub struct Table {
+    known: Vec<Known>,
+    index: HashTable<u32>,
+    free: Vec<u32>,
+    /// Label bytes; a chunk without live labels is emptied.
+    chunks: Vec<Chunk>,
+    previous: u32,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    live: u32,
+}
+
+impl Table {
+    pub fn new() -> Self {
+        Self {
+            known: Vec::new(),
+            index: HashTable::new(),
+            free: Vec::new(),
+            chunks: Vec::new(),
+            previous: NONE,
+        }
+    }
+
+    /// Series in the table.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The slot of the series with these label bytes.
+    pub fn find(&mut self, fingerprint: u64, labels: &[u8]) -> Option<u32> {
+        let guess = self
+            .known
+            .get(self.previous as usize)
+            .map_or(NONE, |k| k.next);
+        if guess != NONE && self.is(guess, fingerprint, labels) {
+            self.previous = guess;
+            return Some(guess);
+        }
+        let found = self
+            .index
+            .find(fingerprint, |at| self.is(*at, fingerprint, labels))
+            .copied()?;
+        self.follow(found);
+        Some(found)
+    }
+
+    /// Adds a series that [`Table::find`] did not find.
+    pub fn insert(&mut self, fingerprint: u64, labels: &[u8]) -> u32 {
+        let full = self
+            .chunks
+            .last()
+            .is_none_or(|c| c.bytes.len() + labels.len() > c.bytes.capacity());
+        if full {
+            self.chunks.push(Chunk {
+                bytes: Vec::with_capacity(CHUNK_BYTES.max(labels.len())),
+                live: 0,
+            });
+        }
+        let chunk = self.chunks.len() - 1;
+        let store = &mut self.chunks[chunk];
+        let known = Known {
+            fingerprint,
+            chunk: chunk as u32,
+            offset: store.bytes.len() as u32,
+            len: labels.len() as u32,
+            next: NONE,
+        };
+        store.bytes.extend_from_slice(labels);
+        store.live += 1;
+        let at = if let Some(at) = self.free.pop() {
+            self.known[at as usize] = known;
+            at
+        } else {
+            self.known.push(known);
+            (self.known.len() - 1) as u32
+        };
+        let known = &self.known;
+        self.index
+            .insert_unique(fingerprint, at, |at| known[*at as usize].fingerprint);
+        self.follow(at);
+        at
+    }
+
+    /// Forgets a series; its slot number may be given to another.
+    pub fn remove(&mut self, at: u32) {
+        let k = self.known[at as usize];
+        if let Ok(entry) = self.index.find_entry(k.fingerprint, |other| *other == at) {
+            entry.remove();
+        }
+        let last = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[k.chunk as usize];
+        chunk.live -= 1;
+        if chunk.live == 0 && k.chunk as usize != last {
+            chunk.bytes = Vec::new();
+        }
+        // A guess may still point here; without bytes and with the table's own rules it never hits.
+        self.known[at as usize] = Known {
+            fingerprint: !k.fingerprint,
+            len: 0,
+            offset: 0,
+            next: NONE,
+            ..k
+        };
+        self.free.push(at);
+    }
+
+    /// The label bytes of a slot.
+    pub fn labels(&self, at: u32) -> &[u8] {
+        let k = &self.known[at as usize];
+        let bytes = &self.chunks[k.chunk as usize].bytes;
+        &bytes[k.offset as usize..(k.offset + k.len) as usize]
+    }
+
+    fn is(&self, at: u32, fingerprint: u64, labels: &[u8]) -> bool {
+        self.known[at as usize].fingerprint == fingerprint && self.labels(at) == labels
+    }
+
+    fn follow(&mut self, at: u32) {
+        if let Some(previous) = self.known.get_mut(self.previous as usize) {
+            previous.next = at;
+        }
+        self.previous = at;
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn label_bytes_decide_not_the_hash() {
+        let mut t = Table::new();
+        let a = t.insert(7, b"a");
+        assert_eq!(t.find(7, b"b"), None);
+        let b = t.insert(7, b"b");
+        assert_ne!(a, b);
+        assert_eq!(t.find(7, b"a"), Some(a));
+        assert_eq!(t.find(7, b"b"), Some(b));
+    }
+
+    #[test]
+    fn behaves_like_a_map_in_any_order_with_removals() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut t = Table::new();
+        let mut plain: HashMap<Vec<u8>, u32> = HashMap::new();
+        for _ in 0..50_000 {
+            let labels = format!("series-{}", rng.u32(..500)).into_bytes();
+            let fp = u64::from(labels[labels.len() - 1]); // many collisions
+            let found = t.find(fp, &labels);
+            assert_eq!(found, plain.get(&labels).copied());
+            match found {
+                None => {
+                    let at = t.insert(fp, &labels);
+                    plain.insert(labels, at);
+                }
+                Some(at) if rng.u8(..) < 40 => {
+                    t.remove(at);
+                    plain.remove(&labels);
+                }
+                Some(at) => assert_eq!(t.labels(at), &labels[..]),
+            }
+            assert_eq!(t.len(), plain.len());
+        }
+    }
+}

@@ -19,7 +19,7 @@ const BODY_BYTES_MAX: usize = 1 << 30;
 /// Prometheus sends 2,000 in a request, others up to some 10,000.
 pub const ENTRIES_MAX: usize = 1 << 20;
 
-/// Arena entries whose memory is kept for the next request.
+/// Series and samples whose memory in the arena is kept from request to request.
 const ENTRIES_KEPT_MAX: usize = 1 << 17;
 
 /// Why a body is not a 1.0 write request at all. Nothing of such a body is used.
@@ -66,15 +66,15 @@ pub fn decode(
     out: &mut WriteArena,
 ) -> Result<(), DecodeError> {
     out.clear();
+    if out.samples.capacity().max(out.series.capacity()) > ENTRIES_KEPT_MAX {
+        out.samples.shrink_to(ENTRIES_KEPT_MAX);
+        out.series.shrink_to(ENTRIES_KEPT_MAX);
+    }
     let sent = body.len();
     let result = walk(body, limits, out);
     if result.is_err() {
         out.clear();
         body.truncate(sent);
-    }
-    if out.samples.capacity().max(out.series.capacity()) > ENTRIES_KEPT_MAX {
-        out.samples.shrink_to(ENTRIES_KEPT_MAX);
-        out.series.shrink_to(ENTRIES_KEPT_MAX);
     }
     result
 }

@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench bench-peers quiet docs clean
+
+SHELL := /bin/sh
+INSTALL := scripts/install-debian-packages.sh
+# every bench but the one against other servers, which has a verb of its own
+BENCHES := $(filter-out peers,$(patsubst benches/%.rs,%,$(wildcard benches/*.rs)))
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Prometheus, Alertmanager and saimon on free ports, with a fault to find (CHECK=1: unattended)
+	@$(INSTALL) build stack
+	cargo build --release --bin saimon --example demo
+	@cargo run --quiet --release --example demo -- $(if $(CHECK),--check) $(ARGS)
+
+test: ## everything: unit, property, black box, end to end with a real Prometheus, doc tests
+	@$(INSTALL) build stack
+	cargo test
+
+lint: ## formatting, clippy, documentation, licences
+	@$(INSTALL) build
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	@if command -v cargo-deny >/dev/null 2>&1; then \
+		cargo deny check bans licenses sources; \
+	else \
+		echo "skipped: cargo deny check (cargo-deny is not installed)"; \
+	fi
+
+bench: ## criterion benches of the hot paths
+	@$(INSTALL) build
+	cargo bench $(foreach b,$(BENCHES),--bench $(b)) -- $(ARGS)
+
+bench-peers: ## the same stream into saimon, VictoriaMetrics and vmagent (ARGS=--write: into docs/benchmarks.md)
+	@$(INSTALL) build peers
+	cargo build --release --bin saimon
+	cargo bench --bench peers -- $(ARGS)
+
+quiet: ## 24 simulated hours without faults: how often each score is reached
+	@$(INSTALL) build
+	cargo run --release --example quiet -- $(ARGS)
+
+docs: ## what is written from the types (reference, dashboard), and the library's in target/doc
+	@$(INSTALL) build
+	cargo run --quiet --example reference
+	cargo doc --no-deps
+
+clean: ## remove what was built
+	cargo clean

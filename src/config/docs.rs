@@ -1,0 +1,302 @@
+//! Writes `docs/configuration.md` and `examples/full.yaml` from the types.
+//!
+//! Both are in the repository and a test compares them with what is written here, so that a key
+//! cannot be added, renamed or given another default without its documentation.
+
+use super::check::leaf::number;
+use super::shape::{self, Field, Shape};
+use super::unit;
+
+/// Longest line of a comment in the example.
+const COMMENT_WIDTH: usize = 96;
+
+/// A number may be anything up to here: no bound that a reader would care for.
+const NUMBER_OPEN: f64 = 1e300;
+
+const HEAD: &str = "\
+# Configuration
+
+<!-- Written from the types in src/config by `make docs`. Do not edit. -->
+
+saimon needs no configuration: without a file, every default below holds. With one, give only the
+keys that you change:
+
+```yaml
+detect:
+  rules:
+    - selector: '{__name__=~\"node_filesystem_.*\", mountpoint=~\"/run.*\"}'
+      model: false
+alerting:
+  min_severity: high
+```
+
+```
+saimon check saimon.yaml            # every mistake with its line; exit code 0, 1 or 2
+saimon serve --config saimon.yaml
+```
+
+An unknown key, a value outside its range and a selector that cannot be read are errors, and
+`saimon serve` does not start with one. An empty file is a file with all defaults. `saimon check`
+also takes a `prometheus.yml` and says what is missing in it for saimon.
+
+How values are written:
+
+- **Duration**: numbers with units, `500ms`, `30s`, `5m`, `12h`, `7d`, or several, `1d12h`.
+- **Size**: a number with a unit, `64KiB`, `32MiB`, `1GiB` (powers of 1024) or `32MB` (of 1000).
+- **Selector**: a series selector as in PromQL, in single quotes, because braces and double quotes
+  mean something to YAML: `'{job=\"node\"}'`, `'node_load1{instance=~\"web-.*\"}'`.
+";
+
+/// The text of `docs/configuration.md`.
+pub fn render() -> String {
+    let mut out = HEAD.to_owned();
+    let root = shape::config();
+    if let Shape::Section(fields) = &root {
+        for field in fields {
+            section(&mut out, field, &field.name, 2);
+        }
+    }
+    out.push_str("\n## A complete file\n\nEvery key with its default, as in `examples/full.yaml`.\n\n```yaml\n");
+    out.push_str(&example());
+    out.push_str("```\n");
+    out
+}
+
+/// The text of `examples/full.yaml`: every key with its default and its meaning.
+pub fn example() -> String {
+    let mut out =
+        "# Every key with its default. Written from the types by `make docs`.\n".to_owned();
+    if let Shape::Section(fields) = shape::config() {
+        example_fields(&mut out, &fields, "");
+    }
+    out
+}
+
+fn section(out: &mut String, field: &Field, path: &str, level: usize) {
+    let (title, fields) = match &field.shape {
+        Shape::Section(fields) => (path.to_owned(), fields),
+        Shape::List(item) => match item.as_ref() {
+            Shape::Section(fields) => (format!("{path}[]"), fields),
+            _ => return,
+        },
+        _ => return,
+    };
+    out.push_str(&format!(
+        "\n<a id=\"{}\"></a>\n{} `{title}`\n\n{}\n\n",
+        anchor(path),
+        "#".repeat(level),
+        field.doc
+    ));
+    out.push_str("| Key | Type | Default | Range | Meaning |\n| --- | --- | --- | --- | --- |\n");
+    for field in fields {
+        let path = format!("{path}.{}", field.name);
+        out.push_str(&row(field, &path));
+    }
+    for field in fields {
+        section(out, field, &format!("{path}.{}", field.name), level + 1);
+    }
+}
+
+fn row(field: &Field, path: &str) -> String {
+    let default = match (&field.default, &field.shape) {
+        (Some(default), _) => format!("`{default}`"),
+        (None, Shape::Section(_)) => "see there".to_owned(),
+        (None, _) if field.required() => "none: needed".to_owned(),
+        (None, _) => "not set".to_owned(),
+    };
+    let link = anchor(path);
+    let kind = match &field.shape {
+        Shape::Section(_) => format!("[section](#{link})"),
+        Shape::List(_) => format!("[list](#{link})"),
+        other => kind(other).to_owned(),
+    };
+    // A section's own heading has the anchor.
+    let here = match &field.shape {
+        Shape::Section(_) | Shape::List(_) => String::new(),
+        _ => format!("<a id=\"{link}\"></a>"),
+    };
+    let mut meaning = field.doc.clone();
+    if let Shape::Choice(choices) = &field.shape {
+        for c in choices {
+            meaning.push_str(&format!("<br>`{}`: {}", c.word, c.doc));
+        }
+    }
+    format!(
+        "| {here}`{}` | {kind} | {default} | {} | {} |\n",
+        field.name,
+        range(&field.shape),
+        meaning.replace('|', "\\|")
+    )
+}
+
+fn anchor(path: &str) -> String {
+    path.replace('.', "-")
+}
+
+fn kind(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Bool => "true or false",
+        Shape::Integer { .. } => "whole number",
+        Shape::Number { .. } => "number",
+        Shape::Duration { .. } => "duration",
+        Shape::Size { .. } => "size",
+        Shape::Text => "text",
+        Shape::Selector => "selector",
+        Shape::Labels => "names and texts",
+        Shape::Choice(_) => "word",
+        Shape::Section(_) => "section",
+        Shape::List(_) => "list",
+    }
+}
+
+/// Both ends of the range; empty if there is none.
+fn range(shape: &Shape) -> String {
+    match shape {
+        Shape::Integer { min, max } => format!("{min} to {max}"),
+        Shape::Number { min, max } if *max >= NUMBER_OPEN => format!("{} or more", number(*min)),
+        Shape::Number { min, max } => format!("{} to {}", number(*min), number(*max)),
+        Shape::Duration { min, max } => {
+            format!("{} to {}", unit::duration(*min), unit::duration(*max))
+        }
+        Shape::Size { min, max } => format!("{} to {}", unit::size(*min), unit::size(*max)),
+        Shape::Choice(choices) => {
+            let words: Vec<_> = choices.iter().map(|c| format!("`{}`", c.word)).collect();
+            words.join(", ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn example_fields(out: &mut String, fields: &[Field], indent: &str) {
+    for field in fields {
+        if indent.is_empty() {
+            out.push('\n');
+        }
+        comment(out, &note(field), indent);
+        match (&field.shape, &field.default) {
+            (Shape::Section(inner), _) => {
+                out.push_str(&format!("{indent}{}:\n", field.name));
+                example_fields(out, inner, &format!("{indent}  "));
+            }
+            (Shape::List(item), _) => {
+                out.push_str(&format!("{indent}{}: []\n", field.name));
+                if let Shape::Section(inner) = item.as_ref() {
+                    example_item(out, inner, fields, indent);
+                }
+            }
+            (_, default) => {
+                let default = default.as_deref().unwrap_or("null");
+                out.push_str(&format!("{indent}{}: {default}\n", field.name));
+            }
+        }
+    }
+}
+
+/// What an element may have, as comments: a list is empty by default. Keys that change a value of
+/// the section around it have that value.
+fn example_item(out: &mut String, fields: &[Field], around: &[Field], indent: &str) {
+    comment(out, "An element may have these keys:", indent);
+    for (i, field) in fields.iter().enumerate() {
+        let dash = if i == 0 { "- " } else { "  " };
+        let outer = around.iter().find(|f| f.name == field.name);
+        let value = outer
+            .and_then(|f| f.default.clone())
+            .unwrap_or_else(|| sample(&field.shape));
+        out.push_str(&format!("{indent}#   {dash}{}: {value}\n", field.name));
+    }
+}
+
+/// Some valid value.
+fn sample(shape: &Shape) -> String {
+    match shape {
+        Shape::Selector => "'{job=\"node\", mountpoint!~\"/run.*\"}'".to_owned(),
+        Shape::Bool => "true".to_owned(),
+        Shape::Choice(choices) => choices.first().map_or_else(String::new, |c| c.word.clone()),
+        Shape::Section(inner) => {
+            let inner: Vec<_> = inner
+                .iter()
+                .filter_map(|f| Some((&f.name, f.default.as_ref()?)))
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            format!("{{{}}}", inner.join(", "))
+        }
+        _ => "0.1".to_owned(),
+    }
+}
+
+fn note(field: &Field) -> String {
+    let range = range(&field.shape);
+    match &field.shape {
+        _ if range.is_empty() => field.doc.clone(),
+        Shape::Choice(_) => format!("{} One of {}.", field.doc, range.replace('`', "")),
+        _ if range.contains(" to ") => format!("{} From {range}.", field.doc),
+        _ => format!("{} {range}.", field.doc),
+    }
+}
+
+/// A comment, broken between words.
+fn comment(out: &mut String, text: &str, indent: &str) {
+    let mut line = format!("{indent}#");
+    for word in text.split_whitespace() {
+        if line.len() + 1 + word.len() > COMMENT_WIDTH && line.len() > indent.len() + 1 {
+            out.push_str(&line);
+            out.push('\n');
+            line = format!("{indent}#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, check, parse};
+
+    #[test]
+    fn the_example_is_the_defaults() {
+        let example = example();
+        assert_eq!(check::check(&example), []);
+        assert_eq!(parse(&example).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_commented_rule_of_the_example_is_valid() {
+        let example = example();
+        let rule: String = example
+            .lines()
+            .skip_while(|l| !l.contains("rules: []"))
+            .filter_map(|l| l.strip_prefix("  #   "))
+            .map(|l| format!("    {l}\n"))
+            .collect();
+        let config = parse(&format!("detect:\n  rules:\n{rule}")).unwrap();
+        let rule = &config.detect.rules[0];
+        assert!(rule.model.is_some() && rule.severity.is_some() && rule.adapt.is_some());
+    }
+
+    #[test]
+    fn every_key_has_an_anchor_and_every_link_a_target() {
+        let page = render();
+        for id in [
+            "detect-warmup",
+            "detect-rules",
+            "alerting-hold-critical",
+            "limits-series",
+        ] {
+            assert!(page.contains(&format!("<a id=\"{id}\">")), "{id}");
+        }
+        for link in page.split("](#").skip(1) {
+            let id = link.split(')').next().unwrap_or_default();
+            assert!(page.contains(&format!("<a id=\"{id}\">")), "{id}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_table_has_as_many_columns() {
+        for line in render().lines().filter(|l| l.starts_with("| ")) {
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! All shards together: made, filled from the store, started, stopped.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use super::groups::StateError;
+use super::keep::{GroupId, Kept};
+use super::router::Router;
+use super::rules::{Rules, Specs};
+use super::shard::{Message, Shard, ShardParts};
+use super::tally::Admission;
+use super::worker::Worker;
+use crate::clock::Clock;
+use crate::score::board::Board;
+use crate::telemetry::Metrics;
+
+/// What an engine is made with.
+#[derive(Debug, Clone)]
+pub struct EngineSpec {
+    /// Threads that own series; at least 1.
+    pub shards: usize,
+    /// Most series with a model.
+    pub series_max: u32,
+    /// Messages waiting for one shard.
+    pub queue_max: usize,
+    /// Most metric families whose metadata is remembered.
+    pub families_max: usize,
+    /// How long a silent series is remembered, in milliseconds.
+    pub forget_ms: i64,
+    /// Whether finished chunks are held for a store.
+    pub keeps: bool,
+}
+
+/// Shards that have no threads yet.
+#[derive(Debug)]
+pub struct Pool {
+    shards: Vec<Shard>,
+    pub board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    queue_max: usize,
+}
+
+impl Pool {
+    pub fn new(spec: &EngineSpec, rules: Rules, metrics: &Arc<Metrics>) -> Self {
+        let (board, writers) = Board::new(spec.shards);
+        let rules = Arc::new(rules);
+        let admission = Arc::new(Admission::new(spec.series_max));
+        metrics.series_limit.set(i64::from(spec.series_max));
+        let shards = writers
+            .into_iter()
+            .map(|board| {
+                Shard::new(ShardParts {
+                    specs: Specs::new(Arc::clone(&rules)),
+                    board,
+                    metrics: Arc::clone(metrics),
+                    admission: Arc::clone(&admission),
+                    families_max: spec.families_max,
+                    forget_ms: spec.forget_ms,
+                    keeps: spec.keeps,
+                })
+            })
+            .collect();
+        Self {
+            shards,
+            board,
+            metrics: Arc::clone(metrics),
+            queue_max: spec.queue_max,
+        }
+    }
+
+    /// Brings back one stored group; gives the number of its series.
+    ///
+    /// # Errors
+    /// If the state is of another version or damaged. The group is left out then.
+    pub fn restore(
+        &mut self,
+        id: GroupId,
+        state: &[u8],
+        newest_ms: i64,
+        now_ms: i64,
+    ) -> Result<usize, StateError> {
+        let owner = usize::from(id.partition) % self.shards.len();
+        self.shards[owner].restore(id, state, newest_ms, now_ms)
+    }
+
+    /// The shards themselves, to be driven without threads.
+    pub fn into_shards(self) -> Vec<Shard> {
+        self.shards
+    }
+
+    /// Gives every shard its thread.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(
+        self,
+        kept: Option<&SyncSender<Kept>>,
+        clock: &Arc<dyn Clock>,
+    ) -> std::io::Result<Engine> {
+        let mut senders = Vec::new();
+        let mut threads = Vec::new();
+        for (index, shard) in self.shards.into_iter().enumerate() {
+            let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
+            let worker = Worker {
+                index,
+                inbox,
+                kept: kept.cloned(),
+                metrics: Arc::clone(&self.metrics),
+                clock: Arc::clone(clock),
+            };
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("shard-{index}"))
+                    .spawn(move || worker.run(shard))?,
+            );
+            senders.push(sender);
+        }
+        Ok(Engine {
+            router: Router::new(senders.clone()),
+            senders,
+            board: self.board,
+            threads,
+        })
+    }
+}
+
+/// Running shards.
+#[derive(Debug)]
+pub struct Engine {
+    pub router: Router,
+    pub senders: Vec<mpsc::Sender<Message>>,
+    pub board: Arc<Board>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Tells every shard the time; one whose queue is full hears it the next time.
+    pub fn tick(senders: &[mpsc::Sender<Message>], now_ms: i64) {
+        for sender in senders {
+            let _ = sender.try_send(Message::Tick { now_ms });
+        }
+    }
+
+    /// Waits until every shard has ended, which each does after [`Message::Stop`]. Blocks.
+    pub fn join(self) {
+        drop(self.router);
+        drop(self.senders);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard thread panicked before the end");
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Which rules apply to which series: the configuration's selectors, checked and resolved.
+
+use std::sync::Arc;
+
+use crate::config::{DetectConfig, RuleConfig};
+use crate::model::SeriesSpec;
+use crate::score::verdict::RECENT;
+use crate::series::labels;
+use crate::series::matcher::{Selector, SelectorError};
+
+/// Why `detect` cannot be used.
+#[derive(Debug, Clone, thiserror::Error, PartialEq)]
+pub enum RulesError {
+    #[error("{key}: {source}")]
+    Selector { key: String, source: SelectorError },
+    #[error("{key}: {value} is out of range, use {range}")]
+    Range {
+        key: String,
+        value: String,
+        range: &'static str,
+    },
+    #[error("{key}: medium, high and critical must rise, from 0.7 to below 1")]
+    Severity { key: String },
+}
+
+/// The checked rules.
+#[derive(Debug)]
+pub struct Rules {
+    defaults: SeriesSpec,
+    rules: Vec<(Selector, RuleConfig)>,
+}
+
+impl TryFrom<&DetectConfig> for Rules {
+    type Error = RulesError;
+
+    fn try_from(config: &DetectConfig) -> Result<Self, RulesError> {
+        let whole = RuleConfig {
+            warmup: Some(config.warmup),
+            young: Some(config.young),
+            band_probability: Some(config.band_probability),
+            confirm: Some(config.confirm),
+            release: Some(config.release),
+            adapt: Some(config.adapt),
+            day: Some(config.day),
+            severity: Some(config.severity),
+            ..RuleConfig::default()
+        };
+        check("detect", &whole)?;
+        let mut defaults = SeriesSpec::default();
+        apply(&mut defaults, &whole);
+        let mut rules = Vec::with_capacity(config.rules.len());
+        for (i, rule) in config.rules.iter().enumerate() {
+            let key = format!("detect.rules[{i}]");
+            let selector =
+                Selector::parse(&rule.selector).map_err(|source| RulesError::Selector {
+                    key: format!("{key}.selector"),
+                    source,
+                })?;
+            check(&key, rule)?;
+            rules.push((selector, rule.clone()));
+        }
+        Ok(Self { defaults, rules })
+    }
+}
+
+impl Rules {
+    /// How the series with these canonical label bytes is to be modelled.
+    pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
+        let mut spec = self.defaults.clone();
+        for (selector, rule) in &self.rules {
+            if selector.matches(|name| labels::get(canonical, name)) {
+                apply(&mut spec, rule);
+            }
+        }
+        spec
+    }
+}
+
+/// The specs in use by one shard, each once.
+#[derive(Debug)]
+pub struct Specs {
+    rules: Arc<Rules>,
+    known: Vec<SeriesSpec>,
+}
+
+impl Specs {
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self {
+            rules,
+            known: Vec::new(),
+        }
+    }
+
+    /// The number of the spec for a series.
+    pub fn find(&mut self, canonical: &[u8]) -> u32 {
+        let spec = self.rules.resolve(canonical);
+        let at = self.known.iter().position(|k| *k == spec);
+        at.unwrap_or_else(|| {
+            self.known.push(spec);
+            self.known.len() - 1
+        }) as u32
+    }
+
+    pub fn get(&self, at: u32) -> &SeriesSpec {
+        &self.known[at as usize]
+    }
+}
+
+fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
+    fn set<T>(to: &mut T, from: Option<T>) {
+        if let Some(value) = from {
+            *to = value;
+        }
+    }
+    let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    set(&mut spec.model, rule.model);
+    set(&mut spec.direction, rule.direction);
+    set(&mut spec.min_deviation, rule.min_deviation);
+    set(&mut spec.min_deviation_ratio, rule.min_deviation_ratio);
+    set(&mut spec.warmup, rule.warmup);
+    set(&mut spec.young, rule.young);
+    set(&mut spec.line, rule.band_probability.map(|p| -p.ln()));
+    set(&mut spec.confirm, rule.confirm);
+    set(&mut spec.release, rule.release);
+    set(&mut spec.adapt_ms, rule.adapt.map(ms));
+    set(&mut spec.day_ms, rule.day.map(ms));
+    set(&mut spec.severity, rule.severity);
+    if rule.kind.is_some() {
+        spec.kind = rule.kind;
+    }
+}
+
+fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
+    fn within<T: PartialOrd + std::fmt::Debug + Copy>(
+        key: &str,
+        name: &str,
+        value: Option<T>,
+        (low, high): (T, T),
+        range: &'static str,
+    ) -> Result<(), RulesError> {
+        match value {
+            Some(v) if !(v >= low && v <= high) => Err(RulesError::Range {
+                key: format!("{key}.{name}"),
+                value: format!("{v:?}"),
+                range,
+            }),
+            _ => Ok(()),
+        }
+    }
+    use std::time::Duration;
+    let (second, year) = (Duration::from_secs(1), Duration::from_secs(366 * 86_400));
+    within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
+    within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
+    let band = rule.band_probability;
+    within(
+        key,
+        "band_probability",
+        band,
+        (1e-5, 0.05),
+        "0.00001 to 0.05",
+    )?;
+    within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
+    within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
+    within(key, "day", rule.day, (second * 10, year), "10s to 366 days")?;
+    within(key, "adapt", rule.adapt, (second, year), "1s to 366 days")?;
+    let positive = (0.0, f64::MAX);
+    within(
+        key,
+        "min_deviation",
+        rule.min_deviation,
+        positive,
+        "0 or more",
+    )?;
+    within(
+        key,
+        "min_deviation_ratio",
+        rule.min_deviation_ratio,
+        positive,
+        "0 or more",
+    )?;
+    if let Some(s) = rule.severity
+        && !(0.7 <= s.medium && s.medium < s.high && s.high < s.critical && s.critical < 1.0)
+    {
+        return Err(RulesError::Severity {
+            key: format!("{key}.severity"),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What one shard counted since it last published: plain numbers inside a batch, atomics after it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::config::Severity;
+use crate::score::board::{Alarm, AlarmState};
+use crate::score::judge::Phase;
+use crate::telemetry::{Metrics, Outcome, PhaseLabel, ReasonLabel, SeverityLabel, Text};
+
+/// Room for new series, shared by all shards; touched only at births and deaths.
+#[derive(Debug)]
+pub struct Admission {
+    used: AtomicU32,
+    max: u32,
+}
+
+impl Admission {
+    pub fn new(max: u32) -> Self {
+        Self {
+            used: AtomicU32::new(0),
+            max,
+        }
+    }
+
+    /// Takes room for one series, if there is any.
+    pub fn admit(&self) -> bool {
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used < self.max).then_some(used + 1)
+            })
+            .is_ok()
+    }
+
+    pub fn release(&self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+const PHASES: [&str; 4] = ["warmup", "young", "mature", "ended"];
+
+/// As what a series is counted: its phase, and its active anomaly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shown {
+    phase: Option<u8>,
+    active: Option<Severity>,
+}
+
+impl Shown {
+    pub fn of(phase: Phase, alarm: Option<Alarm>) -> Self {
+        Self {
+            phase: Some(match phase {
+                Phase::Warmup => 0,
+                Phase::Young => 1,
+                Phase::Mature => 2,
+            }),
+            active: alarm
+                .filter(|a| a.state == AlarmState::Active)
+                .map(|a| a.severity),
+        }
+    }
+
+    pub fn ended() -> Self {
+        Self {
+            phase: Some(3),
+            active: None,
+        }
+    }
+}
+
+/// Counts of one shard since it last published.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub outcomes: [u64; Outcome::ALL.len()],
+    pub resets: u64,
+    /// Anomalies that became active.
+    pub began: u64,
+    /// New series beyond the limit.
+    pub dropped: u64,
+    /// Finished chunks that the store did not take in time.
+    pub chunks_lost: u64,
+    phases: [i64; 4],
+    active: [i64; 4],
+}
+
+impl Tally {
+    /// Moves a series from what it was counted as to what it is now.
+    pub fn show(&mut self, was: &mut Shown, now: Shown) {
+        if let Some(phase) = was.phase {
+            self.phases[usize::from(phase)] -= 1;
+        }
+        if let Some(phase) = now.phase {
+            self.phases[usize::from(phase)] += 1;
+        }
+        if let Some(severity) = was.active {
+            self.active[severity as usize] -= 1;
+        }
+        if let Some(severity) = now.active {
+            self.active[severity as usize] += 1;
+        }
+        *was = now;
+    }
+
+    /// Adds everything to the metrics and starts again from zero.
+    pub fn publish(&mut self, metrics: &Metrics) {
+        for outcome in Outcome::ALL {
+            metrics
+                .ingest_v1
+                .add(outcome, self.outcomes[outcome as usize]);
+        }
+        metrics.resets.inc_by(self.resets);
+        metrics.anomalies.inc_by(self.began);
+        for (reason, n) in [("limit", self.dropped), ("chunk_backlog", self.chunks_lost)] {
+            if n > 0 {
+                let label = ReasonLabel {
+                    reason: Text(reason),
+                };
+                metrics.series_dropped.get_or_create(&label).inc_by(n);
+            }
+        }
+        for (name, delta) in PHASES.iter().zip(self.phases) {
+            if delta != 0 {
+                let label = PhaseLabel { phase: Text(name) };
+                metrics.series.get_or_create(&label).inc_by(delta);
+            }
+        }
+        metrics
+            .active_models
+            .inc_by(self.phases[1] + self.phases[2]);
+        for (severity, delta) in Severity::ALL.iter().zip(self.active) {
+            if delta != 0 {
+                let label = SeverityLabel {
+                    severity: Text(severity.as_str()),
+                };
+                metrics
+                    .anomalies_by_severity
+                    .get_or_create(&label)
+                    .inc_by(delta);
+            }
+        }
+        *self = Self::default();
+    }
+}

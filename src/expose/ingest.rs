@@ -1,0 +1,349 @@
+//! `POST /api/v1/write`: one remote-write request, from its headers to one batch for each shard.
+//!
+//! What always holds:
+//! - Headers are judged before the body is touched.
+//! - A request is handed over as a whole or not at all; with 2xx or 400, what was not refused is with
+//!   its shards; with 503, nothing is, and the sender still has it.
+//! - Every sample that was decoded is counted with exactly one outcome: those that end here are
+//!   counted here, the others by their shards, also if the sender goes away meanwhile.
+//! - What a request may use (bytes, samples, time, its turn) has a named limit.
+
+mod answer;
+mod arena;
+mod body;
+mod negotiate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State as Extract};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http::Method;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use self::answer::{Answer, QuietLog, Unavailable};
+use self::arena::{ArenaPool, PooledArena};
+use self::body::{BodyError, Collector};
+use super::State;
+use super::listener::Peer;
+use crate::clock::Clock;
+use crate::config::LimitsConfig;
+use crate::engine::router::{RouteError, Routed, Router as Shards};
+use crate::telemetry::{CodeLabel, IngestCounters, Metrics, Outcome, Protocol};
+use crate::wire::snappy::{BodyPool, PooledBody, SnappyError};
+use crate::wire::write::{LabelLimits, WriteArena};
+use crate::wire::write_v1;
+
+/// Samples further ahead of the clock than this are refused, as Prometheus does (protocol.md,
+/// section 5): one of them would make every honest sample after it late.
+const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
+
+/// Compressed bodies up to this size are decoded where they arrive. Snappy makes at most 22 bytes of
+/// one, so that is 3 MiB and a few milliseconds; larger ones go to a thread that may block.
+const INLINE_MAX: usize = 128 * 1024;
+
+pub(super) fn routes(state: &State) -> Router {
+    Router::new()
+        .route("/api/v1/write", any(write))
+        .with_state(Arc::new(Ingest::new(state)))
+}
+
+async fn write(Extract(ingest): Extract<Arc<Ingest>>, request: Request) -> Response {
+    let now_ms = ingest.clock.now_ms();
+    let peer = request.extensions().get::<Peer>().map(|p| p.0);
+    let answer = Arc::clone(&ingest).take(request, now_ms).await;
+    let code = answer.code();
+    if let Some(text) = answer.text() {
+        let log = match answer {
+            Answer::Unavailable(_) => &ingest.unavailable_log,
+            _ => &ingest.refused_log,
+        };
+        log.warn(now_ms, peer, code, &text);
+    }
+    let label = CodeLabel {
+        code: u32::from(code.as_u16()),
+    };
+    ingest.metrics.requests.get_or_create(&label).inc();
+    answer.into_response()
+}
+
+#[derive(Debug)]
+struct Limits {
+    body_raw: usize,
+    labels: LabelLimits,
+    queue_wait: Duration,
+    request: Duration,
+}
+
+impl From<&LimitsConfig> for Limits {
+    fn from(limits: &LimitsConfig) -> Self {
+        Self {
+            body_raw: bytes(limits.body_raw),
+            labels: LabelLimits {
+                labels_per_series: limits.labels_per_series as usize,
+                name_bytes: limits.label_name as usize,
+                value_bytes: limits.label_value as usize,
+            },
+            queue_wait: limits.queue_wait,
+            request: limits.request,
+        }
+    }
+}
+
+fn bytes(size: bytesize::ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+struct Ingest {
+    shards: Shards,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    collector: Collector,
+    /// A turn is held from decoding to handing over: both hold a decompressed body.
+    turns: Arc<Semaphore>,
+    bodies: Arc<BodyPool>,
+    arenas: Arc<ArenaPool>,
+    refused_log: QuietLog,
+    unavailable_log: QuietLog,
+}
+
+/// A request, decompressed and decoded.
+struct Decoded {
+    body: PooledBody,
+    arena: PooledArena,
+    /// Samples taken out because they are too far ahead; part of `arena.refused`.
+    future: u32,
+}
+
+/// Why a body could not be decoded; nothing of it is used.
+#[derive(Debug, thiserror::Error)]
+enum Undecodable {
+    #[error("{0}: send a snappy block (not frames) of a prometheus.WriteRequest")]
+    Snappy(SnappyError),
+    #[error("{0}; the limit is limits.body_raw: send smaller batches")]
+    RawTooLarge(SnappyError),
+    #[error(transparent)]
+    Message(#[from] write_v1::DecodeError),
+}
+
+impl Ingest {
+    fn new(state: &State) -> Self {
+        let limits = &state.limits;
+        let at_once = limits.writes_at_once.max(1) as usize;
+        Self {
+            shards: state.router.clone(),
+            metrics: Arc::clone(&state.metrics),
+            clock: Arc::clone(&state.clock),
+            limits: Limits::from(&**limits),
+            collector: Collector::new(bytes(limits.body)),
+            turns: Arc::new(Semaphore::new(at_once)),
+            bodies: BodyPool::new(at_once),
+            arenas: ArenaPool::new(at_once),
+            refused_log: QuietLog::new(),
+            unavailable_log: QuietLog::new(),
+        }
+    }
+
+    async fn take(self: Arc<Self>, request: Request, now_ms: i64) -> Answer {
+        let until = Instant::now() + self.limits.request;
+        let (head, body) = request.into_parts();
+        let refused = if head.method == Method::POST {
+            negotiate::judge(&head.headers).map_err(Answer::Unsupported)
+        } else {
+            Err(Answer::Method)
+        };
+        if let Err(answer) = refused {
+            body::discard(&head.headers, body).await;
+            return answer;
+        }
+        let collected = match timeout_at(until, self.collector.collect(body)).await {
+            Ok(Ok(collected)) => collected,
+            Ok(Err(BodyError::NoRoom)) => return Answer::Unavailable(Unavailable::Busy),
+            Ok(Err(e)) => return Answer::Refused(e.to_string()),
+            // Not 408: to Prometheus any 4xx is final, and the data would be lost.
+            Err(_) => return Answer::Unavailable(Unavailable::Slow),
+        };
+        let until = until.min(Instant::now() + self.limits.queue_wait);
+        let turn = timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Answer::Unavailable(Unavailable::Busy);
+        };
+        let (decoded, turn) = Arc::clone(&self)
+            .decode_somewhere(collected.bytes.clone(), now_ms, turn)
+            .await;
+        drop(collected);
+        let answer = match decoded {
+            Ok(decoded) => self.hand_over(decoded, now_ms, until).await,
+            Err(e) => Answer::Refused(e.to_string()),
+        };
+        drop(turn);
+        answer
+    }
+
+    /// Here if the body is small, on a thread that may block if it is not. The turn goes along, so
+    /// that a decode whose sender left still counts.
+    async fn decode_somewhere(
+        self: Arc<Self>,
+        body: Bytes,
+        now_ms: i64,
+        turn: OwnedSemaphorePermit,
+    ) -> (Result<Decoded, Undecodable>, OwnedSemaphorePermit) {
+        if body.len() <= INLINE_MAX {
+            return (self.decode(&body, now_ms), turn);
+        }
+        let work = move || (self.decode(&body, now_ms), turn);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(decoded) => decoded,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
+    }
+
+    fn decode(&self, compressed: &[u8], now_ms: i64) -> Result<Decoded, Undecodable> {
+        let mut body = self
+            .bodies
+            .decompress(compressed, self.limits.body_raw)
+            .map_err(|e| match e {
+                SnappyError::TooLarge { .. } => Undecodable::RawTooLarge(e),
+                SnappyError::Corrupt(_) => Undecodable::Snappy(e),
+            })?;
+        let mut arena = self.arenas.take();
+        write_v1::decode(body.bytes_mut(), &self.limits.labels, &mut arena)?;
+        let future = arena::take_out_future(&mut arena, &body, now_ms + AHEAD_MAX_MS);
+        Ok(Decoded {
+            body,
+            arena,
+            future,
+        })
+    }
+
+    async fn hand_over(&self, decoded: Decoded, now_ms: i64, until: Instant) -> Answer {
+        let Decoded {
+            body,
+            arena,
+            future,
+        } = decoded;
+        let counters = &self.metrics.ingest_v1;
+        let waiting = Waiting {
+            counters,
+            samples: received(&arena),
+        };
+        let wait = until.saturating_duration_since(Instant::now());
+        let protocol = Protocol::RemoteWriteV1;
+        let routed = match self
+            .shards
+            .route(body, &arena, protocol, now_ms, wait)
+            .await
+        {
+            Ok(routed) => routed,
+            Err(RouteError::Full(shard)) => {
+                self.metrics.queue_full.inc();
+                return Answer::Unavailable(Unavailable::QueueFull(shard));
+            }
+            Err(RouteError::Closed) => return Answer::Unavailable(Unavailable::Closed),
+        };
+        waiting.handed_over();
+        counters.add(Outcome::Skipped, routed.skipped);
+        counters.add(Outcome::Future, u64::from(future));
+        counters.add(Outcome::Refused, u64::from(arena.refused.samples - future));
+        self.metrics.exemplars.inc_by(u64::from(arena.exemplars));
+        self.metrics.histograms.inc_by(u64::from(arena.histograms));
+        taken(&arena, routed)
+    }
+}
+
+fn taken(arena: &WriteArena, routed: Routed) -> Answer {
+    if arena.refused.is_empty() {
+        Answer::Taken
+    } else {
+        Answer::Refused(answer::refusal(&arena.refused, routed))
+    }
+}
+
+/// All samples of a request, refused ones included.
+fn received(arena: &WriteArena) -> u64 {
+    arena.samples.len() as u64 + u64::from(arena.refused.samples)
+}
+
+/// Samples that are with nobody yet. If they never get anywhere (no room, a sender that left), they
+/// are counted as unavailable: the sender has them and will send them again.
+struct Waiting<'a> {
+    counters: &'a IngestCounters,
+    samples: u64,
+}
+
+impl Waiting<'_> {
+    fn handed_over(mut self) {
+        self.samples = 0;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.counters.add(Outcome::Unavailable, self.samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use prost::Message as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::expose::Health;
+    use crate::score::board::Board;
+    use crate::wire::proto;
+
+    fn request() -> Request {
+        let label = |name: &str, value: &str| proto::Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let sent = proto::WriteRequest {
+            timeseries: vec![proto::TimeSeries {
+                labels: vec![label("__name__", "up")],
+                samples: vec![proto::Sample::default(); 3],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let body = snap::raw::Encoder::new().compress_vec(&sent.encode_to_vec());
+        Request::post("/").body(Body::from(body.unwrap())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn samples_of_a_sender_that_left_are_counted_once() {
+        let (sender, mut shard) = mpsc::channel(1);
+        let state = State {
+            router: Shards::new(vec![sender]),
+            board: Board::new(1).0,
+            metrics: Arc::new(Metrics::new()),
+            limits: Arc::new(LimitsConfig::default()),
+            clock: Arc::new(ManualClock::at(0)),
+            health: Arc::new(Health::default()),
+        };
+        let unavailable = || state.metrics.ingest_v1.get(Outcome::Unavailable);
+        let ingest = Arc::new(Ingest::new(&state));
+        let first = Arc::clone(&ingest).take(request(), 0).await;
+        assert_eq!((first, unavailable()), (Answer::Taken, 0));
+        // The queue is full now: the second waits, and is dropped while it does.
+        let second = Arc::clone(&ingest).take(request(), 0);
+        let waited = tokio::time::timeout(Duration::ZERO, second).await;
+        assert!(waited.is_err());
+        assert_eq!(unavailable(), 3);
+        assert_eq!(
+            ingest.turns.available_permits(),
+            16,
+            "its turn is free again"
+        );
+        assert!(shard.try_recv().is_ok() && shard.try_recv().is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! `GET /metrics/scores`: the newest score of every series and the anomalies under way.
+//!
+//! A page is decided first ([`plan`]: which series, within `limits.score_lines`) and then rendered
+//! piece by piece as the client takes it ([`page`]). So a client that reads slowly holds one piece
+//! of text and a list of pointers, no thread, and nothing that a shard waits for.
+
+mod labels;
+pub mod page;
+mod plan;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, State as Extract};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{CONTENT_TYPE, VARY};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Semaphore;
+
+use self::page::Page;
+use super::State;
+use super::accept::Format;
+use crate::score::board::Board;
+use crate::series::matcher::Selector;
+use crate::telemetry::Metrics;
+
+/// Pages decided at once; more requests wait. With a million series and a selector one takes a core
+/// for about half a second.
+const PLANS_AT_ONCE: usize = 2;
+
+/// Selectors of one request: a page that needs more is better asked for without.
+const SELECTORS_MAX: usize = 32;
+
+#[derive(Debug)]
+struct Scores {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    lines_max: usize,
+    plans: Arc<Semaphore>,
+}
+
+pub(super) fn routes(state: &State) -> Router {
+    let scores = Scores {
+        board: Arc::clone(&state.board),
+        metrics: Arc::clone(&state.metrics),
+        lines_max: state.limits.score_lines as usize,
+        plans: Arc::new(Semaphore::new(PLANS_AT_ONCE)),
+    };
+    Router::new()
+        .route("/metrics/scores", get(scores_page))
+        .with_state(Arc::new(scores))
+}
+
+/// Why a request for scores was refused.
+#[derive(Debug, thiserror::Error)]
+enum BadRequest {
+    #[error("unknown parameter {0:?}: the only one is match[]")]
+    Parameter(String),
+    #[error("{0} selectors are more than the limit of {SELECTORS_MAX}")]
+    TooMany(usize),
+    #[error("match[]: {0}")]
+    Selector(#[from] crate::series::matcher::SelectorError),
+}
+
+fn selectors(parameters: &[(String, String)]) -> Result<Vec<Selector>, BadRequest> {
+    if parameters.len() > SELECTORS_MAX {
+        return Err(BadRequest::TooMany(parameters.len()));
+    }
+    parameters
+        .iter()
+        .map(|(name, value)| match name.as_str() {
+            "match[]" => Ok(Selector::parse(value)?),
+            _ => Err(BadRequest::Parameter(name.chars().take(64).collect())),
+        })
+        .collect()
+}
+
+async fn scores_page(
+    Extract(scores): Extract<Arc<Scores>>,
+    Query(parameters): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Response {
+    let selectors = match selectors(&parameters) {
+        Ok(selectors) => selectors,
+        Err(e) => return (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response(),
+    };
+    let Ok(permit) = Arc::clone(&scores.plans).acquire_owned().await else {
+        unreachable!("BUG: the semaphore is never closed");
+    };
+    let format = Format::of(&headers);
+    let planned = tokio::task::spawn_blocking(move || {
+        let plan = plan::plan(&scores.board, &selectors, scores.lines_max);
+        let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
+        scores.metrics.scores_left_out.set(left_out);
+        drop(permit);
+        plan
+    });
+    match planned.await {
+        Ok(plan) => {
+            let headers = [(CONTENT_TYPE, format.content_type()), (VARY, "accept")];
+            (headers, Body::new(Page::new(plan, format))).into_response()
+        }
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}

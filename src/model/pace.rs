@@ -1,0 +1,48 @@
+//! How fast a series is learned: horizons and gains that follow from its interval, worked out once.
+
+/// Horizons in samples, as f32 because there is one of these in every series.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pace {
+    interval_ms: f32,
+    /// Memory of location and scale: seven days.
+    pub norm: f32,
+    /// Memory of tails and rarity: thirty days.
+    pub tail: f32,
+    /// Memory of the test whether the profile explains the series: two days.
+    pub test: f32,
+    /// Smallest gain of a bucket of the profile: one over its visits in seven days.
+    pub bucket_gain: f32,
+}
+
+impl Pace {
+    /// The pace of a series with this usual distance between samples.
+    pub fn new(interval_ms: f64, day_ms: i64) -> Self {
+        let interval = interval_ms.max(1.0);
+        let a_day = day_ms as f64 / interval;
+        // The bounds keep a 5-minute series from forgetting too fast and a 1-second series from
+        // never learning.
+        let buckets = super::profile::bucket_count(a_day).max(1) as f64;
+        Self {
+            interval_ms: interval_ms as f32,
+            norm: (7.0 * a_day).clamp(2000.0, 20_160.0) as f32,
+            tail: (30.0 * a_day).clamp(2000.0, 100_000.0) as f32,
+            test: (2.0 * a_day).clamp(500.0, 20_160.0) as f32,
+            bucket_gain: (1.0 / (7.0 * a_day / buckets).clamp(200.0, 2000.0)) as f32,
+        }
+    }
+
+    /// True if this is the pace for another interval.
+    pub fn is_old(&self, interval_ms: f64) -> bool {
+        self.interval_ms != interval_ms as f32
+    }
+
+    /// Usual distance between two samples, in milliseconds.
+    pub fn interval_ms(&self) -> f64 {
+        f64::from(self.interval_ms)
+    }
+}
+
+/// One over the count of values so far, or over the horizon once there are more.
+pub fn gain(count: u32, horizon: f32) -> f64 {
+    1.0 / f64::from((count as f32).min(horizon))
+}

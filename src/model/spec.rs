@@ -1,0 +1,54 @@
+//! How one series is to be modelled and judged: the configuration after defaults, rules and checks.
+
+use crate::config::{Direction, KindOverride, SeverityConfig};
+
+/// Checked and resolved for one series; equal for all series that the same rules match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesSpec {
+    /// False: received, counted, not modelled.
+    pub model: bool,
+    /// What a rule says the series is.
+    pub kind: Option<KindOverride>,
+    /// Length of the season in milliseconds; at least 1.
+    pub day_ms: i64,
+    /// Scored values before the first score.
+    pub warmup: u32,
+    /// Scored values before a severity above low.
+    pub young: u32,
+    /// The line in nats: minus the logarithm of `band_probability`.
+    pub line: f64,
+    /// Samples over the line among the newest [`crate::score::verdict::RECENT`] that make an anomaly
+    /// active.
+    pub confirm: u32,
+    /// Samples under the line in a row that end it.
+    pub release: u32,
+    /// How long a new behaviour lasts before it is learned, in milliseconds.
+    pub adapt_ms: i64,
+    pub severity: SeverityConfig,
+    pub direction: Direction,
+    /// Smaller deviations are no anomaly; in the unit of the value.
+    pub min_deviation: f64,
+    /// The same as a share of the expected value.
+    pub min_deviation_ratio: f64,
+}
+
+impl Default for SeriesSpec {
+    fn default() -> Self {
+        let d = crate::config::DetectConfig::default();
+        Self {
+            model: true,
+            kind: None,
+            day_ms: d.day.as_millis() as i64,
+            warmup: d.warmup,
+            young: d.young,
+            line: -d.band_probability.ln(),
+            confirm: d.confirm,
+            release: d.release,
+            adapt_ms: d.adapt.as_millis() as i64,
+            severity: d.severity,
+            direction: Direction::Both,
+            min_deviation: 0.0,
+            min_deviation_ratio: 0.0,
+        }
+    }
+}

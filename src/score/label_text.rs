@@ -1,0 +1,112 @@
+//! The label text of a series' scores, rendered once when the series is born.
+//!
+//! All labels of the source series stay; `source_metric` is added. A source label that clashes with
+//! one of ours moves to `exported_<name>`, as Prometheus does. Names that the text format cannot
+//! write are escaped with underscores (the exposition formats' default escaping).
+
+use std::collections::BTreeSet;
+
+use super::board::LabelText;
+use crate::series::labels;
+
+const METRIC_NAME: &str = "__name__";
+const SOURCE: &str = "source_metric";
+/// Labels of `saimon_anomaly` beyond those of the score.
+const ANOMALY: [&str; 4] = ["state", "severity", "direction", "reason"];
+
+/// The text for canonical label bytes.
+pub fn render(canonical: &[u8]) -> LabelText {
+    let clashes = labels::iter(canonical).any(|(name, _)| ANOMALY.contains(&name));
+    LabelText {
+        score: text(canonical, &[]),
+        anomaly: clashes.then(|| text(canonical, &ANOMALY)),
+    }
+}
+
+fn text(canonical: &[u8], reserved: &[&str]) -> Box<str> {
+    let mut out = String::with_capacity(canonical.len() + 64);
+    let mut used = BTreeSet::new();
+    out.push('{');
+    for (name, value) in labels::iter(canonical) {
+        if name == METRIC_NAME {
+            continue;
+        }
+        let mut name = escape_name(name);
+        while name == SOURCE || reserved.contains(&&*name) || used.contains(&name) {
+            name = format!("exported_{name}");
+        }
+        push(&mut out, &name, value);
+        out.push(',');
+        used.insert(name);
+    }
+    push(
+        &mut out,
+        SOURCE,
+        labels::get(canonical, METRIC_NAME).unwrap_or_default(),
+    );
+    out.into_boxed_str()
+}
+
+fn push(out: &mut String, name: &str, value: &str) {
+    out.push_str(name);
+    out.push_str("=\"");
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn escape_name(name: &str) -> String {
+    name.chars()
+        .enumerate()
+        .map(|(i, c)| {
+            let fits = c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit());
+            if fits { c } else { '_' }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(labels: &[(&str, &str)]) -> String {
+        let text = render(&labels::encode(labels.iter().copied()));
+        String::from(text.score)
+    }
+
+    #[test]
+    fn labels_stay_and_the_metric_name_becomes_source_metric() {
+        assert_eq!(
+            score(&[
+                ("__name__", "node_load1"),
+                ("job", "node"),
+                ("instance", "a:1")
+            ]),
+            r#"{instance="a:1",job="node",source_metric="node_load1""#
+        );
+    }
+
+    #[test]
+    fn clashes_move_and_odd_characters_are_escaped() {
+        assert_eq!(
+            score(&[
+                ("__name__", "m"),
+                ("source_metric", "x"),
+                ("a.b", "q\"\\\n")
+            ]),
+            "{a_b=\"q\\\"\\\\\\n\",exported_source_metric=\"x\",source_metric=\"m\""
+        );
+        let text = render(&labels::encode([("__name__", "unit"), ("state", "failed")]));
+        assert_eq!(&*text.score, r#"{state="failed",source_metric="unit""#);
+        assert_eq!(
+            text.anomaly.as_deref(),
+            Some(r#"{exported_state="failed",source_metric="unit""#)
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! One series from raw samples to judgements: window, kind and judge together.
+//!
+//! Everything that a restart must bring back is in here and is serialised as it stands. `serve`,
+//! offline runs and tests take samples through [`Track::take`] alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::board::Alarm;
+use super::judge::{Judge, Judgement, Phase};
+use super::verdict::Change;
+use crate::config::KindOverride;
+use crate::model::{Point, SeriesSpec};
+use crate::series::kind::{Kind, KindState, Scored, Source};
+use crate::window::head::{Finished, Head, Order};
+use crate::wire::write::is_stale;
+
+/// What became of one raw sample.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    /// Not newer than the newest of the series: left out.
+    Old(Order),
+    /// The series ended.
+    Ended {
+        change: Option<Change>,
+        finished: Option<Finished>,
+    },
+    /// In the window; judged, unless it gave no value to score (first of a counter, reset, NaN,
+    /// infinity).
+    Kept {
+        judgement: Option<Judgement>,
+        finished: Option<Finished>,
+        reset: bool,
+    },
+}
+
+/// The whole state of one series.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Track {
+    kind: KindState,
+    head: Head,
+    judge: Judge,
+    ended: bool,
+}
+
+impl Track {
+    /// A new series. `declared` is what metadata and name say of it.
+    pub fn new(spec: &SeriesSpec, declared: Option<(Kind, Source)>) -> Self {
+        Self {
+            kind: KindState::new(by_rule(spec).or(declared)),
+            head: Head::new(),
+            judge: Judge::new(),
+            ended: false,
+        }
+    }
+
+    /// Hears what metadata (or a changed rule) says now; models start afresh if that changes the
+    /// kind.
+    pub fn declare(&mut self, spec: &SeriesSpec, declared: Option<(Kind, Source)>) {
+        if self.kind.declare(by_rule(spec).or(declared)) {
+            self.judge = Judge::new();
+        }
+    }
+
+    /// Takes one sample of any kind: float, NaN, infinity, staleness marker.
+    pub fn take(&mut self, spec: &SeriesSpec, t_ms: i64, value: f64) -> Taken {
+        match self.head.order(t_ms, value) {
+            Order::Newer => {}
+            old => return Taken::Old(old),
+        }
+        let finished = self.head.take(t_ms, value);
+        if is_stale(value) {
+            self.ended = true;
+            return Taken::Ended {
+                change: self.judge.close(),
+                finished,
+            };
+        }
+        self.ended = false;
+        let mut reset = false;
+        let scored = if value.is_finite() {
+            self.kind.take(t_ms, value)
+        } else {
+            Scored::First
+        };
+        let judgement = match scored {
+            Scored::Value(value) => Some(self.judge.judge(
+                spec,
+                self.head.interval_ms(),
+                Point { t_ms, value },
+            )),
+            Scored::First => None,
+            Scored::Reset => {
+                reset = true;
+                None
+            }
+            Scored::Turned => {
+                self.judge = Judge::new();
+                None
+            }
+        };
+        Taken::Kept {
+            judgement,
+            finished,
+            reset,
+        }
+    }
+
+    /// True after a staleness marker.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub fn phase(&self, spec: &SeriesSpec) -> Phase {
+        self.judge.phase(spec)
+    }
+
+    pub fn alarm(&self) -> Option<Alarm> {
+        self.judge.alarm()
+    }
+
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind.kind()
+    }
+}
+
+fn by_rule(spec: &SeriesSpec) -> Option<(Kind, Source)> {
+    spec.kind.map(|k| match k {
+        KindOverride::Gauge => (Kind::Gauge, Source::Rule),
+        KindOverride::Counter => (Kind::Counter, Source::Rule),
+    })
+}

@@ -1,0 +1,387 @@
+//! What was handed to the writer and is not safely on disk yet.
+//!
+//! A group stays here until a flush has succeeded after it was written, because a disk error takes
+//! back everything since the last flush. Newer snapshots of a group replace its state and add to
+//! its blocks; a block keeps its key, so that writing it twice is writing it once.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::block;
+use super::disk::Edit;
+use super::outline::{self, BlockRef, Outline};
+use super::{key, snapshot, value};
+use crate::engine::keep::{GroupId, GroupSnapshot};
+
+/// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the groups that
+/// have waited longest are given up, then those groups' states; models in memory are not touched.
+pub(super) const BACKLOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Bytes of a group here beside its state and blocks, roughly.
+const GROUP_BYTES: u64 = 128;
+
+/// Groups that wait, and the order in which they are written.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    groups: HashMap<GroupId, Pending>,
+    /// Groups that are not written, oldest first.
+    queue: VecDeque<GroupId>,
+    bytes: u64,
+    queued_bytes: u64,
+    arrivals: u64,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// When its newest snapshot came, as a count of snapshots.
+    arrival: u64,
+    newest_ms: i64,
+    /// Empty if the group is gone.
+    state: Vec<u8>,
+    blocks: Vec<Block>,
+    queued: bool,
+}
+
+#[derive(Debug)]
+struct Block {
+    at: BlockRef,
+    sealed: Vec<u8>,
+}
+
+impl Pending {
+    fn bytes(&self) -> u64 {
+        let blocks: usize = self.blocks.iter().map(|b| b.sealed.len()).sum();
+        (self.state.len() + blocks) as u64 + GROUP_BYTES
+    }
+}
+
+/// The edits that bring some groups to disk, and what is known of those groups afterwards.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) edits: Vec<Edit>,
+    pub(super) outlines: Vec<(GroupId, Option<Outline>)>,
+    /// Blocks that are removed because they are past their retention.
+    pub(super) expired: u64,
+}
+
+impl Backlog {
+    /// Takes a snapshot in; `outline` is what is on disk of its group.
+    pub(super) fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
+        let pending = self.groups.entry(group.id).or_default();
+        if pending.arrival != 0 {
+            let bytes = pending.bytes();
+            self.bytes -= bytes;
+            if pending.queued {
+                self.queued_bytes -= bytes;
+            }
+        }
+        self.arrivals += 1;
+        pending.arrival = self.arrivals;
+        pending.newest_ms = group.newest_ms;
+        pending.state = group.state;
+        if pending.state.is_empty() {
+            pending.blocks.clear();
+        } else {
+            let on_disk = outline.into_iter().flat_map(|o| &o.blocks);
+            let mut sequence = on_disk
+                .chain(pending.blocks.iter().map(|b| &b.at))
+                .map(|b| b.sequence + 1)
+                .max()
+                .unwrap_or(0);
+            for run in block::runs(&group.chunks) {
+                let Some((first_ms, last_ms, payload)) = block::encode(run) else {
+                    continue;
+                };
+                let at = BlockRef {
+                    first_ms,
+                    last_ms,
+                    sequence,
+                };
+                sequence += 1;
+                let sealed = value::seal(block::VERSION, &key::block(group.id, at), &payload);
+                pending.blocks.push(Block { at, sealed });
+            }
+        }
+        if !pending.queued {
+            pending.queued = true;
+            self.queue.push_back(group.id);
+        }
+        self.bytes += pending.bytes();
+        self.queued_bytes += pending.bytes();
+    }
+
+    /// Bytes that are not written.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
+    pub(super) fn contains(&self, id: GroupId) -> bool {
+        self.groups.contains_key(&id)
+    }
+
+    /// Takes groups of about `bytes` out of the queue, at least one, and says how to write them;
+    /// `None` if nothing waits. They stay in the backlog until [`Backlog::flushed`].
+    pub(super) fn plan(
+        &mut self,
+        bytes: u64,
+        window_ms: i64,
+        outline: impl Fn(GroupId) -> Option<Outline>,
+    ) -> Option<Plan> {
+        let mut plan = Plan::default();
+        let mut sum = 0;
+        while sum < bytes {
+            let Some(id) = self.queue.pop_front() else {
+                break;
+            };
+            let Some(pending) = self.groups.get_mut(&id) else {
+                continue;
+            };
+            pending.queued = false;
+            self.queued_bytes -= pending.bytes();
+            sum += pending.bytes();
+            write(id, pending, outline(id), window_ms, &mut plan);
+        }
+        (sum > 0).then_some(plan)
+    }
+
+    /// Everything that was planned is on disk.
+    pub(super) fn flushed(&mut self) {
+        self.groups.retain(|_, p| p.queued);
+        self.bytes = self.queued_bytes;
+    }
+
+    /// Everything since the last flush may be lost: all of it is to be written again.
+    pub(super) fn failed(&mut self) {
+        let mut waiting: Vec<_> = self.groups.iter_mut().collect();
+        waiting.sort_unstable_by_key(|(_, p)| p.arrival);
+        self.queue.clear();
+        for (id, pending) in waiting {
+            pending.queued = true;
+            self.queue.push_back(*id);
+        }
+        self.queued_bytes = self.bytes;
+    }
+
+    /// Gives up what is beyond `bytes_max`, those that waited longest first. Returns the blocks and
+    /// the states that were given up.
+    pub(super) fn shed(&mut self, bytes_max: u64) -> (u64, u64) {
+        let (mut blocks, mut states) = (0, 0);
+        if self.bytes <= bytes_max {
+            return (blocks, states);
+        }
+        // An eighth more than needed, so that this is not done for every group that comes.
+        let target = bytes_max - bytes_max / 8;
+        self.failed();
+        for at in 0..self.queue.len() {
+            if self.bytes <= target {
+                break;
+            }
+            if let Some(pending) = self.groups.get_mut(&self.queue[at]) {
+                blocks += pending.blocks.len() as u64;
+                self.bytes -= pending.bytes();
+                pending.blocks = Vec::new();
+                self.bytes += pending.bytes();
+            }
+        }
+        while self.bytes > target
+            && let Some(id) = self.queue.pop_front()
+        {
+            if let Some(pending) = self.groups.remove(&id) {
+                self.bytes -= pending.bytes();
+                states += 1;
+            }
+        }
+        self.queued_bytes = self.bytes;
+        (blocks, states)
+    }
+}
+
+fn write(
+    id: GroupId,
+    pending: &Pending,
+    on_disk: Option<Outline>,
+    window_ms: i64,
+    plan: &mut Plan,
+) {
+    if pending.state.is_empty() {
+        if let Some(outline) = on_disk {
+            forget(id, &outline, plan);
+        }
+        return;
+    }
+    let mut outline = on_disk.unwrap_or_default();
+    outline.newest_ms = pending.newest_ms;
+    for block in &pending.blocks {
+        if !outline.blocks.contains(&block.at) {
+            outline.blocks.push(block.at);
+        }
+    }
+    let expired = outline.take_expired(pending.newest_ms.saturating_sub(window_ms));
+    for block in &pending.blocks {
+        if !expired.contains(&block.at) {
+            let key = key::block(id, block.at);
+            plan.edits.push(Edit::Put(key, block.sealed.clone()));
+        }
+    }
+    plan.expired += expired.len() as u64;
+    let removed = expired
+        .into_iter()
+        .map(|at| Edit::Remove(key::block(id, at)));
+    plan.edits.extend(removed);
+    outline.state_parts = snapshot::put(id, &pending.state, outline.state_parts, &mut plan.edits);
+    let key = key::outline(id);
+    let sealed = value::seal(outline::VERSION, &key, &outline.encode());
+    plan.edits.push(Edit::Put(key, sealed));
+    plan.outlines.push((id, Some(outline)));
+}
+
+/// Removes a group with all its blocks.
+pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
+    plan.edits.push(Edit::Remove(key::outline(id)));
+    snapshot::remove(id, outline.state_parts, &mut plan.edits);
+    let blocks = outline.blocks.iter();
+    plan.edits
+        .extend(blocks.map(|&at| Edit::Remove(key::block(id, at))));
+    plan.expired += outline.blocks.len() as u64;
+    plan.outlines.push((id, None));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::keep::ClosedChunk;
+
+    fn id(number: u32) -> GroupId {
+        GroupId {
+            partition: 0,
+            number,
+        }
+    }
+
+    fn group(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> GroupSnapshot {
+        let chunk = chunk.map(|(first_ms, last_ms)| ClosedChunk {
+            position: 0,
+            first_ms,
+            last_ms,
+            samples: 2,
+            bytes: vec![7; 400],
+        });
+        GroupSnapshot {
+            id: id(number),
+            state: state.to_vec(),
+            chunks: chunk.into_iter().collect(),
+            newest_ms: chunk_end(number),
+        }
+    }
+
+    fn chunk_end(number: u32) -> i64 {
+        1_000 + i64::from(number)
+    }
+
+    fn outline_of(plan: &Plan, number: u32) -> Outline {
+        let found = plan.outlines.iter().find(|(at, _)| *at == id(number));
+        found.unwrap().1.clone().unwrap()
+    }
+
+    #[test]
+    fn a_group_stays_until_it_is_flushed_and_comes_again_after_a_failure() {
+        let mut backlog = Backlog::default();
+        backlog.add(group(1, b"one", Some((0, 10))), None);
+        let first = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        assert!(backlog.plan(u64::MAX, 1 << 40, |_| None).is_none());
+        backlog.failed();
+        let second = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        assert_eq!(first.edits, second.edits);
+        backlog.flushed();
+        backlog.failed();
+        assert!(backlog.plan(u64::MAX, 1 << 40, |_| None).is_none());
+        assert_eq!((backlog.bytes, backlog.queued_bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_block_written_twice_is_one_block() {
+        let mut backlog = Backlog::default();
+        backlog.add(group(1, b"one", Some((0, 10))), None);
+        let plan = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        let on_disk = outline_of(&plan, 1);
+        // The batch arrived, the flush did not; then a newer snapshot with a block of equal times.
+        backlog.failed();
+        backlog.add(group(1, b"two", Some((0, 10))), Some(&on_disk));
+        let plan = backlog
+            .plan(u64::MAX, 1 << 40, |_| Some(on_disk.clone()))
+            .unwrap();
+        let blocks = outline_of(&plan, 1).blocks;
+        assert_eq!(blocks.len(), 2);
+        assert_eq!((blocks[0].sequence, blocks[1].sequence), (0, 1));
+    }
+
+    #[test]
+    fn a_plan_has_about_the_bytes_asked_for() {
+        let mut backlog = Backlog::default();
+        for n in 0..10 {
+            backlog.add(group(n, &[1; 1000], None), None);
+        }
+        let plan = backlog.plan(3_000, 0, |_| None).unwrap();
+        assert_eq!(plan.outlines.len(), 3);
+        assert_eq!(backlog.queue.len(), 7);
+        // What was not planned is not taken for flushed.
+        backlog.flushed();
+        assert_eq!(backlog.groups.len(), 7);
+    }
+
+    #[test]
+    fn a_full_backlog_gives_up_the_oldest_blocks_then_states() {
+        let mut backlog = Backlog::default();
+        for n in 0..10 {
+            backlog.add(group(n, &[1; 1000], Some((0, 10))), None);
+        }
+        let full = backlog.bytes;
+        assert_eq!(backlog.shed(full), (0, 0));
+        let (blocks, states) = backlog.shed(full - 100);
+        assert!(
+            blocks > 0 && blocks < 10 || states == 0,
+            "{blocks} {states}"
+        );
+        assert!(backlog.groups[&id(0)].blocks.is_empty());
+        let (blocks, states) = backlog.shed(5_000);
+        assert!(blocks > 0 && states > 0);
+        assert!(backlog.bytes <= 5_000);
+        assert!(!backlog.contains(id(0)) && backlog.contains(id(9)));
+        let sum: u64 = backlog.groups.values().map(Pending::bytes).sum();
+        assert_eq!((backlog.bytes, backlog.queued_bytes), (sum, sum));
+    }
+
+    #[test]
+    fn a_group_that_is_gone_takes_its_blocks_with_it() {
+        let mut backlog = Backlog::default();
+        backlog.add(group(1, b"one", Some((0, 10))), None);
+        let plan = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        let on_disk = outline_of(&plan, 1);
+        backlog.flushed();
+        backlog.add(group(1, b"", None), Some(&on_disk));
+        let plan = backlog
+            .plan(u64::MAX, 0, |_| Some(on_disk.clone()))
+            .unwrap();
+        assert_eq!(plan.outlines, [(id(1), None)]);
+        assert_eq!(plan.edits.len(), 3);
+        assert!(plan.edits.iter().all(|e| matches!(e, Edit::Remove(_))));
+    }
+
+    #[test]
+    fn blocks_past_the_window_go_in_the_same_step() {
+        let mut backlog = Backlog::default();
+        backlog.add(group(1, b"one", Some((0, 500))), None);
+        let plan = backlog.plan(u64::MAX, 600, |_| None).unwrap();
+        let on_disk = outline_of(&plan, 1);
+        assert_eq!((on_disk.blocks.len(), plan.expired), (1, 0));
+        let mut next = group(1, b"two", Some((500, 1200)));
+        next.newest_ms = 1_200;
+        backlog.add(next, Some(&on_disk));
+        let plan = backlog
+            .plan(u64::MAX, 600, |_| Some(on_disk.clone()))
+            .unwrap();
+        assert_eq!(plan.expired, 1);
+        let removed = Edit::Remove(key::block(id(1), on_disk.blocks[0]));
+        assert!(plan.edits.contains(&removed));
+        assert_eq!(outline_of(&plan, 1).blocks.len(), 1);
+    }
+}

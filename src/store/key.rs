@@ -1,0 +1,127 @@
+//! Keys: one byte for the kind, then fixed-width big-endian fields, so that keys sort by kind,
+//! partition, group and time.
+
+use super::outline::BlockRef;
+use crate::engine::keep::GroupId;
+
+/// Holds the number of the format that the whole store is in.
+pub(super) const FORMAT: &[u8] = &[0];
+
+const OUTLINE: u8 = 1;
+const STATE: u8 = 2;
+const BLOCK: u8 = 3;
+
+/// All outlines, as a half-open range.
+pub(super) const OUTLINES: (&[u8], &[u8]) = (&[OUTLINE], &[OUTLINE + 1]);
+
+/// All parts of all states, as a half-open range.
+pub(super) const STATES: (&[u8], &[u8]) = (&[STATE], &[STATE + 1]);
+
+/// Kinds whose keys begin with a group.
+pub(super) const OF_GROUP: [u8; 3] = [OUTLINE, STATE, BLOCK];
+
+pub(super) fn outline(id: GroupId) -> Vec<u8> {
+    prefix(OUTLINE, id)
+}
+
+pub(super) fn state(id: GroupId, part: u16) -> Vec<u8> {
+    let mut key = prefix(STATE, id);
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// The sign bit of the time is flipped so that times before 1970 sort before those after.
+pub(super) fn block(id: GroupId, at: BlockRef) -> Vec<u8> {
+    let mut key = prefix(BLOCK, id);
+    key.extend_from_slice(&(at.first_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(&at.sequence.to_be_bytes());
+    key
+}
+
+/// Everything of one kind that belongs to a group, as a half-open range.
+pub(super) fn range(kind: u8, id: GroupId) -> (Vec<u8>, Vec<u8>) {
+    let from = prefix(kind, id);
+    // The number carries into the partition and the kind, as it should.
+    let mut to = from.clone();
+    for byte in to.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            break;
+        }
+    }
+    (from, to)
+}
+
+/// The group that a key belongs to; `None` if it is not such a key.
+pub(super) fn group(key: &[u8]) -> Option<GroupId> {
+    let (&partition, rest) = key.get(1..)?.split_first()?;
+    Some(GroupId {
+        partition,
+        number: u32::from_be_bytes(rest.get(..4)?.try_into().ok()?),
+    })
+}
+
+fn prefix(kind: u8, id: GroupId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(18);
+    key.push(kind);
+    key.push(id.partition);
+    key.extend_from_slice(&id.number.to_be_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(first_ms: i64, sequence: u32) -> BlockRef {
+        BlockRef {
+            first_ms,
+            last_ms: first_ms,
+            sequence,
+        }
+    }
+
+    #[test]
+    fn keys_sort_by_group_then_time_then_sequence() {
+        let id = |partition, number| GroupId { partition, number };
+        let keys = [
+            block(id(0, 255), at(i64::MIN, 0)),
+            block(id(0, 255), at(-1, 0)),
+            block(id(0, 255), at(0, 0)),
+            block(id(0, 255), at(0, 256)),
+            block(id(0, 255), at(i64::MAX, 0)),
+            block(id(0, 256), at(i64::MIN, 0)),
+            block(id(1, 0), at(i64::MIN, 0)),
+        ];
+        assert!(keys.is_sorted());
+        assert!(keys.windows(2).all(|w| w[0] != w[1]));
+    }
+
+    #[test]
+    fn a_range_holds_exactly_its_group() {
+        for number in [0, 255, u32::MAX] {
+            let id = GroupId {
+                partition: 63,
+                number,
+            };
+            let (from, to) = range(STATE, id);
+            assert!(from <= state(id, 0) && state(id, u16::MAX) < to);
+            let next = GroupId {
+                partition: id.partition + u8::from(number == u32::MAX),
+                number: number.wrapping_add(1),
+            };
+            assert_eq!(state(next, 0)[..6], to[..]);
+        }
+    }
+
+    #[test]
+    fn keys_name_their_group() {
+        let id = GroupId {
+            partition: 7,
+            number: 0x0102_0304,
+        };
+        assert_eq!(group(&state(id, 9)), Some(id));
+        assert_eq!(group(FORMAT), None);
+        assert_eq!(group(&[2, 1, 1]), None);
+    }
+}

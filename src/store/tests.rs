@@ -1,0 +1,144 @@
+//! The store as a whole: on real disks, with disks that fail, and with processes that are killed.
+
+mod damage;
+mod failing;
+mod kept;
+mod killed;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::writer::{self, KEPT_MAX, WriterHandle};
+use super::{Loaded, OpenError, Opened, Store, locked};
+use crate::clock::ManualClock;
+use crate::config::StoreConfig;
+use crate::engine::keep::{ClosedChunk, GroupId, GroupSnapshot, Kept};
+use crate::engine::shard::Message;
+use crate::telemetry::Metrics;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+/// Where the clock of these tests stands.
+const NOW: i64 = 1_700_000_000_000;
+
+fn config() -> StoreConfig {
+    StoreConfig {
+        // Checkpoints are ordered by the tests.
+        checkpoint: Duration::from_secs(3600),
+        ..StoreConfig::default()
+    }
+}
+
+fn open(dir: &Path, metrics: &Arc<Metrics>) -> Result<Opened, OpenError> {
+    Store::open(dir, &config(), metrics, NOW)
+}
+
+/// Opens a store that must be whole.
+fn reopened(dir: &Path) -> Store {
+    let opened = open(dir, &Arc::new(Metrics::new())).unwrap();
+    assert_eq!(opened.moved_aside, None);
+    opened.store
+}
+
+fn id(partition: u8, number: u32) -> GroupId {
+    GroupId { partition, number }
+}
+
+/// A chunk of half an hour that ends at `last_ms`.
+fn chunk(position: u16, last_ms: i64) -> ClosedChunk {
+    ClosedChunk {
+        position,
+        first_ms: last_ms - HOUR / 2,
+        last_ms,
+        samples: 120,
+        bytes: (0..300u16).map(|i| (i ^ position) as u8).collect(),
+    }
+}
+
+fn group(id: GroupId, state: &[u8], newest_ms: i64, chunks: Vec<ClosedChunk>) -> GroupSnapshot {
+    GroupSnapshot {
+        id,
+        state: state.to_vec(),
+        chunks,
+        newest_ms,
+    }
+}
+
+type Groups = Vec<(GroupId, Vec<u8>, i64)>;
+
+fn all(store: &Store) -> (Groups, Loaded) {
+    let mut groups = Vec::new();
+    let loaded = store.groups(|id, state, newest_ms| groups.push((id, state.to_vec(), newest_ms)));
+    (groups, loaded)
+}
+
+/// A writer with one shard that hands over what a test gives it.
+struct Rig {
+    writer: WriterHandle,
+    changed: Arc<Mutex<Vec<GroupSnapshot>>>,
+    shard: JoinHandle<()>,
+    clock: Arc<ManualClock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Rig {
+    fn start(store: Store, config: StoreConfig, metrics: &Arc<Metrics>) -> Self {
+        let (sender, mut messages) = tokio::sync::mpsc::channel(4);
+        let (kept, received) = mpsc::sync_channel(KEPT_MAX);
+        let changed = Arc::new(Mutex::new(Vec::new()));
+        let clock = Arc::new(ManualClock::at(NOW));
+        let shard = std::thread::spawn({
+            let changed = Arc::clone(&changed);
+            move || {
+                while let Some(message) = messages.blocking_recv() {
+                    for group in std::mem::take(&mut *locked(&changed)) {
+                        kept.send(Kept::Group(group)).unwrap();
+                    }
+                    kept.send(Kept::Done { shard: 0 }).unwrap();
+                    if matches!(message, Message::Stop) {
+                        break;
+                    }
+                }
+            }
+        });
+        let writer = writer::spawn(
+            store,
+            config,
+            vec![sender],
+            received,
+            Arc::clone(&clock) as _,
+            Arc::clone(metrics),
+        )
+        .unwrap();
+        Self {
+            writer,
+            changed,
+            shard,
+            clock,
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    fn on(dir: &Path, config: StoreConfig) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let store = open(dir, &metrics).unwrap().store;
+        Self::start(store, config, &metrics)
+    }
+
+    fn change(&self, group: GroupSnapshot) {
+        locked(&self.changed).push(group);
+    }
+
+    /// Hands `groups` over at a checkpoint. True if all of it is on disk.
+    fn write(&self, groups: impl IntoIterator<Item = GroupSnapshot>) -> bool {
+        locked(&self.changed).extend(groups);
+        self.writer.checkpoint_now()
+    }
+
+    fn stop(self) {
+        self.writer.stop().unwrap();
+        self.shard.join().unwrap();
+    }
+}

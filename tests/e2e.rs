@@ -1,0 +1,336 @@
+//! From a real Prometheus to a real alert and back, with saimon restarted and killed on the way.
+//!
+//! The stack is the demo's. Its days are shorter still, and everything happens in one test: starting
+//! five processes and waiting out a warm-up is what takes the time.
+
+#[path = "support/dashboard.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod dashboard;
+#[path = "../examples/demo/stack.rs"]
+#[allow(dead_code, reason = "the demo uses the rest of it")]
+mod stack;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use stack::pages::{self, Labels, Sample};
+use stack::{Options, Stack, http};
+
+const DAY: Duration = Duration::from_secs(20);
+/// Two of the generator's days.
+const WARMUP: u32 = 40;
+const YOUNG: u32 = 45;
+const CHECKPOINT: Duration = Duration::from_secs(3);
+
+/// What is broken: a load that a machine has at no time of the day.
+const METRIC: &str = "demo_load1";
+const NODE: &str = "n1";
+const FAULT_LASTS: Duration = Duration::from_secs(20);
+
+/// What a user chooses in the dashboard, and what Grafana fills in.
+const GRAFANA_VARS: [(&str, &str); 6] = [
+    ("job", ".*"),
+    ("instance", ".*"),
+    ("metric", METRIC),
+    ("saimon", "saimon"),
+    ("__rate_interval", "15s"),
+    ("DS_PROMETHEUS", "prometheus"),
+];
+
+/// The score at which a sample lies on its band's edge.
+const LINE: f64 = 0.7;
+
+/// Scores after a restart must be there in less time than a warm-up takes, by far.
+const BACK_AT_ONCE: Duration = Duration::from_secs(12);
+
+#[test]
+fn a_fault_becomes_an_alert_and_models_survive_restarts() {
+    let mut stack = Stack::start(Options {
+        saimon: PathBuf::from(env!("CARGO_BIN_EXE_saimon")),
+        day: DAY,
+        warmup: WARMUP,
+        young: YOUNG,
+        checkpoint: CHECKPOINT,
+        seed: 7,
+        keep: false,
+    })
+    .unwrap_or_else(|e| panic!("the stack does not start: {e:#}"));
+
+    warm_up(&mut stack);
+    both_pages_satisfy_promtool(&stack);
+    fault_alerts(&mut stack);
+    every_panel_has_data(&stack);
+    score_returns(&mut stack);
+    no_warm_up_after(&mut stack, "SIGTERM", |stack| {
+        stack
+            .stop_saimon()
+            .unwrap_or_else(|e| panic!("saimon does not end well: {e:#}"));
+    });
+    // so that nothing younger than a checkpoint is needed
+    std::thread::sleep(CHECKPOINT * 2);
+    no_warm_up_after(&mut stack, "SIGKILL", |stack| stack.saimon.kill());
+    alert_ends(&mut stack);
+    nothing_was_lost_on_the_way(&mut stack);
+    nothing_else_alerted(&mut stack);
+}
+
+/// Waits until `ready` gives something; names the thing and shows the logs if it does not.
+#[track_caller]
+fn eventually<T>(
+    stack: &mut Stack,
+    what: &str,
+    deadline: Duration,
+    mut ready: impl FnMut(&Stack) -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = ready(stack) {
+            println!("{:6.1} s  {what}", start.elapsed().as_secs_f64());
+            return found;
+        }
+        if let Err(error) = stack.check() {
+            panic!("while waiting until {what}: {error:#}");
+        }
+        assert!(
+            start.elapsed() < deadline,
+            "waited {} s until {what}\n{}",
+            deadline.as_secs(),
+            stack.log_tails(15)
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn scores_page(stack: &Stack) -> Vec<Sample> {
+    http::page(stack.ports.saimon, "/metrics/scores")
+        .and_then(|page| pages::samples(&page))
+        .unwrap_or_default()
+}
+
+fn scored(stack: &Stack) -> usize {
+    scores_page(stack)
+        .iter()
+        .filter(|s| s.name == "saimon_anomaly_score")
+        .count()
+}
+
+/// The score of the series that is to have the fault.
+fn score(stack: &Stack) -> Option<f64> {
+    scores_page(stack)
+        .iter()
+        .find(|s| s.name == "saimon_anomaly_score" && is_target(&s.labels))
+        .map(|s| s.value)
+}
+
+fn is_target(labels: &Labels) -> bool {
+    let is = |name: &str, value: &str| labels.get(name).is_some_and(|v| v == value);
+    is("source_metric", METRIC) && is("node", NODE)
+}
+
+/// The sum of a metric of saimon's own page over all of its labels.
+fn own(stack: &Stack, name: &str, label: Option<(&str, &str)>) -> f64 {
+    let page = http::page(stack.ports.saimon, "/metrics").unwrap_or_default();
+    pages::samples(&page)
+        .unwrap_or_default()
+        .iter()
+        .filter(|s| s.name == name)
+        .filter(|s| label.is_none_or(|(k, v)| s.labels.get(k).is_some_and(|l| l == v)))
+        .map(|s| s.value)
+        .sum()
+}
+
+fn warm_up(stack: &mut Stack) {
+    eventually(
+        stack,
+        "Prometheus has scraped saimon's scores of its own series",
+        Duration::from_secs(u64::from(WARMUP) + 60),
+        |stack| {
+            let expr = format!("saimon_anomaly_score{{source_metric=\"{METRIC}\"}}");
+            let rows = pages::query(stack.ports.prometheus, &expr).ok()?;
+            (!rows.is_empty()).then_some(())
+        },
+    );
+    eventually(
+        stack,
+        "series are old enough to alert",
+        Duration::from_secs(u64::from(YOUNG) + 60),
+        |stack| {
+            let expr = "count_over_time(up{job=\"demo\"}[1h])";
+            let rows = pages::query(stack.ports.prometheus, expr).ok()?;
+            (rows.first()?.1 > f64::from(YOUNG + 10)).then_some(())
+        },
+    );
+    let before = score(stack).expect("the score that was there is gone");
+    assert!(
+        before < LINE,
+        "without a fault the score of {METRIC} is {before}"
+    );
+}
+
+fn both_pages_satisfy_promtool(stack: &Stack) {
+    for page in ["/metrics", "/metrics/scores"] {
+        let text = http::page(stack.ports.saimon, page).unwrap();
+        assert!(
+            text.lines().any(|l| l.starts_with("saimon_")),
+            "{page} has no series of saimon:\n{text}"
+        );
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cannot start promtool: it comes with Debian's prometheus");
+        promtool
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "promtool check metrics refuses {page}:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+fn fault_alerts(stack: &mut Stack) {
+    let order = json!({
+        "kind": "level_shift",
+        "series": format!("{METRIC}{{node=\"{NODE}\"}}"),
+        "size": 12,
+        "for": format!("{}s", FAULT_LASTS.as_secs()),
+    });
+    let answer = http::post_json(stack.ports.generator, "/faults", &order).unwrap();
+    assert!(
+        (200..300).contains(&answer.status),
+        "the generator refused {order}: {} {}",
+        answer.status,
+        answer.body
+    );
+    eventually(
+        stack,
+        "the score of the faulty series crosses the line",
+        FAULT_LASTS,
+        |stack| score(stack).filter(|s| *s >= LINE),
+    );
+    eventually(
+        stack,
+        "its alert is in Alertmanager",
+        FAULT_LASTS + Duration::from_secs(10),
+        |stack| {
+            let alerts = pages::alerts(stack.ports.alertmanager).ok()?;
+            alerts.into_iter().find(is_target)
+        },
+    );
+}
+
+fn every_panel_has_data(stack: &Stack) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/saimon.json");
+    let text = std::fs::read_to_string(file).unwrap();
+    let queries = dashboard::queries(&text, &GRAFANA_VARS);
+    assert!(!queries.is_empty(), "{file} has no query");
+    let mut empty = Vec::new();
+    println!("\n{:<32} {:>5}  query", "panel", "rows");
+    for (panel, expr) in queries {
+        let rows = pages::query(stack.ports.prometheus, &expr)
+            .unwrap_or_else(|e| panic!("panel {panel}: {e:#}"));
+        println!("{panel:<32} {:>5}  {expr}", rows.len());
+        if rows.is_empty() {
+            empty.push(format!("{panel}: {expr}"));
+        }
+    }
+    assert!(
+        empty.is_empty(),
+        "panels without data while an anomaly is under way:\n{}",
+        empty.join("\n")
+    );
+}
+
+fn score_returns(stack: &mut Stack) {
+    let deadline = FAULT_LASTS + Duration::from_secs(30);
+    eventually(
+        stack,
+        "the score returns after the fault",
+        deadline,
+        |stack| score(stack).filter(|s| *s < LINE),
+    );
+    eventually(stack, "the anomaly is over", deadline, |stack| {
+        let active = scores_page(stack)
+            .iter()
+            .any(|s| s.name == "saimon_anomaly" && is_target(&s.labels));
+        (!active).then_some(())
+    });
+}
+
+/// The rule lets an alert outlive its anomaly by a minute.
+fn alert_ends(stack: &mut Stack) {
+    eventually(
+        stack,
+        "the alert has ended",
+        Duration::from_secs(90),
+        |stack| {
+            let alerts = pages::alerts(stack.ports.alertmanager).ok()?;
+            (!alerts.iter().any(is_target)).then_some(())
+        },
+    );
+}
+
+fn no_warm_up_after(stack: &mut Stack, how: &str, end: impl FnOnce(&mut Stack)) {
+    let before = scored(stack);
+    assert!(before > 100, "only {before} series are scored");
+    end(stack);
+    stack
+        .start_saimon()
+        .unwrap_or_else(|e| panic!("saimon does not start after {how}: {e:#}"));
+    let moved = own(stack, "saimon_store_moved_aside", None);
+    assert_eq!(moved, 0.0, "the store could not be opened after {how}");
+    let what = format!("{before} series are scored again after {how}");
+    eventually(stack, &what, BACK_AT_ONCE, |stack| {
+        // a few may have come into being just before
+        (scored(stack) * 10 >= before * 9).then_some(())
+    });
+}
+
+/// Prometheus retries what was refused during a restart; nothing may be given up.
+fn nothing_was_lost_on_the_way(stack: &mut Stack) {
+    let page = http::page(stack.ports.prometheus, "/metrics").unwrap();
+    let samples = pages::samples(&page).unwrap();
+    let total = |name: &str| -> f64 {
+        samples
+            .iter()
+            .filter(|s| s.name == name)
+            .map(|s| s.value)
+            .sum()
+    };
+    let failed = total("prometheus_remote_storage_samples_failed_total");
+    assert_eq!(
+        failed, 0.0,
+        "Prometheus gave up samples that saimon refused"
+    );
+    assert!(total("prometheus_remote_storage_samples_total") > 0.0);
+    let refused = own(stack, "saimon_ingest_requests_total", Some(("code", "400")));
+    assert_eq!(refused, 0.0, "saimon refused requests of Prometheus");
+}
+
+fn nothing_else_alerted(stack: &mut Stack) {
+    let expr = "max_over_time(ALERTS{alertstate=\"firing\"}[1h])";
+    let others: Vec<String> = pages::query(stack.ports.prometheus, expr)
+        .unwrap()
+        .into_iter()
+        .filter(|(labels, _)| !is_target(labels))
+        .map(|(labels, _)| pages::display("alert", &labels, &["__name__"]))
+        .collect();
+    assert!(
+        others.is_empty(),
+        "alerts that nobody ordered:\n{}",
+        others.join("\n")
+    );
+}

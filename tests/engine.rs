@@ -1,0 +1,398 @@
+//! The engine without sockets: scores do not depend on the number of shards or on a restart, and
+//! every kind of sample has one defined outcome.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use saimon::config::{DetectConfig, RuleConfig};
+use saimon::engine::batch::{Batch, Families, Row};
+use saimon::engine::keep::GroupSnapshot;
+use saimon::engine::pool::{EngineSpec, Pool};
+use saimon::engine::router::partition;
+use saimon::engine::rules::Rules;
+use saimon::engine::shard::Shard;
+use saimon::score::board::Board;
+use saimon::series::fingerprint::fingerprint;
+use saimon::series::labels;
+use saimon::telemetry::{Metrics, Outcome, Protocol};
+use saimon::window::chunk;
+use saimon::wire::snappy::BodyPool;
+use saimon::wire::write::{MetricType, STALE_NAN_BITS, Span};
+
+const STEP_MS: i64 = 15_000;
+
+/// Shards driven by hand.
+struct Driver {
+    shards: Vec<Shard>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+}
+
+impl Driver {
+    fn new(shards: usize, detect: &DetectConfig, series_max: u32) -> Self {
+        Self::restored(shards, detect, series_max, &[])
+    }
+
+    fn restored(
+        shards: usize,
+        detect: &DetectConfig,
+        series_max: u32,
+        groups: &[GroupSnapshot],
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let spec = EngineSpec {
+            shards,
+            series_max,
+            queue_max: 8,
+            families_max: 100,
+            forget_ms: 7 * 86_400_000,
+            keeps: true,
+        };
+        let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
+        for group in groups {
+            pool.restore(group.id, &group.state, group.newest_ms, 0)
+                .unwrap();
+        }
+        let board = Arc::clone(&pool.board);
+        Self {
+            shards: pool.into_shards(),
+            board,
+            metrics,
+        }
+    }
+
+    /// Sends samples of one request: (canonical labels, time, value).
+    fn send(&mut self, samples: &[(&[u8], i64, f64)], received_ms: i64) {
+        let mut bytes = Vec::new();
+        let mut rows: Vec<Vec<Row>> = vec![Vec::new(); self.shards.len()];
+        for (labels, t, v) in samples {
+            let span = Span {
+                start: bytes.len() as u32,
+                len: labels.len() as u32,
+            };
+            bytes.extend_from_slice(labels);
+            let fp = fingerprint(labels);
+            rows[partition(fp) % self.shards.len()].push(Row {
+                fingerprint: fp,
+                labels: span,
+                name: Span::default(),
+                timestamp_ms: *t,
+                value: *v,
+            });
+        }
+        let packed = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
+        let body = Arc::new(BodyPool::new(1).decompress(&packed, 1 << 24).unwrap());
+        for (shard, rows) in self.shards.iter_mut().zip(rows) {
+            shard.take(&Batch {
+                body: Arc::clone(&body),
+                rows,
+                protocol: Protocol::RemoteWriteV1,
+                received_ms,
+            });
+        }
+    }
+
+    fn one(&mut self, labels: &[u8], t: i64, v: f64) {
+        self.send(&[(labels, t, v)], t);
+    }
+
+    /// Everything on the board: label text to score bits and alarm.
+    fn shown(&self) -> BTreeMap<String, (u32, String)> {
+        self.board
+            .blocks()
+            .iter()
+            .flat_map(|b| b.iter())
+            .filter_map(|e| {
+                let score = e.score()?;
+                let text = e.labels()?.score.to_string();
+                Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
+            })
+            .collect()
+    }
+
+    fn snapshots(&mut self) -> Vec<GroupSnapshot> {
+        self.shards
+            .iter_mut()
+            .flat_map(|s| {
+                s.dirty_groups()
+                    .into_iter()
+                    .map(|g| s.snapshot(g).unwrap())
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn outcome(&self, outcome: Outcome) -> u64 {
+        self.metrics.ingest_v1.get(outcome)
+    }
+}
+
+fn series(i: usize) -> Vec<u8> {
+    let (name, instance) = (format!("m{}", i % 7), format!("host-{i}:9100"));
+    labels::encode([
+        ("__name__", name.as_str()),
+        ("instance", instance.as_str()),
+        ("job", "test"),
+    ])
+}
+
+/// One round of all series at step `i`: noise, rhythm, counters, stale ends, odd values.
+fn round(all: &[Vec<u8>], i: i64) -> Vec<(&[u8], i64, f64)> {
+    let mut rng = fastrand::Rng::with_seed(i as u64);
+    all.iter()
+        .enumerate()
+        .filter_map(|(k, labels)| {
+            let noise = rng.f64() + rng.f64() + rng.f64();
+            let value = match k % 6 {
+                0 => 10.0 + noise,
+                1 => 50.0 + 20.0 * (i as f64 / 96.0).sin() + noise,
+                2 => (i * 3 + i64::from(rng.u8(..4))) as f64,
+                3 if i % 97 == 96 => f64::from_bits(STALE_NAN_BITS),
+                4 if i % 50 == 49 => f64::NAN,
+                5 if i > 300 && i < 330 => 500.0,
+                _ => noise * noise,
+            };
+            // Some series miss a sample now and then.
+            (rng.u8(..) > 3).then_some((&labels[..], i * STEP_MS, value))
+        })
+        .collect()
+}
+
+#[test]
+fn scores_are_the_same_with_one_two_and_seven_shards() {
+    let all: Vec<_> = (0..300).map(series).collect();
+    let detect = DetectConfig {
+        warmup: 60,
+        young: 200,
+        ..DetectConfig::default()
+    };
+    let mut drivers: Vec<_> = [1, 2, 7].map(|n| Driver::new(n, &detect, 1000)).into();
+    for i in 0..400 {
+        let round = round(&all, i);
+        for driver in &mut drivers {
+            driver.send(&round, i * STEP_MS);
+        }
+        if i % 20 == 0 || (300..335).contains(&i) {
+            let first = drivers[0].shown();
+            assert!(i < 100 || first.len() > 200, "{} scored", first.len());
+            for other in &drivers[1..] {
+                assert_eq!(first, other.shown(), "at step {i}");
+            }
+        }
+    }
+    let active = drivers[0].metrics.anomalies.get();
+    assert!(active >= 40, "the faults of step 300 were seen: {active}");
+}
+
+#[test]
+fn a_restart_in_the_middle_changes_no_score_nor_does_another_number_of_shards_after_it() {
+    let all: Vec<_> = (0..300).map(series).collect();
+    let detect = DetectConfig {
+        warmup: 60,
+        young: 200,
+        ..DetectConfig::default()
+    };
+    let mut whole = Driver::new(2, &detect, 1000);
+    let mut broken = Driver::new(2, &detect, 1000);
+    for i in 0..500 {
+        if i == 150 || i == 310 {
+            let groups = broken.snapshots();
+            assert!(groups.iter().map(|g| g.state.len()).sum::<usize>() > 100_000);
+            broken = Driver::restored(if i == 150 { 2 } else { 5 }, &detect, 1000, &groups);
+            assert!(
+                broken.shown().is_empty(),
+                "nothing is shown before its next sample"
+            );
+        }
+        let round = round(&all, i);
+        whole.send(&round, i * STEP_MS);
+        broken.send(&round, i * STEP_MS);
+        if i == 499 || (300..340).contains(&i) {
+            let sent: Vec<_> = round.iter().map(|(l, _, _)| labels::display(l)).collect();
+            let (a, b) = (whole.shown(), broken.shown());
+            for (text, score) in &b {
+                assert_eq!(a.get(text), Some(score), "{text} at step {i}");
+            }
+            assert!(b.len() > 200 && b.len() + 60 > sent.len(), "{}", b.len());
+        }
+    }
+    assert_eq!(whole.shown(), broken.shown());
+}
+
+#[test]
+fn every_sample_has_one_outcome() {
+    let mut d = Driver::new(1, &DetectConfig::default(), 10);
+    let a = series(0);
+    d.one(&a, 1000, 1.0);
+    d.one(&a, 2000, 2.0);
+    d.one(&a, 2000, 2.0);
+    d.one(&a, 2000, 3.0);
+    d.one(&a, 1500, 3.0);
+    d.one(&a, i64::MIN, 3.0);
+    d.one(&a, 3000, f64::NAN);
+    d.one(&a, 4000, f64::INFINITY);
+    d.one(&a, 5000, f64::from_bits(STALE_NAN_BITS));
+    d.one(&a, 5000, f64::from_bits(STALE_NAN_BITS));
+    d.one(&a, i64::MAX, 1.0);
+    d.one(&a, 6000, 1.0);
+    assert_eq!(d.outcome(Outcome::Accepted), 5);
+    assert_eq!(d.outcome(Outcome::Duplicate), 2);
+    assert_eq!(d.outcome(Outcome::Conflict), 1);
+    assert_eq!(d.outcome(Outcome::Late), 3);
+    assert_eq!(d.outcome(Outcome::Stale), 1);
+    let head = d.shards[0].track(&a).unwrap().head().clone();
+    let kept = chunk::decode(head.chunk().bytes()).unwrap();
+    assert_eq!(kept.len(), 6, "what was accepted or stale is in the window");
+    assert!(kept[2].1.is_nan() && kept[3].1.is_infinite());
+}
+
+#[test]
+fn series_beyond_the_limit_are_counted_and_the_others_go_on() {
+    let mut d = Driver::new(2, &DetectConfig::default(), 10);
+    let all: Vec<_> = (0..15).map(series).collect();
+    for i in 0..3 {
+        let round: Vec<_> = all.iter().map(|l| (&l[..], i * STEP_MS, 1.0)).collect();
+        d.send(&round, i * STEP_MS);
+    }
+    assert_eq!(d.outcome(Outcome::Accepted), 30);
+    assert_eq!(d.outcome(Outcome::Limit), 15);
+    assert_eq!(d.shards.iter().map(Shard::len).sum::<usize>(), 10);
+}
+
+#[test]
+fn rules_decide_what_is_modelled_and_as_what() {
+    let rule = |selector: &str| RuleConfig {
+        selector: selector.to_owned(),
+        ..RuleConfig::default()
+    };
+    let detect = DetectConfig {
+        warmup: 20,
+        rules: vec![
+            RuleConfig {
+                model: Some(false),
+                ..rule("{job=\"noisy\"}")
+            },
+            RuleConfig {
+                warmup: Some(40),
+                ..rule("m1")
+            },
+        ],
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 100);
+    let out = labels::encode([("__name__", "m9"), ("job", "noisy")]);
+    let (a, b) = (series(0), series(1));
+    for i in 0..30 {
+        let v = (i * 7 % 5) as f64;
+        let t = i * STEP_MS;
+        d.send(&[(&out, t, v), (&a, t, v), (&b, t, v)], t);
+    }
+    assert_eq!(d.outcome(Outcome::Skipped), 30);
+    let shown = d.shown();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(
+        shown
+            .keys()
+            .next()
+            .unwrap()
+            .contains("source_metric=\"m0\"")
+    );
+}
+
+#[test]
+fn metadata_turns_a_gauge_into_a_counter_whenever_it_comes() {
+    let name = |n: &str| labels::encode([("__name__", n), ("job", "x")]);
+    let (early, late) = (name("early"), name("late"));
+    let mut d = Driver::new(1, &DetectConfig::default(), 100);
+    let counter = |family: &str| Families([(family.into(), MetricType::Counter)].into());
+    d.shards[0].families(&counter("early"));
+    for i in 0..10 {
+        d.send(
+            &[
+                (&early, i * STEP_MS, i as f64),
+                (&late, i * STEP_MS, i as f64),
+            ],
+            0,
+        );
+    }
+    use saimon::series::kind::Kind;
+    assert_eq!(d.shards[0].track(&early).unwrap().kind(), Kind::Counter);
+    assert_eq!(d.shards[0].track(&late).unwrap().kind(), Kind::Gauge);
+    d.shards[0].families(&counter("late"));
+    // A second type for the same family changes nothing: the first stays.
+    d.shards[0].families(&Families([("late".into(), MetricType::Gauge)].into()));
+    d.one(&late, 10 * STEP_MS, 10.0);
+    assert_eq!(d.shards[0].track(&late).unwrap().kind(), Kind::Counter);
+}
+
+#[test]
+fn a_stale_series_vanishes_from_the_board_and_its_model_waits() {
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 100);
+    let a = series(0);
+    for i in 0..30 {
+        d.one(&a, i * STEP_MS, (i % 3) as f64);
+    }
+    assert_eq!(d.shown().len(), 1);
+    d.one(&a, 30 * STEP_MS, f64::from_bits(STALE_NAN_BITS));
+    assert_eq!(d.shown().len(), 0);
+    d.one(&a, 31 * STEP_MS, 1.0);
+    assert_eq!(d.shown().len(), 1, "it returns without a new warm-up");
+}
+
+#[test]
+fn a_silent_series_is_hidden_and_in_the_end_forgotten_for_others_to_use_its_place() {
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 1);
+    let (a, b) = (series(0), series(1));
+    for i in 0..30 {
+        d.one(&a, i * STEP_MS, (i % 3) as f64);
+    }
+    let tick = |d: &mut Driver, now: i64| (0..40).for_each(|_| d.shards[0].tick(now));
+    let last = 29 * STEP_MS;
+    tick(&mut d, last + 200_000);
+    assert_eq!(d.shown().len(), 1);
+    tick(&mut d, last + 400_000);
+    assert_eq!(d.shown().len(), 0);
+    d.one(&b, last, 1.0);
+    assert_eq!(d.outcome(Outcome::Limit), 1);
+    tick(&mut d, last + 8 * 86_400_000);
+    assert_eq!(d.shards[0].len(), 0);
+    d.one(&b, last, 1.0);
+    assert_eq!(d.outcome(Outcome::Limit), 1);
+    let snapshots = d.snapshots();
+    let gone = snapshots.iter().filter(|g| g.state.is_empty()).count();
+    assert_eq!(
+        (snapshots.len(), gone),
+        (2, 1),
+        "the forgotten group is to be deleted"
+    );
+}
+
+#[test]
+fn finished_chunks_travel_with_the_snapshot_once() {
+    let mut d = Driver::new(1, &DetectConfig::default(), 100);
+    let a = series(0);
+    for i in 0..250 {
+        d.one(&a, i * STEP_MS, i as f64);
+    }
+    let first = d.snapshots();
+    assert_eq!(first.len(), 1);
+    let samples: Vec<_> = first[0]
+        .chunks
+        .iter()
+        .flat_map(|c| chunk::decode(&c.bytes).unwrap())
+        .collect();
+    assert_eq!(samples.len(), 240);
+    assert_eq!(samples[239], (239 * STEP_MS, 239.0));
+    assert!(d.snapshots().is_empty(), "nothing changed since");
+    d.one(&a, 250 * STEP_MS, 0.0);
+    let second = d.snapshots();
+    assert_eq!((second.len(), second[0].chunks.len()), (1, 0));
+}

@@ -1,0 +1,6 @@
+//! The HTTP surface from outside: bytes over real sockets, shards played by the test.
+
+mod connections;
+mod read;
+mod server;
+mod write;

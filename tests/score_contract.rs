@@ -1,0 +1,290 @@
+//! The score's contract (design: "the score"), as properties over every model and the whole:
+//! 0.7 is the edge of the band; the score rises strictly with the deviation; it is absent during
+//! warm-up; a sample is scored before it is learned; an anomaly teaches little until it has lasted.
+
+use proptest::prelude::*;
+use saimon::config::{Direction, Severity};
+use saimon::model::SeriesSpec;
+use saimon::score::board::Reason;
+use saimon::score::judge::Judgement;
+use saimon::score::track::{Taken, Track};
+
+const STEP_MS: i64 = 15_000;
+
+fn spec() -> SeriesSpec {
+    SeriesSpec::default()
+}
+
+/// Feeds one value and gives the judgement.
+fn feed(track: &mut Track, spec: &SeriesSpec, i: i64, value: f64) -> Judgement {
+    match track.take(spec, i * STEP_MS, value) {
+        Taken::Kept {
+            judgement: Some(j), ..
+        } => j,
+        other => panic!("no judgement: {other:?}"),
+    }
+}
+
+fn gauss(rng: &mut fastrand::Rng) -> f64 {
+    (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0
+}
+
+/// Kinds of histories that a series may have had.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Noise,
+    Daily,
+    Heavy,
+    Counts,
+    Still,
+    Walk,
+}
+
+fn value(shape: Shape, rng: &mut fastrand::Rng, i: i64, last: f64) -> f64 {
+    let day = (i * STEP_MS) as f64 / 86_400_000.0 * std::f64::consts::TAU;
+    match shape {
+        Shape::Noise => 50.0 + 3.0 * gauss(rng),
+        Shape::Daily => 100.0 + 40.0 * day.sin() + 2.0 * gauss(rng),
+        Shape::Heavy => rng.f64().max(1e-9).powf(-0.4),
+        Shape::Counts => f64::from(rng.u32(..4)),
+        Shape::Still => {
+            if i % 700 == 699 {
+                last + 1.0
+            } else {
+                last
+            }
+        }
+        Shape::Walk => last + gauss(rng),
+    }
+}
+
+fn grown(shape: Shape, spec: &SeriesSpec, seed: u64, n: i64) -> Track {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut track = Track::new(spec, Some(gauge()));
+    let mut last = 10.0;
+    for i in 0..n {
+        last = value(shape, &mut rng, i, last);
+        feed(&mut track, spec, i, last);
+    }
+    track
+}
+
+fn gauge() -> (saimon::series::kind::Kind, saimon::series::kind::Source) {
+    (
+        saimon::series::kind::Kind::Gauge,
+        saimon::series::kind::Source::Metadata,
+    )
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    prop_oneof![
+        Just(Shape::Noise),
+        Just(Shape::Daily),
+        Just(Shape::Heavy),
+        Just(Shape::Counts),
+        Just(Shape::Still),
+        Just(Shape::Walk),
+    ]
+}
+
+fn directions() -> impl Strategy<Value = Direction> {
+    prop_oneof![
+        Just(Direction::Both),
+        Just(Direction::Up),
+        Just(Direction::Down)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// At or above 0.7 if and only if the value lies outside the band; the deviation reaches 1
+    /// exactly there.
+    #[test]
+    fn the_line_is_the_edge_of_the_band(
+        shape in shapes(), direction in directions(), seed in any::<u64>(), n in 120i64..14_000,
+        probes in prop::collection::vec(-8.0..8.0f64, 8),
+        least in prop_oneof![Just(0.0), 0.1..20.0f64],
+    ) {
+        let spec = SeriesSpec { direction, min_deviation: least, ..spec() };
+        let track = grown(shape, &spec, seed, n);
+        let interval = track.head().interval_ms();
+        let band = track.judge().band(&spec, interval, n * STEP_MS).unwrap();
+        prop_assert!(band.lower <= band.expected && band.expected <= band.upper);
+        let width = (band.upper.min(1e6) - band.lower.max(-1e6)).abs() + 1.0;
+        for probe in probes {
+            let x = band.expected + probe.signum() * (probe.abs().exp_m1() / 300.0) * width;
+            let edge = (x - band.lower).abs().min((x - band.upper).abs());
+            if edge < 1e-6 * width {
+                continue; // rounding decides
+            }
+            let inside = band.lower < x && x < band.upper;
+            let judged = feed(&mut track.clone(), &spec, n, x);
+            let score = judged.score.unwrap();
+            prop_assert_eq!(score < 0.7, inside, "{} in {:?}: {:?}", x, band, judged);
+            prop_assert_eq!(judged.evidence.unwrap().deviation < 1.0, inside);
+            prop_assert!((0.0..1.0).contains(&score));
+        }
+    }
+
+    /// Farther out on one side is never scored lower, and strictly higher beyond the band.
+    #[test]
+    fn the_score_rises_with_the_deviation(
+        shape in shapes(), seed in any::<u64>(), n in 120i64..9_000, a in 0.0..50.0f64, by in 0.01..50.0f64,
+    ) {
+        let spec = spec();
+        let track = grown(shape, &spec, seed, n);
+        let band = track.judge().band(&spec, track.head().interval_ms(), n * STEP_MS).unwrap();
+        prop_assume!(band.upper.is_finite() && band.lower < band.upper);
+        let unit = band.upper - band.expected;
+        let near = feed(&mut track.clone(), &spec, n, band.upper + a * unit);
+        let far = feed(&mut track.clone(), &spec, n, band.upper + (a + by) * unit);
+        prop_assert!(near.score.unwrap() <= far.score.unwrap());
+        if unit > 0.0 && near.evidence.unwrap().nats < far.evidence.unwrap().nats {
+            prop_assert!(near.score.unwrap() < far.score.unwrap());
+        }
+    }
+
+    /// Whatever finite or odd values come, scores stay in [0, 1) and the series recovers.
+    #[test]
+    fn no_value_poisons_a_series(
+        odd in prop::collection::vec(prop_oneof![
+            any::<f64>(), Just(f64::MAX), Just(f64::MIN), Just(f64::INFINITY), Just(f64::NAN),
+            Just(5e-324), Just(-0.0), Just(1e300), Just(f64::from_bits(0x7ff0_0000_0000_0002)),
+        ], 1..200), seed in any::<u64>(), before in 0i64..300,
+    ) {
+        let spec = spec();
+        let mut track = grown(Shape::Noise, &spec, seed, before);
+        let mut i = before;
+        for v in odd {
+            if let Taken::Kept { judgement: Some(j), .. } = track.take(&spec, i * STEP_MS, v)
+                && let Some(score) = j.score
+            {
+                prop_assert!((0.0..1.0).contains(&score), "{} for {}", score, v);
+            }
+            i += 1;
+        }
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for _ in 0..spec.warmup + 5 {
+            let j = feed(&mut track, &spec, i, 50.0 + 3.0 * gauss(&mut rng));
+            if let Some(score) = j.score {
+                prop_assert!((0.0..1.0).contains(&score));
+            }
+            i += 1;
+        }
+    }
+}
+
+#[test]
+fn absent_during_warm_up_and_present_right_after() {
+    let spec = spec();
+    let mut track = Track::new(&spec, Some(gauge()));
+    let mut rng = fastrand::Rng::with_seed(1);
+    for i in 0..i64::from(spec.warmup) {
+        assert_eq!(feed(&mut track, &spec, i, gauss(&mut rng)).score, None);
+    }
+    let next = feed(&mut track, &spec, i64::from(spec.warmup), gauss(&mut rng));
+    assert!(next.score.is_some());
+}
+
+#[test]
+fn a_sample_is_scored_before_it_is_learned() {
+    let spec = spec();
+    let track = grown(Shape::Noise, &spec, 2, 1000);
+    let wild = feed(&mut track.clone(), &spec, 1000, 1e6);
+    // State that contained the value would cap its distance at sqrt(n - 1) scales.
+    assert!(wild.score.unwrap() > 0.99, "{wild:?}");
+    // And the band that judged it is the band from before.
+    let before = track.judge().band(&spec, 15_000.0, 1000 * STEP_MS).unwrap();
+    assert!(before.upper < 100.0);
+}
+
+#[test]
+fn an_incident_is_not_normal_after_an_hour_and_is_after_the_stated_time() {
+    let spec = spec();
+    let mut track = grown(Shape::Noise, &spec, 3, 6000);
+    let mut rng = fastrand::Rng::with_seed(4);
+    let per_hour = 3_600_000 / STEP_MS;
+    let mut over = Vec::new();
+    for hour in 0..16 {
+        let mut count = 0;
+        for k in 0..per_hour {
+            let i = 6000 + hour * per_hour + k;
+            let j = feed(&mut track, &spec, i, 90.0 + 3.0 * gauss(&mut rng));
+            count += u32::from(j.score.unwrap() >= 0.7);
+        }
+        over.push(count);
+    }
+    assert!(over[0] > 230, "first hour: {over:?}");
+    assert!(over[11] > 230, "last hour before `adapt`: {over:?}");
+    assert_eq!(over[13], 0, "after `adapt` (12 h) it is normal: {over:?}");
+}
+
+#[test]
+fn a_short_incident_leaves_the_band_where_it_was() {
+    let spec = spec();
+    let mut track = grown(Shape::Noise, &spec, 5, 6000);
+    let before = track.judge().band(&spec, 15_000.0, 6000 * STEP_MS).unwrap();
+    for i in 0..240 {
+        feed(&mut track, &spec, 6000 + i, 500.0);
+    }
+    let after = track.judge().band(&spec, 15_000.0, 6240 * STEP_MS).unwrap();
+    let width = before.upper - before.lower;
+    assert!(
+        (after.upper - before.upper).abs() < 0.2 * width,
+        "{before:?} {after:?}"
+    );
+    assert!(
+        (after.lower - before.lower).abs() < 0.2 * width,
+        "{before:?} {after:?}"
+    );
+}
+
+#[test]
+fn the_daily_rush_is_quiet_and_its_height_at_night_is_not() {
+    let spec = spec();
+    let mut rng = fastrand::Rng::with_seed(6);
+    let mut track = Track::new(&spec, Some(gauge()));
+    let per_day = 86_400_000 / STEP_MS;
+    let level = |i: i64, rng: &mut fastrand::Rng| {
+        let hour = (i % per_day) as f64 / per_day as f64 * 24.0;
+        let rush = if (12.0..13.0).contains(&hour) {
+            60.0
+        } else {
+            0.0
+        };
+        20.0 + rush + 2.0 * gauss(rng)
+    };
+    for i in 0..7 * per_day {
+        feed(&mut track, &spec, i, level(i, &mut rng));
+    }
+    let mut rush_over = 0;
+    for i in 7 * per_day..8 * per_day {
+        let j = feed(&mut track, &spec, i, level(i, &mut rng));
+        rush_over += u32::from(j.alarm.is_some_and(|a| a.severity >= Severity::Medium));
+    }
+    assert_eq!(
+        rush_over, 0,
+        "samples of the eighth day in a medium alarm or worse"
+    );
+    let night = 8 * per_day + per_day * 3 / 24;
+    let at_night = feed(&mut track, &spec, night, 80.0);
+    assert!(at_night.score.unwrap() >= 0.7, "{at_night:?}");
+    assert_eq!(at_night.alarm.unwrap().reason, Reason::Season);
+}
+
+#[test]
+fn severity_is_low_while_young() {
+    let spec = spec();
+    let mut track = grown(Shape::Noise, &spec, 7, 500);
+    for i in 0..10 {
+        let j = feed(&mut track, &spec, 500 + i, 5000.0);
+        assert!(j.alarm.is_none_or(|a| a.severity == Severity::Low), "{j:?}");
+    }
+    let mut track = grown(Shape::Noise, &spec, 7, 5000);
+    let worst = (0..10)
+        .filter_map(|i| feed(&mut track, &spec, 5000 + i, 5000.0).alarm)
+        .map(|a| a.severity)
+        .max();
+    assert_eq!(worst, Some(Severity::Critical));
+}
