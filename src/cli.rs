@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, ServeOptions};
 use crate::clock::SystemClock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::telemetry::log::{self, LogFormat};
-use crate::{generate, rules};
+use crate::{config_file, generate, rules};
 
 /// Anomaly detection in the Prometheus write path: every sample scored on arrival.
 #[derive(Debug, Parser)]
@@ -114,7 +114,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { file } => {
-            let report = config::report::check_file(&file);
+            let report = config_file::report::check_file(&file);
             print!("{}", report.text);
             Ok(ExitCode::from(report.code))
         }
@@ -154,7 +154,7 @@ fn run_generate(args: generate::Args) -> anyhow::Result<ExitCode> {
 
 fn load(file: &ConfigFile) -> anyhow::Result<Config> {
     match &file.config {
-        Some(path) => Ok(config::load::load(path)?),
+        Some(path) => Ok(config_file::load(path)?),
         None => Ok(Config::default()),
     }
 }

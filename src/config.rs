@@ -4,16 +4,8 @@
 //! `TryFrom`; no layer reads a file. `docs/configuration.md` is generated from these types, so the
 //! doc comments below are what a user reads.
 
-pub mod check;
 pub mod detect;
-pub mod docs;
 pub mod limits;
-pub mod load;
-pub mod prometheus;
-pub mod report;
-pub mod shape;
-pub mod unit;
-pub mod yaml;
 
 use std::time::Duration;
 
@@ -22,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use limits::LimitsConfig;
-pub use load::{LoadError, load, parse};
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

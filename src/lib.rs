@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
-//! the layers. `generate` and `rules` are tools that ship in the same binary and use the layers
+//! the layers. `config_file`, `generate` and `rules` are tools that ship in the same binary and use the layers
 //! from outside. `tests/layers.rs` enforces the direction.
 //!
 //! From `wire` to `score` nothing is async, does I/O or reads a clock: benches, backtests and tests
@@ -33,6 +33,7 @@ pub mod store;
 
 pub mod expose;
 
+pub mod config_file;
 pub mod generate;
 pub mod rules;
 

@@ -93,8 +93,8 @@ pub fn write(config: &Config, folder: &Path) -> Result<[PathBuf; 2], RulesError>
 /// them, a test compares them.
 pub fn repository_files() -> Vec<(&'static str, String)> {
     vec![
-        ("docs/configuration.md", crate::config::docs::render()),
-        ("examples/full.yaml", crate::config::docs::example()),
+        ("docs/configuration.md", crate::config_file::docs::render()),
+        ("examples/full.yaml", crate::config_file::docs::example()),
         ("deploy/grafana/saimon.json", dashboard::render()),
     ]
 }

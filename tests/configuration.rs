@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use saimon::config::{self, Config, report};
+use saimon::config::Config;
+use saimon::config_file::{self, report};
 use saimon::rules;
 
 fn at_root(path: &str) -> PathBuf {
@@ -26,7 +27,7 @@ fn what_is_written_from_the_types_is_current() {
 
 #[test]
 fn the_full_example_is_the_defaults() {
-    let full = config::load(&at_root("examples/full.yaml")).unwrap();
+    let full = config_file::load(&at_root("examples/full.yaml")).unwrap();
     assert_eq!(full, Config::default());
 }
 
@@ -45,6 +46,6 @@ fn the_examples_are_clean() {
 
 #[test]
 fn the_minimal_example_changes_something() {
-    let minimal = config::load(&at_root("examples/minimal.yaml")).unwrap();
+    let minimal = config_file::load(&at_root("examples/minimal.yaml")).unwrap();
     assert_ne!(minimal, Config::default());
 }

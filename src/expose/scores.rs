@@ -1,7 +1,7 @@
 //! `GET /metrics/scores`: the newest score of every series and the anomalies under way.
 //!
-//! A page is decided first ([`plan`]: which series, within `limits.score_lines`) and then rendered
-//! piece by piece as the client takes it ([`page`]). So a client that reads slowly holds one piece
+//! A page is decided first (`plan`: which series, within `limits.score_lines`) and then rendered
+//! piece by piece as the client takes it (`page`). So a client that reads slowly holds one piece
 //! of text and a list of pointers, no thread, and nothing that a shard waits for.
 
 mod labels;

@@ -286,8 +286,12 @@ impl Maker {
                 }
             }
             for batch in &mut self.batches {
-                // A closed channel means that the sender was told to stop.
-                if bodies.send(batch.round(timestamp_ms)?).await.is_err() {
+                // A round over a million series takes long: it may be cut short. A closed channel
+                // means that the sender was told to stop.
+                let cut = self
+                    .deadline
+                    .is_some_and(|deadline| Instant::now() >= deadline);
+                if cut || bodies.send(batch.round(timestamp_ms)?).await.is_err() {
                     return Ok(());
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::format::{Annotations, InputSeries, Rule};
-use crate::config::unit;
+use crate::config_file::unit;
 
 /// An alert and its proof.
 #[derive(Debug, Clone)]

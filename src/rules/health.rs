@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::alert::{Alert, Case, Look, series};
 use super::format::{Annotations, InputSeries, quoted};
 use super::proof::{STEP, steps};
-use crate::config::{Config, Severity, unit};
+use crate::config::{Config, Severity};
+use crate::config_file::unit;
 
 /// Where saimon is in all cases.
 const INSTANCE: &str = "localhost:9925";

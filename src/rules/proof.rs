@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::RULES_FILE;
 use super::alert::{Alert, Case};
 use super::format::{AlertTest, ExpectedAlert, Test, TestsFile};
-use crate::config::unit;
+use crate::config_file::unit;
 
 /// Time between two samples and between two evaluations.
 pub const STEP: Duration = Duration::from_secs(15);

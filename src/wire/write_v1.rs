@@ -504,8 +504,10 @@ mod tests {
 
     fn decoded(body: &[u8]) -> Result<(Vec<u8>, WriteArena), DecodeError> {
         let mut body = body.to_vec();
-        let mut arena = WriteArena::default();
-        arena.exemplars = 9;
+        let mut arena = WriteArena {
+            exemplars: 9,
+            ..WriteArena::default()
+        };
         let result = decode(&mut body, &LIMITS, &mut arena);
         if result.is_err() {
             assert!(arena.series.is_empty() && arena.samples.is_empty());

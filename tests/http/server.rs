@@ -242,8 +242,11 @@ pub(crate) fn snappy(raw: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(raw).unwrap()
 }
 
-/// A request of one entry per series: labels in wire order, then samples (timestamp, value).
-pub(crate) fn request(series: &[(&[(&str, &str)], &[(i64, f64)])]) -> proto::WriteRequest {
+/// One entry of a request: labels in wire order, then samples (timestamp, value).
+pub(crate) type Entry<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
+/// A request of these entries.
+pub(crate) fn request(series: &[Entry<'_>]) -> proto::WriteRequest {
     let timeseries = series.iter().map(|(labels, samples)| proto::TimeSeries {
         labels: labels
             .iter()

@@ -7,7 +7,7 @@ use saimon::engine::shard::Message;
 use saimon::telemetry::Outcome;
 use saimon::wire::proto;
 
-use crate::server::{NOW_MS, Server, WRITE_HEADERS, request, snappy};
+use crate::server::{Entry, NOW_MS, Server, WRITE_HEADERS, request, snappy};
 
 const UP: &[(&str, &str)] = &[("__name__", "up"), ("job", "a")];
 const LOAD: &[(&str, &str)] = &[("__name__", "load"), ("job", "a")];
@@ -258,7 +258,7 @@ fn a_full_queue_gets_503_with_retry_after_and_no_shard_gets_any_of_it() {
         .collect();
     let at = |t: i64| -> proto::WriteRequest {
         let samples = [(t, 1.0)];
-        let all: Vec<(&[(&str, &str)], &[(i64, f64)])> = labels
+        let all: Vec<Entry<'_>> = labels
             .iter()
             .map(|l| (l.as_slice(), samples.as_slice()))
             .collect();

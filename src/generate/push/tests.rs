@@ -370,6 +370,36 @@ async fn replay_posts_what_was_taken_and_counts_it_itself() {
 }
 
 #[tokio::test]
+async fn replay_of_recorded_traffic_agrees_with_the_recorder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/write-1.0");
+    let index = std::fs::read_to_string(folder.join("index.jsonl")).unwrap();
+    let mut expected = Contents::default();
+    for line in index.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        if line["replied"].as_u64().unwrap() >= 300 {
+            expected.skipped += 1;
+            continue;
+        }
+        let count = |name: &str| line["counts"][name].as_u64().unwrap();
+        expected.bodies += 1;
+        expected.series += count("series");
+        expected.samples += count("samples");
+        expected.histograms += count("histograms");
+        expected.exemplars += count("exemplars");
+        expected.metadata += count("metadata");
+    }
+    assert!(expected.samples > 0);
+    let (receiver, url) = Receiver::start(None).await;
+    let stop = CancellationToken::new();
+    let report = replay(&url, &folder, Duration::from_secs(5), stop)
+        .await
+        .unwrap();
+    assert_eq!(report.contents, Some(expected));
+    assert!(report.complete);
+    assert_eq!(receiver.total() as u64, expected.samples);
+}
+
+#[tokio::test]
 async fn wrong_plans_are_refused() {
     for (url, word) in [
         ("https://x/w", "TLS"),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::check::{self, Mistake};
-use super::{Config, prometheus, yaml};
+use super::{prometheus, yaml};
+use crate::config::Config;
 
 /// Nothing is wrong.
 pub const CLEAN: u8 = 0;

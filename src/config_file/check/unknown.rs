@@ -1,7 +1,7 @@
 //! What to say of a key that nobody knows.
 
 use super::joined;
-use crate::config::shape::{Field, Shape};
+use crate::config_file::shape::{Field, Shape};
 
 /// What to say of a key that is not one of `fields`.
 pub(super) fn message(name: &str, fields: &[Field], root: &Shape) -> String {

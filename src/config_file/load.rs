@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Config;
 use super::check::{self, Mistake};
+use crate::config::Config;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

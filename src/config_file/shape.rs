@@ -11,7 +11,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
 use super::yaml::{Node, Value};
-use super::{Config, RuleConfig, SeverityConfig, unit, yaml};
+use super::{unit, yaml};
+use crate::config::{Config, RuleConfig, SeverityConfig};
 
 /// What a value may be.
 #[derive(Debug, Clone, PartialEq)]

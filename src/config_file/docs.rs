@@ -253,7 +253,8 @@ fn comment(out: &mut String, text: &str, indent: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, check, parse};
+    use crate::config::Config;
+    use crate::config_file::{check, parse};
 
     #[test]
     fn the_example_is_the_defaults() {

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::shape::{self, Field, Shape};
+use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
-use super::{Config, SeverityConfig, unit};
+use crate::config::{Config, SeverityConfig};
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [

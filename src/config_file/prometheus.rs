@@ -225,7 +225,7 @@ impl Url {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::yaml;
+    use crate::config_file::yaml;
 
     const GOOD: &str = "\
 global:

@@ -2,9 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::config::shape::Shape;
-use crate::config::unit;
-use crate::config::yaml::Value;
+use crate::config_file::shape::Shape;
+use crate::config_file::unit;
+use crate::config_file::yaml::Value;
 use crate::series::matcher::Selector;
 
 /// A value without keys or elements, as its type takes it.
@@ -90,7 +90,7 @@ pub(super) fn read(shape: &Shape, value: &Value) -> Result<Json, String> {
 }
 
 /// A bound without a tail of zeros.
-pub(in crate::config) fn number(x: f64) -> String {
+pub(in crate::config_file) fn number(x: f64) -> String {
     if x != 0.0 && (x.abs() < 1e-4 || x.abs() >= 1e9) {
         format!("{x:e}")
     } else {
