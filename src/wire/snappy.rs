@@ -196,7 +196,7 @@ mod tests {
         let mut garbage = good.clone();
         garbage.extend_from_slice(b"garbage");
         corrupt(&garbage);
-        let mut longer = good.clone();
+        let mut longer = good;
         longer[0] ^= 1;
         corrupt(&longer);
         corrupt(b"\x05not snappy");
