@@ -30,7 +30,7 @@ const DAY: Duration = Duration::from_secs(30);
 /// Three of the generator's days before the first score.
 const WARMUP: u32 = 90;
 /// Samples before a series of the generator may alert.
-const YOUNG: u32 = 100;
+const YOUNG: u32 = 115;
 /// Between two looks at scores and alerts. What is measured is that coarse.
 const LOOK: Duration = Duration::from_millis(250);
 /// In a row, of a stack whose processes all run.
@@ -82,6 +82,7 @@ fn run(args: &Args) -> Result<bool> {
         saimon,
         day: DAY,
         warmup: WARMUP,
+        alerting: "{job=\"demo\"}",
         young: YOUNG,
         checkpoint: Duration::from_secs(10),
         seed: args.seed,

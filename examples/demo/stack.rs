@@ -43,7 +43,9 @@ pub(crate) struct Options {
     pub(crate) day: Duration,
     /// Samples before the first score of a series.
     pub(crate) warmup: u32,
-    /// Samples before a series of the generator may alert.
+    /// Selector of the series that may alert while they are young.
+    pub(crate) alerting: &'static str,
+    /// Samples before they may.
     pub(crate) young: u32,
     /// Between two checkpoints of saimon.
     pub(crate) checkpoint: Duration,
@@ -190,6 +192,7 @@ fn write_configuration(dir: &Path, ports: &Ports, options: &Options) -> Result<(
         ),
         ("day", seconds(options.day)),
         ("warmup", options.warmup.to_string()),
+        ("alerting", options.alerting.to_owned()),
         ("young", options.young.to_string()),
         ("checkpoint", seconds(options.checkpoint)),
     ];

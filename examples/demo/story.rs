@@ -28,7 +28,7 @@ pub(crate) const FAULT: Fault = Fault {
     series: "demo_load1{node=\"n1\"}",
     metric: "demo_load1",
     node: "n1",
-    size: 12.0,
+    size: 60.0,
     lasts: Duration::from_secs(20),
 };
 
@@ -42,7 +42,7 @@ const QUIET_SAMPLES: u32 = 10;
 const BACK: Duration = Duration::from_secs(5);
 
 /// After the alert ended, in case something else alerts late.
-const AFTERMATH: Duration = Duration::from_secs(5);
+const AFTERMATH: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -111,7 +111,7 @@ impl Story {
                 view.series
             ),
             Phase::Faulty => format!(
-                "{} of {} times the noise in {}, for {} s",
+                "{} by {} times the noise in {}, for {} s",
                 FAULT.kind,
                 FAULT.size,
                 FAULT.series,
@@ -155,7 +155,7 @@ impl Story {
                     self.times.fault = Some(now);
                     self.phase = Phase::Faulty;
                     events.push(format!(
-                        "warm: {} series scored; fault ordered: {} of {} times the noise in {}",
+                        "warm: {} series scored; fault ordered: {} by {} times the noise in {}",
                         view.scores.len(),
                         FAULT.kind,
                         FAULT.size,
