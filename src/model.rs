@@ -4,7 +4,7 @@
 //! is worth is decided in `score`. What always holds: a model scores from state that does not
 //! contain the sample, gives finite numbers for any finite input, allocates nothing per sample and
 //! depends on nothing but the samples before. Adding a model is one file and one line in
-//! [`models!`] below.
+//! `models!` below.
 
 pub mod norm;
 pub mod pace;

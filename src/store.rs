@@ -153,7 +153,12 @@ impl Store {
             return Ok(());
         }
         match load_index(&disk) {
-            Ok(index) => *locked(&self.0.index) = index,
+            Ok(mut index) => {
+                for id in locked(&self.0.remains).iter() {
+                    index.remove(id);
+                }
+                *locked(&self.0.index) = index;
+            }
             Err(OpenFailure::Damaged(why)) => self.replace(&why, now_ms)?,
             Err(e) => return Err(DiskError::Failed(e.to_string())),
         }
@@ -271,8 +276,5 @@ fn start(opener: &Opener) -> Result<(Disk, HashMap<GroupId, Outline>), OpenFailu
 
 fn load_index(disk: &Disk) -> Result<HashMap<GroupId, Outline>, OpenFailure> {
     disk.open()?;
-    load::outlines(disk).map_err(|e| match e {
-        DiskError::Damaged(why) => OpenFailure::Damaged(why),
-        other => OpenFailure::Failed(other.to_string()),
-    })
+    Ok(load::outlines(disk)?)
 }

@@ -18,6 +18,13 @@ const LIMITS: LabelLimits = LabelLimits {
     value_bytes: 140,
 };
 
+/// As in production: none of the generated labels is over these.
+const WIDE: LabelLimits = LabelLimits {
+    labels_per_series: 128,
+    name_bytes: 1024,
+    value_bytes: 8192,
+};
+
 /// How a field deviates from what senders write.
 #[derive(Debug, Clone, Copy)]
 struct Odd {
@@ -179,16 +186,22 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     .prop_map(|fields| message(&fields))
 }
 
-/// Decodes with both and compares; gives what the walk said.
+/// Decodes with both and compares, under both sets of limits; gives what the walk said.
 fn compare(sent: &[u8]) -> Result<(), DecodeError> {
+    let strict = compare_within(sent, &LIMITS);
+    assert_eq!(compare_within(sent, &WIDE), strict);
+    strict
+}
+
+fn compare_within(sent: &[u8], limits: &LabelLimits) -> Result<(), DecodeError> {
     let mut body = sent.to_vec();
     let mut arena = WriteArena::default();
-    let ours = write_v1::decode(&mut body, &LIMITS, &mut arena);
+    let ours = write_v1::decode(&mut body, limits, &mut arena);
     assert_eq!(&body[..sent.len()], sent, "what was sent stays as it is");
     assert!(body.len() <= 2 * sent.len());
     let prosts = WriteRequest::decode(sent);
     match (&ours, prosts) {
-        (Ok(()), Ok(request)) => oracle::assert_same(&body, &arena, &LIMITS, &request),
+        (Ok(()), Ok(request)) => oracle::assert_same(&body, &arena, limits, &request),
         (Ok(()), Err(e)) => {
             // prost refuses the whole request for one bad name, and looks into histograms.
             let why = e.to_string();
@@ -280,7 +293,7 @@ proptest! {
 
         let decode = |sent: &[u8]| {
             let (mut body, mut arena) = (sent.to_vec(), WriteArena::default());
-            write_v1::decode(&mut body, &LIMITS, &mut arena).unwrap();
+            write_v1::decode(&mut body, &WIDE, &mut arena).unwrap();
             arena
         };
         prop_assert!(WriteRequest::decode(&*with_bad).is_err());

@@ -67,6 +67,16 @@ pub(super) enum OpenFailure {
     Damaged(String),
 }
 
+impl From<DiskError> for OpenFailure {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Damaged(why) => Self::Damaged(why),
+            DiskError::Failed(why) => Self::Failed(why),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
 /// One change of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Edit {

@@ -7,6 +7,9 @@ use crate::engine::keep::GroupId;
 /// Holds the number of the format that the whole store is in.
 pub(super) const FORMAT: &[u8] = &[0];
 
+/// Holds how often the store was flushed.
+pub(super) const FLUSHES: &[u8] = &[0, 1];
+
 const OUTLINE: u8 = 1;
 const STATE: u8 = 2;
 const BLOCK: u8 = 3;

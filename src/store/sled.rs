@@ -3,9 +3,12 @@
 //! What has been learnt about sled 0.34.7 and is kept here: values larger than a quarter of a
 //! segment go to files of their own that `flush` does not sync, hence large segments and small
 //! values; the first I/O error makes every later call fail until the store is opened again; damage
-//! may be an error or a panic, at open or at any call after; `len()` reads everything.
+//! may be an error or a panic, at open or at any call after; or sled takes the damaged place for the
+//! end of its log and opens without what came after, silently, down to an empty store, hence the
+//! count of flushes beside it; `len()` reads everything.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ::sled::{Batch, Config, Db, Mode};
 
@@ -21,6 +24,16 @@ const FORMAT: &[u8] = b"saimon store 1";
 /// `flush` syncs; a leaf has at most 17 values of 48 KiB. Cannot be changed for an existing store.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
+/// File in the store's folder with the number of flushes that succeeded. sled has the number too, so
+/// that a store that lost its newest part is noticed.
+const FLUSHES_FILE: &str = "flushes";
+
+/// How often a taken lock is tried again, and after how long. Threads of sled hold the file for some
+/// milliseconds after a store is closed, and a store is opened again after an error. Another saimon
+/// is noticed before this by the lock beside the folder.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Opens the store in `dir` with at most `cache` bytes of cached pages.
 pub(super) fn opener(dir: &Path, cache: u64) -> Opener {
     let dir = dir.to_owned();
@@ -30,57 +43,111 @@ pub(super) fn opener(dir: &Path, cache: u64) -> Opener {
 }
 
 #[derive(Debug)]
-struct SledStore(Db);
+struct SledStore {
+    db: Db,
+    flushes: u64,
+    flushes_file: PathBuf,
+}
 
-fn open(dir: &PathBuf, cache: u64) -> Result<SledStore, OpenFailure> {
+fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
+    let damaged = |why: String| Err(OpenFailure::Damaged(why));
     match std::fs::metadata(dir) {
-        Ok(found) if !found.is_dir() => {
-            return Err(OpenFailure::Damaged("it is not a folder".to_owned()));
-        }
+        Ok(found) if !found.is_dir() => return damaged("it is not a folder".to_owned()),
         _ => {}
     }
-    let db = Config::default()
-        .path(dir)
-        .cache_capacity(cache)
-        // A checkpoint is flushed when it is complete; between two there is nothing to flush.
-        .flush_every_ms(None)
-        // Prefers a small file over fast writes: a checkpoint has a minute for its work. (0.34.7
-        // does the same in both modes.)
-        .mode(Mode::LowSpace)
-        .segment_size(SEGMENT_BYTES)
-        .open()
-        .map_err(open_failure)?;
-    match db.get(key::FORMAT).map_err(open_failure)? {
-        Some(format) if format == FORMAT => {}
+    let flushes_file = dir.join(FLUSHES_FILE);
+    let existed = flushes_file
+        .try_exists()
+        .map_err(|e| OpenFailure::Failed(e.to_string()))?;
+    let db = open_files(dir, cache)?;
+    let flushes = db.get(key::FLUSHES).map_err(open_failure)?;
+    let mut store = SledStore {
+        flushes: flushes.map_or(0, |n| number(&n).unwrap_or(0)),
+        flushes_file,
+        db,
+    };
+    match store.db.get(key::FORMAT).map_err(open_failure)? {
+        Some(format) if format == FORMAT => store.compare_flushes()?,
         Some(format) => {
-            return Err(OpenFailure::Damaged(format!(
+            return damaged(format!(
                 "it has the format {:?}, this saimon reads {:?}",
                 String::from_utf8_lossy(&format),
                 String::from_utf8_lossy(FORMAT)
-            )));
-        }
-        None if db.is_empty() => {
-            db.insert(key::FORMAT, FORMAT).map_err(open_failure)?;
-            db.flush().map_err(open_failure)?;
-        }
-        None => {
-            return Err(OpenFailure::Damaged(
-                "it does not say its format".to_owned(),
             ));
         }
+        None if existed => return damaged("its content is gone".to_owned()),
+        None if store.db.is_empty() => {
+            store.db.insert(key::FORMAT, FORMAT).map_err(open_failure)?;
+            store.flush().map_err(OpenFailure::from)?;
+        }
+        None => return damaged("it does not say its format".to_owned()),
     }
-    Ok(SledStore(db))
+    Ok(store)
+}
+
+impl SledStore {
+    /// Notices that sled has dropped what was flushed.
+    fn compare_flushes(&self) -> Result<(), OpenFailure> {
+        // Unreadable after a crash while it was written: then nothing can be said.
+        let Some(expected) = std::fs::read_to_string(&self.flushes_file)
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok())
+        else {
+            return Ok(());
+        };
+        if self.flushes >= expected {
+            return Ok(());
+        }
+        let (from, to) = key::OUTLINES;
+        if self.db.range(from..to).next().is_none() {
+            return Err(OpenFailure::Damaged("its groups are gone".to_owned()));
+        }
+        // An older state of it, in which every group is whole.
+        tracing::warn!(
+            store = %self.flushes_file.display(),
+            checkpoints_lost = expected - self.flushes,
+            "the newest part of the store is damaged: going on from an older checkpoint"
+        );
+        Ok(())
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+fn open_files(dir: &Path, cache: u64) -> Result<Db, OpenFailure> {
+    let mut tries = 0;
+    loop {
+        // A config is used up by opening with it.
+        let config = Config::default()
+            .path(dir)
+            .cache_capacity(cache)
+            // A checkpoint is flushed when it is complete; between two there is nothing to flush.
+            .flush_every_ms(None)
+            // Prefers a small file over fast writes: a checkpoint has a minute for its work. (0.34.7
+            // does the same in both modes.)
+            .mode(Mode::LowSpace)
+            .segment_size(SEGMENT_BYTES);
+        match config.open().map_err(open_failure) {
+            Err(OpenFailure::Locked) if tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 impl Backend for SledStore {
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        Ok(self.0.get(key).map_err(disk_error)?.map(|v| v.to_vec()))
+        Ok(self.db.get(key).map_err(disk_error)?.map(|v| v.to_vec()))
     }
 
     fn scan(&mut self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError> {
         let mut pairs = Vec::new();
         let mut sum = 0;
-        for pair in self.0.range(from..to) {
+        for pair in self.db.range(from..to) {
             let (key, value) = pair.map_err(disk_error)?;
             sum += value.len();
             pairs.push((key.to_vec(), value.to_vec()));
@@ -99,16 +166,23 @@ impl Backend for SledStore {
                 Edit::Remove(key) => batch.remove(key),
             }
         }
-        self.0.apply_batch(batch).map_err(disk_error)
+        self.db.apply_batch(batch).map_err(disk_error)
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
-        self.0.flush().map_err(disk_error)?;
-        Ok(())
+        let next = self.flushes + 1;
+        self.db
+            .insert(key::FLUSHES, &next.to_be_bytes())
+            .map_err(disk_error)?;
+        self.db.flush().map_err(disk_error)?;
+        self.flushes = next;
+        // Not synced: after a power cut it may name an older flush, which does no harm.
+        std::fs::write(&self.flushes_file, format!("{next}\n"))
+            .map_err(|e| DiskError::Failed(e.to_string()))
     }
 
     fn bytes(&mut self) -> Result<u64, DiskError> {
-        self.0.size_on_disk().map_err(disk_error)
+        self.db.size_on_disk().map_err(disk_error)
     }
 }
 
@@ -119,10 +193,7 @@ fn open_failure(error: ::sled::Error) -> OpenFailure {
     {
         return OpenFailure::Locked;
     }
-    match disk_error(error) {
-        DiskError::Damaged(why) => OpenFailure::Damaged(why),
-        other => OpenFailure::Failed(other.to_string()),
-    }
+    disk_error(error).into()
 }
 
 /// Tells files that are wrong from a machine that refuses: only the former are moved aside.

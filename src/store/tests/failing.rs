@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::super::disk::{Backend, DiskError, Edit, OpenFailure, Opener, Pairs, Waits};
+use super::super::disk::{Backend, DiskError, Edit, Opener, Pairs, Waits};
+use super::super::key;
 use super::*;
 
 /// What the disk does with each kind of call.
@@ -19,6 +20,8 @@ const PANIC_ONCE: u32 = 5;
 struct Machine {
     durable: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     open: AtomicU32,
+    /// Reading states.
+    states: AtomicU32,
     apply: AtomicU32,
     flush: AtomicU32,
     applied: AtomicU32,
@@ -50,10 +53,7 @@ impl Machine {
             ..Waits::default()
         };
         Opener::new(waits, move || {
-            Self::obey(&machine.open).map_err(|e| match e {
-                DiskError::Damaged(why) => OpenFailure::Damaged(why),
-                other => OpenFailure::Failed(other.to_string()),
-            })?;
+            Self::obey(&machine.open)?;
             machine.opened.fetch_add(1, Ordering::SeqCst);
             // A store that was moved aside is an empty one.
             if !dir.try_exists().unwrap() {
@@ -80,6 +80,9 @@ impl Backend for Volatile {
     }
 
     fn scan(&mut self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError> {
+        if from.first() == key::STATES.0.first() {
+            Machine::obey(&self.machine.states)?;
+        }
         let mut left = bytes;
         let range = self.map.range(from.to_vec()..to.to_vec());
         Ok(range
@@ -315,4 +318,33 @@ fn a_full_disk_at_start_moves_nothing_aside() {
     machine.open.store(PANIC, Ordering::SeqCst);
     let error = Store::open_with(&dir, machine.opener(&dir), &metrics, NOW).unwrap_err();
     assert!(error.to_string().contains("as sled does"), "{error}");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_to_its_end_starts_with_what_was_read() {
+    for how in [FAIL, PANIC] {
+        let f = faulty();
+        let two = group(id(0, 1), b"two", NOW, vec![chunk(0, NOW)]);
+        assert!(f.rig.write([one(1, NOW), two]));
+        f.rig.stop();
+        drop(f.store);
+
+        f.machine.states.store(how, Ordering::SeqCst);
+        let metrics = Arc::new(Metrics::new());
+        let opened = Store::open_with(&f.dir, f.machine.opener(&f.dir), &metrics, NOW).unwrap();
+        let store = opened.store;
+        let (groups, loaded) = all(&store);
+        assert_eq!((groups.len(), loaded.groups, loaded.skipped), (0, 0, 2));
+        assert!(loaded.stopped.is_some());
+        f.machine.states.store(WORK, Ordering::SeqCst);
+
+        // A new group with an old number has none of the old blocks.
+        let rig = Rig::start(store.clone(), config(), &metrics);
+        assert!(rig.write([group(id(0, 0), b"new", NOW, vec![])]));
+        rig.stop();
+        assert_eq!(store.chunks(id(0, 0), 0, 0, i64::MAX).unwrap(), []);
+        let (groups, loaded) = all(&store);
+        assert_eq!(groups, [(id(0, 0), b"new".to_vec(), NOW)]);
+        assert_eq!((loaded.skipped, loaded.stopped), (0, None));
+    }
 }
