@@ -270,12 +270,21 @@ fn resets_gaps_and_odd_values_are_counted_and_give_no_score() {
     assert!(quiet(&d), "a NaN and an infinity give no score");
     d.one(&c, t + 4 * STEP_MS, 3.0 + 3.0 * 52.0);
     assert!(!quiet(&d), "the rate goes on from the last finite sample");
-    let score = d.shown().values().next().map(|(bits, _)| f32::from_bits(*bits)).unwrap();
+    let score = d
+        .shown()
+        .values()
+        .next()
+        .map(|(bits, _)| f32::from_bits(*bits))
+        .unwrap();
     assert!(score < 0.7, "{score}");
     let later = t + 4 * STEP_MS + 2 * 3_600_000;
     d.one(&c, later, 1e9);
     let after = d.shown();
-    assert_eq!(after.values().next().unwrap().0, score.to_bits(), "no rate over two hours");
+    assert_eq!(
+        after.values().next().unwrap().0,
+        score.to_bits(),
+        "no rate over two hours"
+    );
     assert_eq!(d.metrics.resets.get(), 1);
     assert_eq!(d.metrics.not_finite.get(), 2);
     assert_eq!(d.metrics.gaps.get(), 1);
