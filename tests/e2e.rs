@@ -258,6 +258,10 @@ fn every_panel_has_data(stack: &Stack) {
 
 fn score_returns(stack: &mut Stack) {
     let deadline = FAULT_LASTS + Duration::from_secs(30);
+    eventually(stack, "the fault is over", deadline, |stack| {
+        let truth = http::page(stack.ports.generator, "/faults").ok()?;
+        (!truth.contains("\"active\"")).then_some(())
+    });
     eventually(
         stack,
         "the score returns after the fault",

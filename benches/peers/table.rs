@@ -57,18 +57,22 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
         );
     }
     out.push_str("\nCPU-seconds of the server's process per million samples.\n");
+    out.push_str(
+        "\n| series | saimon's share of | first contact | steady | memory |\n\
+         | ---: | --- | ---: | ---: | ---: |\n",
+    );
     for saimon in rows.iter().filter(|r| r.server == Kind::Saimon) {
-        for peer in rows
+        let peers = rows
             .iter()
-            .filter(|r| r.series == saimon.series && r.server != Kind::Saimon)
-        {
+            .filter(|r| r.series == saimon.series && r.server != Kind::Saimon);
+        for peer in peers {
             let _ = writeln!(
                 out,
-                "\nAt {} series saimon needs {:.2} of {}'s CPU steady, {:.2} at first contact, and {:.2} of its memory.",
+                "| {} | {} | {:.2} | {:.2} | {:.2} |",
                 saimon.series,
-                saimon.steady_us / peer.steady_us,
                 peer.server.name(),
                 saimon.first_us / peer.first_us,
+                saimon.steady_us / peer.steady_us,
                 saimon.bytes_per_series / peer.bytes_per_series,
             );
         }

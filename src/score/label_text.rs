@@ -1,7 +1,8 @@
 //! The label text of a series' scores, rendered once when the series is born.
 //!
 //! All labels of the source series stay; `source_metric` is added. A source label that clashes with
-//! one of ours moves to `exported_<name>`, as Prometheus does. Names that the text format cannot
+//! one of ours, or with one that a gauge may not have, moves to `exported_<name>`, as Prometheus does
+//! with clashes. Names that the text format cannot
 //! write are escaped with underscores (the exposition formats' default escaping).
 
 use std::collections::BTreeSet;
@@ -11,6 +12,8 @@ use crate::series::labels;
 
 const METRIC_NAME: &str = "__name__";
 const SOURCE: &str = "source_metric";
+/// Labels that the exposition formats keep for histograms and summaries, which a gauge may not have.
+const FORMAT: [&str; 2] = ["le", "quantile"];
 /// Labels of `saimon_anomaly` beyond those of the score.
 const ANOMALY: [&str; 4] = ["state", "severity", "direction", "reason"];
 
@@ -32,7 +35,11 @@ fn text(canonical: &[u8], reserved: &[&str]) -> Box<str> {
             continue;
         }
         let mut name = escape_name(name);
-        while name == SOURCE || reserved.contains(&&*name) || used.contains(&name) {
+        while name == SOURCE
+            || FORMAT.contains(&&*name)
+            || reserved.contains(&&*name)
+            || used.contains(&name)
+        {
             name = format!("exported_{name}");
         }
         push(&mut out, &name, value);
@@ -107,6 +114,15 @@ mod tests {
         assert_eq!(
             text.anomaly.as_deref(),
             Some(r#"{exported_state="failed",source_metric="unit""#)
+        );
+    }
+
+    #[test]
+    fn labels_of_histograms_and_summaries_are_moved() {
+        let text = score(&[("__name__", "x"), ("le", "1"), ("quantile", "0.5")]);
+        assert_eq!(
+            text,
+            "{exported_le=\"1\",exported_quantile=\"0.5\",source_metric=\"x\""
         );
     }
 }
