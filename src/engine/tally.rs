@@ -72,18 +72,19 @@ impl Shown {
 /// missing.
 pub fn begin(metrics: &Metrics) {
     for name in PHASES {
-        metrics
-            .series
-            .get_or_create(&PhaseLabel { phase: Text(name) });
+        let label = PhaseLabel { phase: Text(name) };
+        drop(metrics.series.get_or_create(&label));
     }
     for severity in Severity::ALL {
-        metrics.anomalies_by_severity.get_or_create(&SeverityLabel {
+        let label = SeverityLabel {
             severity: Text(severity.as_str()),
-        });
+        };
+        drop(metrics.anomalies_by_severity.get_or_create(&label));
     }
-    metrics.series_dropped.get_or_create(&ReasonLabel {
+    let label = ReasonLabel {
         reason: Text("limit"),
-    });
+    };
+    drop(metrics.series_dropped.get_or_create(&label));
 }
 
 /// Counts of one shard since it last published.
