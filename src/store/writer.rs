@@ -123,6 +123,7 @@ pub fn spawn(
                 logged: None,
             };
             writer.run(&inbox);
+            // The store is closed by now: whoever waited may open it again.
             let _ = done.send(());
         })?;
     Ok(WriterHandle { orders, ended })
