@@ -27,7 +27,7 @@ const CHUNK: usize = 360;
 const CHUNK_MS: i64 = SAMPLES as i64 * 15_000;
 const START: i64 = 1_700_000_000_000;
 /// Checkpoints per figure.
-const ROUNDS: i64 = 8;
+const ROUNDS: i64 = 48;
 
 /// What the shard hands over at the next checkpoint.
 #[derive(Clone, Copy)]

@@ -92,7 +92,7 @@ impl Store {
     ) -> Result<Opened, OpenError> {
         Self::open_with(
             dir,
-            sled::opener(dir, config.cache.as_u64()),
+            &sled::opener(dir, config.cache.as_u64()),
             metrics,
             now_ms,
         )
@@ -101,7 +101,7 @@ impl Store {
     /// As [`Store::open`], with another backend in tests.
     fn open_with(
         dir: &Path,
-        opener: Opener,
+        opener: &Opener,
         metrics: &Arc<Metrics>,
         now_ms: i64,
     ) -> Result<Opened, OpenError> {
@@ -112,7 +112,7 @@ impl Store {
             why,
         };
         let mut moved_aside = None;
-        let (disk, index) = match start(&opener) {
+        let (disk, index) = match start(opener) {
             Ok(started) => started,
             Err(OpenFailure::Locked) => {
                 return Err(OpenError::Locked {
@@ -128,7 +128,7 @@ impl Store {
                 })?;
                 metrics.store_moved_aside.set(1);
                 moved_aside = Some(to);
-                start(&opener)
+                start(opener)
                     .map_err(|e| unavailable(format!("a fresh one cannot be started: {e}")))?
             }
         };

@@ -158,10 +158,16 @@ pub struct Metrics {
     pub histograms: Counter,
     /// `saimon_resets_total`.
     pub resets: Counter,
+    /// `saimon_gaps_total`: samples after a silence of several intervals.
+    pub gaps: Counter,
+    /// `saimon_not_finite_samples_total`: kept, and not judged.
+    pub not_finite: Counter,
     /// `saimon_series{phase}`: warmup, young, mature, ended.
     pub series: Family<PhaseLabel, Gauge>,
     /// `saimon_series_dropped_total{reason}`.
     pub series_dropped: Family<ReasonLabel, Counter>,
+    /// `saimon_store_chunks_dropped_total`: finished chunks that the store did not take in time.
+    pub chunks_dropped: Counter,
     /// `saimon_series_limit`.
     pub series_limit: Gauge,
     /// `saimon_active_models`.
@@ -234,8 +240,20 @@ impl Metrics {
             exemplars: r.made("ingest_exemplars", "exemplars received"),
             histograms: r.made("ingest_histograms", "native histograms received"),
             resets: r.made("resets", "counter resets seen and left out of the rates"),
+            gaps: r.made(
+                "gaps",
+                "samples that came after a silence of more than three intervals of their series",
+            ),
+            not_finite: r.made(
+                "not_finite_samples",
+                "samples that were NaN or infinite: kept, and not judged",
+            ),
             series: r.made("series", "series in memory by phase of their model"),
             series_dropped: r.made("series_dropped", "new series that were not taken"),
+            chunks_dropped: r.made(
+                "store_chunks_dropped",
+                "finished chunks of samples that the store did not take in time",
+            ),
             series_limit: r.made("series_limit", "most series with a model"),
             active_models: r.made(
                 "active_models",

@@ -247,6 +247,50 @@ fn every_sample_has_one_outcome() {
 }
 
 #[test]
+fn resets_gaps_and_odd_values_are_counted_and_give_no_score() {
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 10);
+    let c = labels::encode([("__name__", "requests_total"), ("job", "x")]);
+    let mut total = 1000.0;
+    let mut t = 0;
+    for i in 0..60 {
+        total += 50.0 + f64::from(i % 5);
+        t += STEP_MS;
+        d.one(&c, t, total);
+    }
+    let before = d.shown();
+    let quiet = |d: &Driver| d.shown() == before;
+    d.one(&c, t + STEP_MS, 3.0); // the process restarted
+    assert!(quiet(&d), "a reset is masked");
+    d.one(&c, t + 2 * STEP_MS, f64::NAN);
+    d.one(&c, t + 3 * STEP_MS, f64::NEG_INFINITY);
+    assert!(quiet(&d), "a NaN and an infinity give no score");
+    d.one(&c, t + 4 * STEP_MS, 3.0 + 3.0 * 52.0);
+    assert!(!quiet(&d), "the rate goes on from the last finite sample");
+    let score = d
+        .shown()
+        .values()
+        .next()
+        .map(|(bits, _)| f32::from_bits(*bits))
+        .unwrap();
+    assert!(score < 0.7, "{score}");
+    let later = t + 4 * STEP_MS + 2 * 3_600_000;
+    d.one(&c, later, 1e9);
+    let after = d.shown();
+    assert_eq!(
+        after.values().next().unwrap().0,
+        score.to_bits(),
+        "no rate over two hours"
+    );
+    assert_eq!(d.metrics.resets.get(), 1);
+    assert_eq!(d.metrics.not_finite.get(), 2);
+    assert_eq!(d.metrics.gaps.get(), 1);
+}
+
+#[test]
 fn series_beyond_the_limit_are_counted_and_the_others_go_on() {
     let mut d = Driver::new(2, &DetectConfig::default(), 10);
     let all: Vec<_> = (0..15).map(series).collect();

@@ -138,7 +138,7 @@ proptest! {
         prop_assume!(band.upper.is_finite() && band.lower < band.upper);
         let unit = band.upper - band.expected;
         let near = feed(&mut track.clone(), &spec, n, band.upper + a * unit);
-        let far = feed(&mut track.clone(), &spec, n, band.upper + (a + by) * unit);
+        let far = feed(&mut { track }, &spec, n, band.upper + (a + by) * unit);
         prop_assert!(near.score.unwrap() <= far.score.unwrap());
         if unit > 0.0 && near.evidence.unwrap().nats < far.evidence.unwrap().nats {
             prop_assert!(near.score.unwrap() < far.score.unwrap());

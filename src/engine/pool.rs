@@ -48,6 +48,7 @@ impl Pool {
         let (board, writers) = Board::new(spec.shards);
         let rules = Arc::new(rules);
         let admission = Arc::new(Admission::new(spec.series_max));
+        super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
             .into_iter()

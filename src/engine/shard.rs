@@ -329,9 +329,9 @@ impl Shard {
             Taken::Kept {
                 judgement,
                 finished,
-                reset,
+                note,
             } => {
-                self.tally.resets += u64::from(reset);
+                self.tally.note(note);
                 if let Some(judged) = judgement {
                     if let Some(score) = judged.score {
                         self.parts.board.set(slot.board, score, judged.alarm);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::config::Severity;
 use crate::score::board::{Alarm, AlarmState};
 use crate::score::judge::Phase;
+use crate::score::track::Note;
 use crate::telemetry::{Metrics, Outcome, PhaseLabel, ReasonLabel, SeverityLabel, Text};
 
 /// Room for new series, shared by all shards; touched only at births and deaths.
@@ -67,11 +68,32 @@ impl Shown {
     }
 }
 
+/// Makes every labelled series of these metrics, at zero: what has not happened yet is 0, not
+/// missing.
+pub fn begin(metrics: &Metrics) {
+    for name in PHASES {
+        let label = PhaseLabel { phase: Text(name) };
+        drop(metrics.series.get_or_create(&label));
+    }
+    for severity in Severity::ALL {
+        let label = SeverityLabel {
+            severity: Text(severity.as_str()),
+        };
+        drop(metrics.anomalies_by_severity.get_or_create(&label));
+    }
+    let label = ReasonLabel {
+        reason: Text("limit"),
+    };
+    drop(metrics.series_dropped.get_or_create(&label));
+}
+
 /// Counts of one shard since it last published.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub outcomes: [u64; Outcome::ALL.len()],
-    pub resets: u64,
+    resets: u64,
+    gaps: u64,
+    not_finite: u64,
     /// Anomalies that became active.
     pub began: u64,
     /// New series beyond the limit.
@@ -100,6 +122,13 @@ impl Tally {
         *was = now;
     }
 
+    /// Counts what was odd about a kept sample.
+    pub fn note(&mut self, note: Note) {
+        self.resets += u64::from(note.reset);
+        self.gaps += u64::from(note.gap);
+        self.not_finite += u64::from(note.not_finite);
+    }
+
     /// Adds everything to the metrics and starts again from zero.
     pub fn publish(&mut self, metrics: &Metrics) {
         for outcome in Outcome::ALL {
@@ -108,14 +137,18 @@ impl Tally {
                 .add(outcome, self.outcomes[outcome as usize]);
         }
         metrics.resets.inc_by(self.resets);
+        metrics.gaps.inc_by(self.gaps);
+        metrics.not_finite.inc_by(self.not_finite);
         metrics.anomalies.inc_by(self.began);
-        for (reason, n) in [("limit", self.dropped), ("chunk_backlog", self.chunks_lost)] {
-            if n > 0 {
-                let label = ReasonLabel {
-                    reason: Text(reason),
-                };
-                metrics.series_dropped.get_or_create(&label).inc_by(n);
-            }
+        metrics.chunks_dropped.inc_by(self.chunks_lost);
+        if self.dropped > 0 {
+            let label = ReasonLabel {
+                reason: Text("limit"),
+            };
+            metrics
+                .series_dropped
+                .get_or_create(&label)
+                .inc_by(self.dropped);
         }
         for (name, delta) in PHASES.iter().zip(self.phases) {
             if delta != 0 {

@@ -29,9 +29,24 @@ pub enum Taken {
     Kept {
         judgement: Option<Judgement>,
         finished: Option<Finished>,
-        reset: bool,
+        note: Note,
     },
 }
+
+/// What was odd about a sample that was kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Note {
+    /// It came after a silence of more than [`GAP_INTERVALS`] of the series' intervals.
+    pub gap: bool,
+    /// A counter reset.
+    pub reset: bool,
+    /// An ordinary NaN or an infinity.
+    pub not_finite: bool,
+}
+
+/// A silence of more than this many intervals is a gap. What was learned stays; an anomaly ends
+/// after a longer one (see [`super::judge`]), and a counter gives no rate over more than an hour.
+pub const GAP_INTERVALS: f64 = 3.0;
 
 /// The whole state of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +82,12 @@ impl Track {
             Order::Newer => {}
             old => return Taken::Old(old),
         }
+        let mut note = Note {
+            gap: self.head.last_ms().is_some_and(|last| {
+                t_ms.saturating_sub(last) as f64 > GAP_INTERVALS * self.head.interval_ms()
+            }),
+            ..Note::default()
+        };
         let finished = self.head.take(t_ms, value);
         if is_stale(value) {
             self.ended = true;
@@ -76,10 +97,10 @@ impl Track {
             };
         }
         self.ended = false;
-        let mut reset = false;
         let scored = if value.is_finite() {
             self.kind.take(t_ms, value)
         } else {
+            note.not_finite = true;
             Scored::First
         };
         let judgement = match scored {
@@ -90,7 +111,7 @@ impl Track {
             )),
             Scored::First => None,
             Scored::Reset => {
-                reset = true;
+                note.reset = true;
                 None
             }
             Scored::Turned => {
@@ -101,7 +122,7 @@ impl Track {
         Taken::Kept {
             judgement,
             finished,
-            reset,
+            note,
         }
     }
 

@@ -13,6 +13,11 @@ const BROKEN_KEPT_MAX: usize = 3;
 /// Names tried for one damaged store; more than one only if several are moved within a second.
 const NAMES_TRIED: u32 = 1000;
 
+/// A lock is asked for this often before it is another process' lock: between fork and exec, a child
+/// of the owner holds it too for a moment.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// The folder of the store, which no other saimon uses while this exists.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -39,7 +44,14 @@ impl Folder {
             .write(true)
             .open(&path)
             .map_err(|e| unavailable(&path, e))?;
-        match lock.try_lock() {
+        let mut tries = 1;
+        let mut locked = lock.try_lock();
+        while tries < LOCK_TRIES && matches!(locked, Err(TryLockError::WouldBlock)) {
+            std::thread::sleep(LOCK_PAUSE);
+            tries += 1;
+            locked = lock.try_lock();
+        }
+        match locked {
             Ok(()) => Ok(Self {
                 dir: dir.to_owned(),
                 _lock: lock,

@@ -10,6 +10,9 @@ use crate::engine::keep::GroupId;
 /// Bytes of values read at once. One read must end well within the wait for the disk.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Keys deleted in one step.
+const PURGE_EDITS: usize = 4096;
+
 /// What a start got back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
@@ -77,26 +80,31 @@ impl Store {
     }
 
     /// Deletes what is left of groups that could not be read. Nothing may be written before: a new
-    /// group may get the number of one of them.
+    /// group may get the number of one of them. Reads all blocks, but is needed only after damage.
     pub(super) fn purge(&self) -> Result<(), DiskError> {
-        loop {
-            let Some(id) = locked(&self.0.remains).last().copied() else {
-                return Ok(());
-            };
-            let disk = self.disk();
+        let remains: HashSet<_> = locked(&self.0.remains).iter().copied().collect();
+        if remains.is_empty() {
+            return Ok(());
+        }
+        let disk = self.disk();
+        let mut keys = Vec::new();
+        for &id in &remains {
             for kind in key::OF_GROUP {
                 let (from, to) = key::range(kind, id);
-                loop {
-                    let page = disk.scan(&from, &to, PAGE_BYTES)?;
-                    if page.is_empty() {
-                        break;
-                    }
-                    let edits = page.into_iter().map(|(key, _)| Edit::Remove(key)).collect();
-                    disk.apply(edits)?;
-                }
+                pages(&disk, &from, &to, |key, _| keys.push(key.to_vec()))?;
             }
-            locked(&self.0.remains).pop();
         }
+        let (from, to) = key::BLOCKS;
+        pages(&disk, from, to, |key, _| {
+            if key::group_of_block(key).is_some_and(|id| remains.contains(&id)) {
+                keys.push(key.to_vec());
+            }
+        })?;
+        for some in keys.chunks(PURGE_EDITS) {
+            disk.apply(some.iter().cloned().map(Edit::Remove).collect())?;
+        }
+        locked(&self.0.remains).clear();
+        Ok(())
     }
 }
 

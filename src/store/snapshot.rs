@@ -9,11 +9,11 @@ use crate::engine::keep::GroupId;
 pub(super) const VERSION: u8 = 1;
 
 /// Bytes of a state under one key, for the same reason as [`super::block::BLOCK_BYTES`].
-pub(super) const PART_BYTES: usize = 48 * 1024;
+pub(super) const PART_BYTES: usize = 96 * 1024;
 
 /// Writes `state` over a state that had `old_parts` parts. Returns the parts it has now.
 ///
-/// A state has at most [`u16::MAX`] parts (3 GiB); what is beyond is cut off and will be noticed by
+/// A state has at most [`u16::MAX`] parts (6 GiB); what is beyond is cut off and will be noticed by
 /// its checksum when it is read.
 pub(super) fn put(id: GroupId, state: &[u8], old_parts: u16, edits: &mut Vec<Edit>) -> u16 {
     let sealed = value::seal(VERSION, &key::state(id, 0), state);

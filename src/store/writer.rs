@@ -1,7 +1,7 @@
 //! The thread that writes checkpoints.
 //!
 //! It orders checkpoints from the shards, takes in what they hand over and writes it. What always
-//! holds: a shard never waits for the disk longer than one job may take (see `disk`),
+//! holds: a shard never waits for the disk longer than one job may take (see `disk.rs`),
 //! whatever the disk does; a group that could not be written is written by a later checkpoint,
 //! within a bound of memory; nothing counts as written before a flush. It does not know what a
 //! group contains.
@@ -123,6 +123,7 @@ pub fn spawn(
                 logged: None,
             };
             writer.run(&inbox);
+            // The store is closed by now: whoever waited may open it again.
             let _ = done.send(());
         })?;
     Ok(WriterHandle { orders, ended })

@@ -42,7 +42,7 @@ fn a_group_with_a_bad_value_is_skipped_and_the_others_load() {
     type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
     let cases: [(Vec<u8>, Change<'_>); 5] = [
         (key::state(one, 0), &flip),
-        (key::state(one, 2), &flip),
+        (key::state(one, 1), &flip),
         (key::state(one, 0), &future),
         (key::outline(one), &flip),
         (key::outline(one), &cut),

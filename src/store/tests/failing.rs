@@ -131,7 +131,7 @@ fn faulty() -> Faulty {
     let dir = temp.path().join("store");
     let machine = Arc::new(Machine::default());
     let metrics = Arc::new(Metrics::new());
-    let opened = Store::open_with(&dir, machine.opener(&dir), &metrics, NOW).unwrap();
+    let opened = Store::open_with(&dir, &machine.opener(&dir), &metrics, NOW).unwrap();
     let store = opened.store.clone();
     let rig = Rig::start(opened.store, config(), &metrics);
     Faulty {
@@ -156,7 +156,7 @@ impl Faulty {
         std::fs::create_dir_all(&dir).unwrap();
         let machine = Arc::new(Machine::default());
         *locked(&machine.durable) = locked(&self.machine.durable).clone();
-        let store = Store::open_with(&dir, machine.opener(&dir), &metrics, NOW)
+        let store = Store::open_with(&dir, &machine.opener(&dir), &metrics, NOW)
             .unwrap()
             .store;
         let (groups, _) = all(&store);
@@ -302,21 +302,21 @@ fn a_full_disk_at_start_moves_nothing_aside() {
     let machine = Arc::new(Machine::default());
     machine.open.store(FAIL, Ordering::SeqCst);
     let metrics = Arc::new(Metrics::new());
-    let error = Store::open_with(&dir, machine.opener(&dir), &metrics, NOW).unwrap_err();
+    let error = Store::open_with(&dir, &machine.opener(&dir), &metrics, NOW).unwrap_err();
     assert!(matches!(error, OpenError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("no space left"), "{error}");
     assert!(dir.try_exists().unwrap());
 
     // Damaged, and a fresh one cannot be had either.
     machine.open.store(DAMAGED, Ordering::SeqCst);
-    let error = Store::open_with(&dir, machine.opener(&dir), &metrics, NOW).unwrap_err();
+    let error = Store::open_with(&dir, &machine.opener(&dir), &metrics, NOW).unwrap_err();
     assert!(matches!(error, OpenError::Unavailable { .. }), "{error}");
     assert_eq!(metrics.store_ok.get(), 0);
 
     // A panic at open is damage.
     std::fs::create_dir_all(&dir).unwrap();
     machine.open.store(PANIC, Ordering::SeqCst);
-    let error = Store::open_with(&dir, machine.opener(&dir), &metrics, NOW).unwrap_err();
+    let error = Store::open_with(&dir, &machine.opener(&dir), &metrics, NOW).unwrap_err();
     assert!(error.to_string().contains("as sled does"), "{error}");
 }
 
@@ -331,7 +331,7 @@ fn a_store_that_cannot_be_read_to_its_end_starts_with_what_was_read() {
 
         f.machine.states.store(how, Ordering::SeqCst);
         let metrics = Arc::new(Metrics::new());
-        let opened = Store::open_with(&f.dir, f.machine.opener(&f.dir), &metrics, NOW).unwrap();
+        let opened = Store::open_with(&f.dir, &f.machine.opener(&f.dir), &metrics, NOW).unwrap();
         let store = opened.store;
         let (groups, loaded) = all(&store);
         assert_eq!((groups.len(), loaded.groups, loaded.skipped), (0, 0, 2));
