@@ -7,6 +7,7 @@ pub mod batch;
 pub mod groups;
 pub mod keep;
 pub mod pool;
+pub mod prefetch;
 pub mod router;
 pub mod rules;
 pub mod shard;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Families};
 use super::groups::{self, Groups, MemberRef};
 use super::keep::{GroupId, GroupSnapshot};
+use super::prefetch::prefetch;
 use super::rules::Specs;
 use super::table::Table;
 use super::tally::{Admission, Shown, Tally};
@@ -51,6 +52,11 @@ const TICKS_A_ROUND: usize = 16;
 const SILENT_INTERVALS: f64 = 10.0;
 /// ... and not before this, in milliseconds: Prometheus' own look-back.
 const SILENT_MIN_MS: f64 = 300_000.0;
+
+/// How many samples ahead a slot is fetched ...
+const SLOT_AHEAD: usize = 8;
+/// ... and, once it is there, the end of its open chunk.
+const CHUNK_AHEAD: usize = 4;
 
 /// One modelled series.
 #[derive(Debug)]
@@ -135,7 +141,8 @@ impl Shard {
                 .or_else(|| self.birth(row.fingerprint, labels, batch.received_ms));
             found.push(at);
         }
-        for (row, at) in batch.rows.iter().zip(&found) {
+        for (i, (row, at)) in batch.rows.iter().zip(&found).enumerate() {
+            self.expect(&found, i);
             let outcome = match at {
                 Some(at) => self.sample(*at, row.timestamp_ms, row.value, batch.received_ms),
                 None => Outcome::Limit,
@@ -272,6 +279,22 @@ impl Shard {
     pub fn track(&mut self, canonical: &[u8]) -> Option<&Track> {
         let at = self.table.find(fingerprint(canonical), canonical)?;
         slot_ref(&self.slots, at).map(|s| &s.track)
+    }
+
+    /// Has the memory fetched that the next samples will need: first a slot, then what it points to.
+    #[inline]
+    fn expect(&self, found: &[Option<u32>], i: usize) {
+        let slot = |ahead: usize| {
+            let at = (*found.get(i + ahead)?)?;
+            Some(&self.slots[at as usize / BLOCK][at as usize % BLOCK])
+        };
+        if let Some(slot) = slot(SLOT_AHEAD) {
+            prefetch(slot);
+        }
+        if let Some(Some(slot)) = slot(CHUNK_AHEAD) {
+            let bytes = slot.track.head().chunk().bytes();
+            prefetch(&bytes[bytes.len() - 1]);
+        }
     }
 
     fn birth(&mut self, fp: u64, canonical: &[u8], now_ms: i64) -> Option<u32> {
