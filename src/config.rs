@@ -57,8 +57,8 @@ impl Default for StoreConfig {
         Self {
             window: Duration::from_secs(24 * 3600),
             forget: Duration::from_secs(7 * 24 * 3600),
-            checkpoint: Duration::from_secs(60),
-            cache: bytesize::ByteSize::mib(32),
+            checkpoint: Duration::from_secs(300),
+            cache: bytesize::ByteSize::mib(8),
         }
     }
 }

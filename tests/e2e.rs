@@ -207,7 +207,7 @@ fn fault_alerts(stack: &mut Stack) {
     let order = json!({
         "kind": "level_shift",
         "series": format!("{METRIC}{{node=\"{NODE}\"}}"),
-        "size": 150,
+        "size": 60,
         "for": format!("{}s", FAULT_LASTS.as_secs()),
     });
     let answer = http::post_json(stack.ports.generator, "/faults", &order).unwrap();

@@ -28,7 +28,7 @@ pub(crate) const FAULT: Fault = Fault {
     series: "demo_load1{node=\"n1\"}",
     metric: "demo_load1",
     node: "n1",
-    size: 100.0,
+    size: 40.0,
     lasts: Duration::from_secs(20),
 };
 

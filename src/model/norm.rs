@@ -62,9 +62,12 @@ impl Norm {
 
     /// The scale, floored: positive always.
     pub fn scale(&self) -> f64 {
-        self.spread
-            .max(FLOOR_OF_STEP * self.step)
-            .max(FLOOR_OF_LOCATION * self.location.abs() + FLOOR)
+        self.spread.max(self.least_scale())
+    }
+
+    /// What no scale of this series may be below: a share of its usual change, and of its location.
+    pub fn least_scale(&self) -> f64 {
+        (FLOOR_OF_STEP * self.step).max(FLOOR_OF_LOCATION * self.location.abs() + FLOOR)
     }
 
     /// The most evidence, in nats, that a change of this series can carry: for a series that hardly

@@ -51,6 +51,8 @@ const MEAN_MAX: f64 = 1e30;
 const MAD_TO_SIGMA: f64 = 1.253_314_137_315_500_3;
 /// Smallest spread of residuals as a share of the norm's scale.
 const SPREAD_MIN: f64 = 0.02;
+/// A time of the day is believed to be calmer than the whole day by at most this factor.
+const CALM_MIN: f64 = 0.25;
 /// A value beyond the profile's own range by less than this many spreads is usual at some time.
 const RANGE_SPREADS: f64 = 3.0;
 
@@ -222,13 +224,14 @@ impl Profile {
         let known = a.knows() && b.knows();
         let usual = if known && self.in_use() {
             let at = self.between(a, b, place.share);
-            let least = SPREAD_MIN * scale;
+            let least = norm.least_scale().max(SPREAD_MIN * scale);
+            let overall = (f64::from(self.residual) * self.unit).max(least);
             Usual {
                 expected: self.base + at.mean * self.unit,
                 low: self.base + at.low * self.unit,
                 high: self.base + at.high * self.unit,
-                scale: (f64::from(self.residual) * self.unit).max(least),
-                scale_now: Some((at.spread * self.unit).max(least)),
+                scale: overall,
+                scale_now: Some((at.spread * self.unit).max(CALM_MIN * overall)),
             }
         } else {
             plain

@@ -53,6 +53,11 @@ pub fn evidence(
     };
     for (i, (opinion, tail)) in opinions.iter().zip(tails).enumerate() {
         let Some(opinion) = opinion else { continue };
+        if i > 0 && tail.is_new() {
+            // It speaks from the next sample on, with the tail that it is given then.
+            out.distances[i] = opinion.distance(value).ln_1p();
+            continue;
+        }
         let distance = opinion.distance(value).ln_1p();
         let nats = tail.nats(distance).min(evidence_max);
         out.distances[i] = distance;
@@ -101,8 +106,11 @@ pub fn band(
     evidence_max: f64,
 ) -> Option<Band> {
     let mut band: Option<Band> = None;
-    for (opinion, tail) in opinions.iter().zip(tails) {
+    for (i, (opinion, tail)) in opinions.iter().zip(tails).enumerate() {
         let Some(opinion) = opinion else { continue };
+        if i > 0 && tail.is_new() {
+            continue;
+        }
         let reach = if evidence_max < spec.line {
             f64::INFINITY
         } else {

@@ -19,6 +19,8 @@ use crate::model::{self, COUNT, Look, Models, Opinion, Pace, Point, SeriesSpec};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
+/// Samples in a row under the line that end an episode.
+const EPISODE_ENDS: u32 = 5;
 /// What the later ones teach the models; the tails learn nothing from them.
 const EPISODE_WEIGHT: f64 = 0.02;
 /// Opinions before a tail learns: the first ones are of models that know little.
@@ -44,6 +46,32 @@ pub struct Judgement {
     pub rarity: f64,
 }
 
+/// Samples over the line that belong together, whether or not they make an anomaly: what limits
+/// learning must not depend on what is shown.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Episode {
+    over: u32,
+    under: u32,
+    since_ms: i64,
+}
+
+impl Episode {
+    fn take(&mut self, over: bool, t_ms: i64) {
+        if over {
+            if self.over == 0 {
+                self.since_ms = t_ms;
+            }
+            self.over = self.over.saturating_add(1);
+            self.under = 0;
+        } else {
+            self.under = self.under.saturating_add(1);
+            if self.under >= EPISODE_ENDS {
+                self.over = 0;
+            }
+        }
+    }
+}
+
 /// Where a series stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -61,6 +89,7 @@ pub struct Judge {
     tails: [Tail; COUNT],
     rarity: Rarity,
     verdict: Verdict,
+    episode: Episode,
     /// Values judged, restarts of the norm included.
     seen: u32,
     last_ms: i64,
@@ -75,6 +104,7 @@ impl Judge {
             tails: Default::default(),
             rarity: Rarity::new(),
             verdict: Verdict::new(),
+            episode: Episode::default(),
             seen: 0,
             last_ms: i64::MIN,
             pace: Pace::default(),
@@ -178,7 +208,6 @@ impl Judge {
         self.verdict.hear(
             spec,
             Hearing {
-                t_ms: x.t_ms,
                 deviation: evidence.deviation,
                 severity: severity(spec, phase, evidence.deviation, rarity),
                 side: evidence.side,
@@ -206,20 +235,28 @@ impl Judge {
         evidence: &Evidence,
         x: Point,
     ) -> Option<Change> {
-        let episode = evidence.deviation >= 1.0 && self.verdict.samples() > EPISODE_LEARNED;
-        if !episode && self.seen >= TAIL_FROM {
-            for (i, tail) in self.tails.iter_mut().enumerate() {
-                if opinions[i].is_some() {
-                    tail.learn(evidence.distances[i], self.pace.tail);
+        let over = evidence.deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
+        self.episode.take(over, x.t_ms);
+        let limited = over && self.episode.over > EPISODE_LEARNED;
+        if !limited && self.seen >= TAIL_FROM {
+            for (i, opinion) in opinions.iter().enumerate() {
+                if opinion.is_none() {
+                    continue;
                 }
+                if i > 0 && self.tails[i].is_new() {
+                    self.tails[i] = self.tails[0].heir();
+                }
+                self.tails[i].learn(evidence.distances[i], self.pace.tail);
             }
             self.rarity.learn(evidence.nats, self.pace.tail);
         }
-        let weight = if episode { EPISODE_WEIGHT } else { 1.0 };
+        let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
         self.models.absorb(&self.pace, spec, look, x, weight);
-        if evidence.deviation >= 1.0 && self.verdict.lasted_ms(x.t_ms) >= spec.adapt_ms {
+        let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
+        if over && lasted >= spec.adapt_ms {
             self.models.norm.restart();
             self.models.profile.restart();
+            self.episode = Episode::default();
             return self.verdict.close();
         }
         None

@@ -5,8 +5,6 @@
 //! with clashes. Names that the text format cannot
 //! write are escaped with underscores (the exposition formats' default escaping).
 
-use std::collections::BTreeSet;
-
 use super::board::LabelText;
 use crate::series::labels;
 
@@ -27,30 +25,31 @@ pub fn render(canonical: &[u8]) -> LabelText {
 }
 
 fn text(canonical: &[u8], reserved: &[&str]) -> Box<str> {
+    let ours = |name: &str| name == SOURCE || FORMAT.contains(&name) || reserved.contains(&name);
     let mut out = String::with_capacity(canonical.len() + 64);
-    let mut used = BTreeSet::new();
+    let mut metric = "";
+    // Names are unique as they come, so only a changed one can meet another; those are few or none.
+    let mut changed: Vec<String> = Vec::new();
     out.push('{');
     for (name, value) in labels::iter(canonical) {
         if name == METRIC_NAME {
+            metric = value;
+            continue;
+        }
+        if labels::is_plain_label_name(name) && !ours(name) {
+            push(&mut out, name, value);
+            out.push(',');
             continue;
         }
         let mut name = escape_name(name);
-        while name == SOURCE
-            || FORMAT.contains(&&*name)
-            || reserved.contains(&&*name)
-            || used.contains(&name)
-        {
+        while ours(&name) || changed.contains(&name) || labels::get(canonical, &name).is_some() {
             name = format!("exported_{name}");
         }
         push(&mut out, &name, value);
         out.push(',');
-        used.insert(name);
+        changed.push(name);
     }
-    push(
-        &mut out,
-        SOURCE,
-        labels::get(canonical, METRIC_NAME).unwrap_or_default(),
-    );
+    push(&mut out, SOURCE, metric);
     out.into_boxed_str()
 }
 
@@ -108,6 +107,10 @@ mod tests {
                 ("a.b", "q\"\\\n")
             ]),
             "{a_b=\"q\\\"\\\\\\n\",exported_source_metric=\"x\",source_metric=\"m\""
+        );
+        assert_eq!(
+            score(&[("__name__", "m"), ("a.b", "1"), ("a/b", "2"), ("a_b", "3")]),
+            "{exported_a_b=\"1\",exported_exported_a_b=\"2\",a_b=\"3\",source_metric=\"m\""
         );
         let text = render(&labels::encode([("__name__", "unit"), ("state", "failed")]));
         assert_eq!(&*text.score, r#"{state="failed",source_metric="unit""#);

@@ -21,8 +21,10 @@ const U_MIN: f64 = 0.7;
 const B_MIN: f64 = 0.15;
 /// Smallest step when learning.
 const STEP_MIN: f64 = 0.05;
-/// Largest gain: the first distances are few.
-const GAIN_MAX: f64 = 0.2;
+/// Largest gain: a few early exceedances must not teach a young series that they are usual.
+const GAIN_MAX: f64 = 0.05;
+/// Samples that an inherited tail counts as.
+const HEIR_MEMORY: u32 = 1000;
 /// An excess counts at most this many mean excesses.
 const EXCESS_MAX: f64 = 4.0;
 
@@ -41,6 +43,20 @@ impl Tail {
             b: 0.3,
             n: 0,
         }
+    }
+
+    /// The tail for another model of the same series that begins to speak now: as heavy, and sooner
+    /// taught.
+    pub fn heir(&self) -> Self {
+        Self {
+            n: self.n.min(HEIR_MEMORY),
+            ..self.clone()
+        }
+    }
+
+    /// True if nothing has been learned yet.
+    pub fn is_new(&self) -> bool {
+        self.n == 0
     }
 
     /// Evidence of a distance in nats: strictly rising, 0 at 0. The distance is given as its

@@ -24,7 +24,6 @@ const HABIT_FADES: f64 = 1500.0;
 /// What the verdict hears about one sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Hearing {
-    pub t_ms: i64,
     /// In units of the line.
     pub deviation: f64,
     /// Severity that score and rarity allow; `None`: not over the line, or not rare enough to count.
@@ -56,9 +55,6 @@ pub struct Verdict {
     /// Newest samples, 1 = over the line, newest lowest.
     recent: u8,
     under: u32,
-    /// Samples since the anomaly was first suspected.
-    samples: u32,
-    since_ms: i64,
     severity: Severity,
     side: Side,
     reason: Reason,
@@ -71,8 +67,6 @@ impl Verdict {
             phase: Phase::Quiet,
             recent: 0,
             under: 0,
-            samples: 0,
-            since_ms: 0,
             severity: Severity::Low,
             side: Side::Both,
             reason: Reason::Spike,
@@ -95,22 +89,6 @@ impl Verdict {
         })
     }
 
-    /// Samples of the anomaly under way so far; 0 when there is none.
-    pub fn samples(&self) -> u32 {
-        match self.phase {
-            Phase::Quiet => 0,
-            _ => self.samples,
-        }
-    }
-
-    /// How long the anomaly under way has lasted at `t_ms`, in milliseconds.
-    pub fn lasted_ms(&self, t_ms: i64) -> i64 {
-        match self.phase {
-            Phase::Quiet => 0,
-            _ => t_ms.saturating_sub(self.since_ms),
-        }
-    }
-
     /// Takes one sample.
     pub fn hear(&mut self, spec: &SeriesSpec, at: Hearing) -> Option<Change> {
         self.habit *= 1.0 - (1.0 / HABIT_FADES) as f32;
@@ -124,8 +102,6 @@ impl Verdict {
             self.under = 0;
             if self.phase == Phase::Quiet {
                 self.phase = Phase::Pending;
-                self.since_ms = at.t_ms;
-                self.samples = 0;
                 self.severity = severity;
                 self.side = at.side;
                 self.reason = at.reason;
@@ -137,7 +113,6 @@ impl Verdict {
         match self.phase {
             Phase::Quiet => None,
             Phase::Pending => {
-                self.samples = self.samples.saturating_add(1);
                 let confirmed = (u32::from(self.recent) & ((1 << RECENT) - 1)).count_ones();
                 if confirmed >= spec.confirm {
                     self.phase = Phase::Active;
@@ -152,10 +127,7 @@ impl Verdict {
                 }
                 None
             }
-            Phase::Active => {
-                self.samples = self.samples.saturating_add(1);
-                (self.under >= spec.release).then(|| self.end())
-            }
+            Phase::Active => (self.under >= spec.release).then(|| self.end()),
         }
     }
 
@@ -195,12 +167,10 @@ mod tests {
         let spec = SeriesSpec::default();
         deviations
             .iter()
-            .enumerate()
-            .map(|(i, d)| {
+            .map(|d| {
                 verdict.hear(
                     &spec,
                     Hearing {
-                        t_ms: i as i64 * 1000,
                         deviation: *d,
                         severity: (*d >= 1.0).then_some(if *d > 2.0 {
                             Severity::High

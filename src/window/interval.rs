@@ -40,6 +40,9 @@ impl Interval {
     pub fn take(&mut self, gap_ms: i64) {
         let gap = u32::try_from(gap_ms).unwrap_or(u32::MAX).max(1);
         if !self.known {
+            if self.first.capacity() == 0 {
+                self.first.reserve_exact(FIRST);
+            }
             let at = self.first.partition_point(|g| *g < gap);
             self.first.insert(at, gap);
             self.ms = self.first[self.first.len() / 2];
