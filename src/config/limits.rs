@@ -71,7 +71,7 @@ impl Default for LimitsConfig {
             label_value: 8192,
             connections: 512,
             writes_at_once: 16,
-            queue_batches: 64,
+            queue_batches: 16,
             queue_wait: Duration::from_secs(5),
             header_wait: Duration::from_secs(10),
             request: Duration::from_secs(30),
