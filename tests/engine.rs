@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saimon::config::{DetectConfig, RuleConfig};
+use saimon::config::{DetectConfig, RuleConfig, Severity};
 use saimon::engine::batch::{Batch, Families, Row};
 use saimon::engine::keep::GroupSnapshot;
 use saimon::engine::pool::{EngineSpec, Pool};
@@ -14,7 +14,7 @@ use saimon::engine::shard::Shard;
 use saimon::score::board::Board;
 use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
-use saimon::telemetry::{Metrics, Outcome, Protocol};
+use saimon::telemetry::{Metrics, Outcome, PhaseLabel, Protocol, SeverityLabel, Text};
 use saimon::window::chunk;
 use saimon::wire::snappy::BodyPool;
 use saimon::wire::write::{MetricType, STALE_NAN_BITS, Span};
@@ -439,4 +439,52 @@ fn finished_chunks_travel_with_the_snapshot_once() {
     d.one(&a, 250 * STEP_MS, 0.0);
     let second = d.snapshots();
     assert_eq!((second.len(), second[0].chunks.len()), (1, 0));
+}
+
+/// Series now counted in a phase, and anomalies counted as active.
+fn counted(d: &Driver, phase: &'static str) -> (i64, i64) {
+    let phase = PhaseLabel { phase: Text(phase) };
+    let active = Severity::ALL.map(|severity| {
+        let severity = Text(severity.as_str());
+        let label = SeverityLabel { severity };
+        d.metrics.anomalies_by_severity.get_or_create(&label).get()
+    });
+    (
+        d.metrics.series.get_or_create(&phase).get(),
+        active.iter().sum(),
+    )
+}
+
+#[test]
+fn models_that_start_afresh_take_their_score_and_anomaly_off_the_board() {
+    let name = |n: &str| labels::encode([("__name__", n), ("job", "x")]);
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 100);
+    let a = name("declared");
+    for i in 0..1500 {
+        d.one(&a, i * STEP_MS, (i * 7 % 5) as f64);
+    }
+    for i in 1500..1503 {
+        d.one(&a, i * STEP_MS, 1e6);
+    }
+    assert!(d.shown().values().next().unwrap().1.contains("Active"));
+    assert_eq!(counted(&d, "young"), (1, 1));
+    d.shards[0].families(&Families([("declared".into(), MetricType::Counter)].into()));
+    d.one(&a, 1503 * STEP_MS, 2e6);
+    assert_eq!(d.shown().len(), 0, "the score of a value is none of a rate");
+    assert_eq!(counted(&d, "warmup"), (1, 0));
+
+    // A series that only rose, and turned out to be a gauge.
+    let mut d = Driver::new(1, &detect, 100);
+    let b = name("watched");
+    for i in 0..100 {
+        d.one(&b, i * STEP_MS, (100 + i) as f64);
+    }
+    assert_eq!(d.shown().len(), 1);
+    d.one(&b, 100 * STEP_MS, 198.0);
+    assert_eq!(d.shown().len(), 0);
+    assert_eq!(counted(&d, "warmup"), (1, 0));
 }

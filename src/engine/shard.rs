@@ -355,6 +355,7 @@ impl Shard {
                 note,
             } => {
                 self.tally.note(note);
+                let phase = slot.track.phase(spec);
                 if let Some(judged) = judgement {
                     if let Some(score) = judged.score {
                         self.parts.board.set(slot.board, score, judged.alarm);
@@ -362,10 +363,14 @@ impl Shard {
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
                     }
-                    let shown = Shown::of(slot.track.phase(spec), judged.alarm);
+                    let shown = Shown::of(phase, judged.alarm);
                     if shown != slot.shown {
                         self.tally.show(&mut slot.shown, shown);
                     }
+                } else if phase == Phase::Warmup {
+                    // Its models may just have started afresh: what they said before is no more.
+                    self.parts.board.hide(slot.board);
+                    self.tally.show(&mut slot.shown, Shown::of(phase, None));
                 }
                 (Outcome::Accepted, finished)
             }
@@ -388,8 +393,12 @@ impl Shard {
         let epoch = self.epoch;
         if let Some(slot) = slot_mut(&mut self.slots, at) {
             slot.epoch = epoch;
-            slot.track
-                .declare(self.parts.specs.get(slot.spec), declared);
+            let spec = self.parts.specs.get(slot.spec);
+            if slot.track.declare(spec, declared) {
+                self.parts.board.hide(slot.board);
+                self.tally
+                    .show(&mut slot.shown, Shown::of(slot.track.phase(spec), None));
+            }
         }
     }
 
