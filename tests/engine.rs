@@ -488,3 +488,30 @@ fn models_that_start_afresh_take_their_score_and_anomaly_off_the_board() {
     assert_eq!(d.shown().len(), 0);
     assert_eq!(counted(&d, "warmup"), (1, 0));
 }
+
+#[test]
+fn an_anomaly_does_not_outlast_the_values_of_its_series() {
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 10);
+    let a = series(0);
+    for i in 0..1500 {
+        d.one(&a, i * STEP_MS, (i * 7 % 5) as f64);
+    }
+    for i in 1500..1503 {
+        d.one(&a, i * STEP_MS, 1e6);
+    }
+    assert_eq!(counted(&d, "young"), (1, 1));
+    let mut now = 0;
+    for i in 1503..1530 {
+        now = i * STEP_MS;
+        d.one(&a, now, f64::NAN);
+    }
+    (0..40).for_each(|_| d.shards[0].tick(now));
+    assert_eq!(d.shown().len(), 0, "nothing but NaN for seven minutes");
+    assert_eq!(counted(&d, "ended"), (1, 0));
+    d.one(&a, now + STEP_MS, 2.0);
+    assert_eq!(d.shown().len(), 1, "it returns without a new warm-up");
+}

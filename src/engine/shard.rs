@@ -48,7 +48,7 @@ pub enum Message {
 const BLOCK: usize = 1024;
 /// Ticks in which every slot is looked at once.
 const TICKS_A_ROUND: usize = 16;
-/// A series is silent after this many of its intervals ...
+/// A series is silent after this many of its intervals without a value to judge (NaN gives none) ...
 const SILENT_INTERVALS: f64 = 10.0;
 /// ... and not before this, in milliseconds: Prometheus' own look-back.
 const SILENT_MIN_MS: f64 = 300_000.0;
@@ -71,6 +71,8 @@ struct Slot {
     epoch: u32,
     /// Wall clock of its newest sample.
     arrived_ms: i64,
+    /// Wall clock of the newest sample that gave a value to judge; of its birth before the first.
+    judged_ms: i64,
 }
 
 /// What a shard is made with.
@@ -177,10 +179,9 @@ impl Shard {
             let Some(slot) = slot_mut(&mut self.slots, at) else {
                 continue;
             };
-            let silent = now_ms.saturating_sub(slot.arrived_ms);
-            if silent > self.parts.forget_ms {
+            if now_ms.saturating_sub(slot.arrived_ms) > self.parts.forget_ms {
                 self.forget(at);
-            } else if silent as f64
+            } else if now_ms.saturating_sub(slot.judged_ms) as f64
                 > (SILENT_INTERVALS * slot.track.head().interval_ms()).max(SILENT_MIN_MS)
             {
                 self.parts.board.hide(slot.board);
@@ -261,6 +262,7 @@ impl Shard {
                     shown: Shown::default(),
                     epoch: self.epoch,
                     arrived_ms: now_ms,
+                    judged_ms: now_ms,
                 };
                 slot.track.declare(self.parts.specs.get(spec), None);
                 self.tally.show(&mut slot.shown, Shown::ended());
@@ -319,6 +321,7 @@ impl Shard {
             shown: Shown::default(),
             epoch: self.epoch,
             arrived_ms: now_ms,
+            judged_ms: now_ms,
         };
         self.tally
             .show(&mut slot.shown, Shown::of(Phase::Warmup, None));
@@ -357,6 +360,7 @@ impl Shard {
                 self.tally.note(note);
                 let phase = slot.track.phase(spec);
                 if let Some(judged) = judgement {
+                    slot.judged_ms = now_ms;
                     if let Some(score) = judged.score {
                         self.parts.board.set(slot.board, score, judged.alarm);
                     }
