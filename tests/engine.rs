@@ -515,3 +515,29 @@ fn an_anomaly_does_not_outlast_the_values_of_its_series() {
     d.one(&a, now + STEP_MS, 2.0);
     assert_eq!(d.shown().len(), 1, "it returns without a new warm-up");
 }
+
+#[test]
+fn a_series_that_a_rule_leaves_out_gives_its_place_back() {
+    let detect = DetectConfig {
+        rules: vec![RuleConfig {
+            selector: "{job=\"noisy\"}".to_owned(),
+            model: Some(false),
+            ..RuleConfig::default()
+        }],
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 1);
+    let out = labels::encode([("__name__", "m9"), ("job", "noisy")]);
+    let day = 86_400_000;
+    d.one(&out, 0, 1.0);
+    d.one(&out, day, 1.0);
+    let tick = |d: &mut Driver, now: i64| (0..40).for_each(|_| d.shards[0].tick(now));
+    tick(&mut d, 8 * day - 1);
+    assert_eq!(d.shards[0].len(), 1, "it was heard of a week ago");
+    tick(&mut d, 8 * day + 1);
+    assert_eq!(d.shards[0].len(), 0);
+    d.one(&series(0), 8 * day, 1.0);
+    assert_eq!(d.outcome(Outcome::Accepted), 1);
+    tick(&mut d, 9 * day);
+    assert_eq!(d.shards[0].len(), 1);
+}

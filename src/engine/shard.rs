@@ -97,6 +97,8 @@ pub struct Shard {
     table: Table,
     /// By slot number; `None` for a series that a rule leaves out, and for free slots.
     slots: Vec<Vec<Option<Slot>>>,
+    /// Wall clock of the newest sample of each series that a rule leaves out, by slot number.
+    left_out: HashMap<u32, i64>,
     groups: Groups,
     families: HashMap<Box<str>, MetricType>,
     epoch: u32,
@@ -113,6 +115,7 @@ impl Shard {
             parts,
             table: Table::new(),
             slots: Vec::new(),
+            left_out: HashMap::new(),
             groups: Groups::new(),
             families: HashMap::new(),
             epoch: 0,
@@ -177,6 +180,12 @@ impl Shard {
             self.swept = (self.swept + 1) % all;
             let at = self.swept as u32;
             let Some(slot) = slot_mut(&mut self.slots, at) else {
+                let seen = self.left_out.get(&at);
+                if seen.is_some_and(|seen| now_ms.saturating_sub(*seen) > self.parts.forget_ms) {
+                    self.left_out.remove(&at);
+                    self.table.remove(at);
+                    self.parts.admission.release();
+                }
                 continue;
             };
             if now_ms.saturating_sub(slot.arrived_ms) > self.parts.forget_ms {
@@ -308,6 +317,7 @@ impl Shard {
         let spec = self.parts.specs.find(canonical);
         if !self.parts.specs.get(spec).model {
             put(&mut self.slots, at, None);
+            self.left_out.insert(at, now_ms);
             return Some(at);
         }
         let declared = self.declared(canonical);
@@ -336,6 +346,7 @@ impl Shard {
 
     fn sample(&mut self, at: u32, t_ms: i64, value: f64, now_ms: i64) -> Outcome {
         let Some(mut slot) = slot_mut(&mut self.slots, at) else {
+            self.left_out.insert(at, now_ms);
             return Outcome::Skipped;
         };
         if slot.epoch != self.epoch {
