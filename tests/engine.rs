@@ -541,3 +541,18 @@ fn a_series_that_a_rule_leaves_out_gives_its_place_back() {
     tick(&mut d, 9 * day);
     assert_eq!(d.shards[0].len(), 1);
 }
+
+#[test]
+fn the_number_of_a_group_that_cannot_be_used_is_not_used_again() {
+    let a = series(0);
+    let mut d = Driver::new(1, &DetectConfig::default(), 10);
+    d.one(&a, 0, 1.0);
+    let stored = d.snapshots().remove(0);
+    let mut later = Driver::new(1, &DetectConfig::default(), 10);
+    let restored = later.shards[0].restore(stored.id, &[99, 0], 0, 0);
+    assert!(restored.is_err(), "of another version");
+    later.one(&a, STEP_MS, 1.0);
+    let snapshots = later.snapshots();
+    // Finished chunks of other series are on disk under the old one.
+    assert_ne!(snapshots[0].id, stored.id);
+}

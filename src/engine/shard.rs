@@ -249,7 +249,7 @@ impl Shard {
         newest_ms: i64,
         now_ms: i64,
     ) -> Result<usize, groups::StateError> {
-        let members = groups::decode(state)?;
+        let members = groups::decode(state).inspect_err(|_| self.groups.reserve(id))?;
         let group = self.groups.restore(id, newest_ms);
         let mut restored = 0;
         for member in members {
