@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saimon::config::{DetectConfig, RuleConfig, Severity};
+use saimon::config::{DetectConfig, KindOverride, RuleConfig, Severity};
 use saimon::engine::batch::{Batch, Families, Row};
 use saimon::engine::keep::GroupSnapshot;
 use saimon::engine::pool::{EngineSpec, Pool};
@@ -555,4 +555,26 @@ fn the_number_of_a_group_that_cannot_be_used_is_not_used_again() {
     let snapshots = later.snapshots();
     // Finished chunks of other series are on disk under the old one.
     assert_ne!(snapshots[0].id, stored.id);
+}
+
+#[test]
+fn what_a_rule_said_goes_with_the_rule() {
+    use saimon::series::kind::Kind;
+    let ruled = DetectConfig {
+        rules: vec![RuleConfig {
+            selector: "{job=\"x\"}".to_owned(),
+            kind: Some(KindOverride::Gauge),
+            ..RuleConfig::default()
+        }],
+        ..DetectConfig::default()
+    };
+    let a = labels::encode([("__name__", "requests_total"), ("job", "x")]);
+    let mut d = Driver::new(1, &ruled, 10);
+    d.one(&a, 0, 1.0);
+    assert_eq!(d.shards[0].track(&a).unwrap().kind(), Kind::Gauge);
+    let stored = d.snapshots();
+    let mut same = Driver::restored(1, &ruled, 10, &stored);
+    assert_eq!(same.shards[0].track(&a).unwrap().kind(), Kind::Gauge);
+    let mut gone = Driver::restored(1, &DetectConfig::default(), 10, &stored);
+    assert_eq!(gone.shards[0].track(&a).unwrap().kind(), Kind::Counter);
 }

@@ -262,6 +262,7 @@ impl Shard {
                     return None;
                 }
                 let at = self.table.insert(fp, &m.labels);
+                let declared = self.declared(&m.labels);
                 let mut slot = Slot {
                     track: m.track,
                     spec,
@@ -273,7 +274,7 @@ impl Shard {
                     arrived_ms: now_ms,
                     judged_ms: now_ms,
                 };
-                slot.track.declare(self.parts.specs.get(spec), None);
+                slot.track.declare(self.parts.specs.get(spec), declared);
                 self.tally.show(&mut slot.shown, Shown::ended());
                 put(&mut self.slots, at, Some(slot));
                 Some(at)
