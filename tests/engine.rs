@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saimon::config::{DetectConfig, RuleConfig};
+use saimon::config::{DetectConfig, KindOverride, RuleConfig, Severity};
 use saimon::engine::batch::{Batch, Families, Row};
 use saimon::engine::keep::GroupSnapshot;
 use saimon::engine::pool::{EngineSpec, Pool};
@@ -14,7 +14,7 @@ use saimon::engine::shard::Shard;
 use saimon::score::board::Board;
 use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
-use saimon::telemetry::{Metrics, Outcome, Protocol};
+use saimon::telemetry::{Metrics, Outcome, PhaseLabel, Protocol, SeverityLabel, Text};
 use saimon::window::chunk;
 use saimon::wire::snappy::BodyPool;
 use saimon::wire::write::{MetricType, STALE_NAN_BITS, Span};
@@ -439,4 +439,142 @@ fn finished_chunks_travel_with_the_snapshot_once() {
     d.one(&a, 250 * STEP_MS, 0.0);
     let second = d.snapshots();
     assert_eq!((second.len(), second[0].chunks.len()), (1, 0));
+}
+
+/// Series now counted in a phase, and anomalies counted as active.
+fn counted(d: &Driver, phase: &'static str) -> (i64, i64) {
+    let phase = PhaseLabel { phase: Text(phase) };
+    let active = Severity::ALL.map(|severity| {
+        let severity = Text(severity.as_str());
+        let label = SeverityLabel { severity };
+        d.metrics.anomalies_by_severity.get_or_create(&label).get()
+    });
+    (
+        d.metrics.series.get_or_create(&phase).get(),
+        active.iter().sum(),
+    )
+}
+
+#[test]
+fn models_that_start_afresh_take_their_score_and_anomaly_off_the_board() {
+    let name = |n: &str| labels::encode([("__name__", n), ("job", "x")]);
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 100);
+    let a = name("declared");
+    for i in 0..1500 {
+        d.one(&a, i * STEP_MS, (i * 7 % 5) as f64);
+    }
+    for i in 1500..1503 {
+        d.one(&a, i * STEP_MS, 1e6);
+    }
+    assert!(d.shown().values().next().unwrap().1.contains("Active"));
+    assert_eq!(counted(&d, "young"), (1, 1));
+    d.shards[0].families(&Families([("declared".into(), MetricType::Counter)].into()));
+    d.one(&a, 1503 * STEP_MS, 2e6);
+    assert_eq!(d.shown().len(), 0, "the score of a value is none of a rate");
+    assert_eq!(counted(&d, "warmup"), (1, 0));
+
+    // A series that only rose, and turned out to be a gauge.
+    let mut d = Driver::new(1, &detect, 100);
+    let b = name("watched");
+    for i in 0..100 {
+        d.one(&b, i * STEP_MS, (100 + i) as f64);
+    }
+    assert_eq!(d.shown().len(), 1);
+    d.one(&b, 100 * STEP_MS, 198.0);
+    assert_eq!(d.shown().len(), 0);
+    assert_eq!(counted(&d, "warmup"), (1, 0));
+}
+
+#[test]
+fn an_anomaly_does_not_outlast_the_values_of_its_series() {
+    let detect = DetectConfig {
+        warmup: 20,
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 10);
+    let a = series(0);
+    for i in 0..1500 {
+        d.one(&a, i * STEP_MS, (i * 7 % 5) as f64);
+    }
+    for i in 1500..1503 {
+        d.one(&a, i * STEP_MS, 1e6);
+    }
+    assert_eq!(counted(&d, "young"), (1, 1));
+    let mut now = 0;
+    for i in 1503..1530 {
+        now = i * STEP_MS;
+        d.one(&a, now, f64::NAN);
+    }
+    (0..40).for_each(|_| d.shards[0].tick(now));
+    assert_eq!(d.shown().len(), 0, "nothing but NaN for seven minutes");
+    assert_eq!(counted(&d, "ended"), (1, 0));
+    d.one(&a, now + STEP_MS, 2.0);
+    assert_eq!(d.shown().len(), 1, "it returns without a new warm-up");
+}
+
+#[test]
+fn a_series_that_a_rule_leaves_out_gives_its_place_back() {
+    let detect = DetectConfig {
+        rules: vec![RuleConfig {
+            selector: "{job=\"noisy\"}".to_owned(),
+            model: Some(false),
+            ..RuleConfig::default()
+        }],
+        ..DetectConfig::default()
+    };
+    let mut d = Driver::new(1, &detect, 1);
+    let out = labels::encode([("__name__", "m9"), ("job", "noisy")]);
+    let day = 86_400_000;
+    d.one(&out, 0, 1.0);
+    d.one(&out, day, 1.0);
+    let tick = |d: &mut Driver, now: i64| (0..40).for_each(|_| d.shards[0].tick(now));
+    tick(&mut d, 8 * day - 1);
+    assert_eq!(d.shards[0].len(), 1, "it was heard of a week ago");
+    tick(&mut d, 8 * day + 1);
+    assert_eq!(d.shards[0].len(), 0);
+    d.one(&series(0), 8 * day, 1.0);
+    assert_eq!(d.outcome(Outcome::Accepted), 1);
+    tick(&mut d, 9 * day);
+    assert_eq!(d.shards[0].len(), 1);
+}
+
+#[test]
+fn the_number_of_a_group_that_cannot_be_used_is_not_used_again() {
+    let a = series(0);
+    let mut d = Driver::new(1, &DetectConfig::default(), 10);
+    d.one(&a, 0, 1.0);
+    let stored = d.snapshots().remove(0);
+    let mut later = Driver::new(1, &DetectConfig::default(), 10);
+    let restored = later.shards[0].restore(stored.id, &[99, 0], 0, 0);
+    assert!(restored.is_err(), "of another version");
+    later.one(&a, STEP_MS, 1.0);
+    let snapshots = later.snapshots();
+    // Finished chunks of other series are on disk under the old one.
+    assert_ne!(snapshots[0].id, stored.id);
+}
+
+#[test]
+fn what_a_rule_said_goes_with_the_rule() {
+    use saimon::series::kind::Kind;
+    let ruled = DetectConfig {
+        rules: vec![RuleConfig {
+            selector: "{job=\"x\"}".to_owned(),
+            kind: Some(KindOverride::Gauge),
+            ..RuleConfig::default()
+        }],
+        ..DetectConfig::default()
+    };
+    let a = labels::encode([("__name__", "requests_total"), ("job", "x")]);
+    let mut d = Driver::new(1, &ruled, 10);
+    d.one(&a, 0, 1.0);
+    assert_eq!(d.shards[0].track(&a).unwrap().kind(), Kind::Gauge);
+    let stored = d.snapshots();
+    let mut same = Driver::restored(1, &ruled, 10, &stored);
+    assert_eq!(same.shards[0].track(&a).unwrap().kind(), Kind::Gauge);
+    let mut gone = Driver::restored(1, &DetectConfig::default(), 10, &stored);
+    assert_eq!(gone.shards[0].track(&a).unwrap().kind(), Kind::Counter);
 }

@@ -221,6 +221,23 @@ fn an_incident_is_not_normal_after_an_hour_and_is_after_the_stated_time() {
 }
 
 #[test]
+fn a_silence_is_no_part_of_what_lasted() {
+    let spec = spec();
+    let mut track = grown(Shape::Noise, &spec, 3, 6000);
+    let before = track.judge().band(&spec, 15_000.0, 6000 * STEP_MS).unwrap();
+    feed(&mut track, &spec, 6000, 90.0);
+    // Switched off over the night, and odd again at first.
+    let next = 6000 + 13 * 3_600_000 / STEP_MS;
+    feed(&mut track, &spec, next, 90.0);
+    let after = track.judge().band(&spec, 15_000.0, next * STEP_MS);
+    let after = after.expect("what was learned stays");
+    assert!(
+        after.lower > 0.0 && after.upper < 90.0,
+        "{before:?} {after:?}"
+    );
+}
+
+#[test]
 fn a_short_incident_leaves_the_band_where_it_was() {
     let spec = spec();
     let mut track = grown(Shape::Noise, &spec, 5, 6000);

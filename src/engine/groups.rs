@@ -155,10 +155,15 @@ impl Groups {
         (at, position as u16)
     }
 
+    /// Gives the number of a stored group to no other: what is on disk under it is its own.
+    pub fn reserve(&mut self, id: GroupId) {
+        let next = &mut self.next[usize::from(id.partition)];
+        *next = (*next).max(id.number.saturating_add(1));
+    }
+
     /// Brings back a stored group, without members yet.
     pub fn restore(&mut self, id: GroupId, newest_ms: i64) -> u32 {
-        let partition = usize::from(id.partition);
-        self.next[partition] = self.next[partition].max(id.number.saturating_add(1));
+        self.reserve(id);
         let at = self.push(id);
         let group = &mut self.groups[at as usize];
         group.dirty = false;

@@ -48,7 +48,7 @@ pub enum Message {
 const BLOCK: usize = 1024;
 /// Ticks in which every slot is looked at once.
 const TICKS_A_ROUND: usize = 16;
-/// A series is silent after this many of its intervals ...
+/// A series is silent after this many of its intervals without a value to judge (NaN gives none) ...
 const SILENT_INTERVALS: f64 = 10.0;
 /// ... and not before this, in milliseconds: Prometheus' own look-back.
 const SILENT_MIN_MS: f64 = 300_000.0;
@@ -71,6 +71,8 @@ struct Slot {
     epoch: u32,
     /// Wall clock of its newest sample.
     arrived_ms: i64,
+    /// Wall clock of the newest sample that gave a value to judge; of its birth before the first.
+    judged_ms: i64,
 }
 
 /// What a shard is made with.
@@ -95,6 +97,8 @@ pub struct Shard {
     table: Table,
     /// By slot number; `None` for a series that a rule leaves out, and for free slots.
     slots: Vec<Vec<Option<Slot>>>,
+    /// Wall clock of the newest sample of each series that a rule leaves out, by slot number.
+    left_out: HashMap<u32, i64>,
     groups: Groups,
     families: HashMap<Box<str>, MetricType>,
     epoch: u32,
@@ -111,6 +115,7 @@ impl Shard {
             parts,
             table: Table::new(),
             slots: Vec::new(),
+            left_out: HashMap::new(),
             groups: Groups::new(),
             families: HashMap::new(),
             epoch: 0,
@@ -175,12 +180,17 @@ impl Shard {
             self.swept = (self.swept + 1) % all;
             let at = self.swept as u32;
             let Some(slot) = slot_mut(&mut self.slots, at) else {
+                let seen = self.left_out.get(&at);
+                if seen.is_some_and(|seen| now_ms.saturating_sub(*seen) > self.parts.forget_ms) {
+                    self.left_out.remove(&at);
+                    self.table.remove(at);
+                    self.parts.admission.release();
+                }
                 continue;
             };
-            let silent = now_ms.saturating_sub(slot.arrived_ms);
-            if silent > self.parts.forget_ms {
+            if now_ms.saturating_sub(slot.arrived_ms) > self.parts.forget_ms {
                 self.forget(at);
-            } else if silent as f64
+            } else if now_ms.saturating_sub(slot.judged_ms) as f64
                 > (SILENT_INTERVALS * slot.track.head().interval_ms()).max(SILENT_MIN_MS)
             {
                 self.parts.board.hide(slot.board);
@@ -239,7 +249,7 @@ impl Shard {
         newest_ms: i64,
         now_ms: i64,
     ) -> Result<usize, groups::StateError> {
-        let members = groups::decode(state)?;
+        let members = groups::decode(state).inspect_err(|_| self.groups.reserve(id))?;
         let group = self.groups.restore(id, newest_ms);
         let mut restored = 0;
         for member in members {
@@ -252,6 +262,7 @@ impl Shard {
                     return None;
                 }
                 let at = self.table.insert(fp, &m.labels);
+                let declared = self.declared(&m.labels);
                 let mut slot = Slot {
                     track: m.track,
                     spec,
@@ -261,8 +272,9 @@ impl Shard {
                     shown: Shown::default(),
                     epoch: self.epoch,
                     arrived_ms: now_ms,
+                    judged_ms: now_ms,
                 };
-                slot.track.declare(self.parts.specs.get(spec), None);
+                slot.track.declare(self.parts.specs.get(spec), declared);
                 self.tally.show(&mut slot.shown, Shown::ended());
                 put(&mut self.slots, at, Some(slot));
                 Some(at)
@@ -306,6 +318,7 @@ impl Shard {
         let spec = self.parts.specs.find(canonical);
         if !self.parts.specs.get(spec).model {
             put(&mut self.slots, at, None);
+            self.left_out.insert(at, now_ms);
             return Some(at);
         }
         let declared = self.declared(canonical);
@@ -319,6 +332,7 @@ impl Shard {
             shown: Shown::default(),
             epoch: self.epoch,
             arrived_ms: now_ms,
+            judged_ms: now_ms,
         };
         self.tally
             .show(&mut slot.shown, Shown::of(Phase::Warmup, None));
@@ -333,6 +347,7 @@ impl Shard {
 
     fn sample(&mut self, at: u32, t_ms: i64, value: f64, now_ms: i64) -> Outcome {
         let Some(mut slot) = slot_mut(&mut self.slots, at) else {
+            self.left_out.insert(at, now_ms);
             return Outcome::Skipped;
         };
         if slot.epoch != self.epoch {
@@ -355,17 +370,23 @@ impl Shard {
                 note,
             } => {
                 self.tally.note(note);
+                let phase = slot.track.phase(spec);
                 if let Some(judged) = judgement {
+                    slot.judged_ms = now_ms;
                     if let Some(score) = judged.score {
                         self.parts.board.set(slot.board, score, judged.alarm);
                     }
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
                     }
-                    let shown = Shown::of(slot.track.phase(spec), judged.alarm);
+                    let shown = Shown::of(phase, judged.alarm);
                     if shown != slot.shown {
                         self.tally.show(&mut slot.shown, shown);
                     }
+                } else if phase == Phase::Warmup {
+                    // Its models may just have started afresh: what they said before is no more.
+                    self.parts.board.hide(slot.board);
+                    self.tally.show(&mut slot.shown, Shown::of(phase, None));
                 }
                 (Outcome::Accepted, finished)
             }
@@ -388,8 +409,12 @@ impl Shard {
         let epoch = self.epoch;
         if let Some(slot) = slot_mut(&mut self.slots, at) {
             slot.epoch = epoch;
-            slot.track
-                .declare(self.parts.specs.get(slot.spec), declared);
+            let spec = self.parts.specs.get(slot.spec);
+            if slot.track.declare(spec, declared) {
+                self.parts.board.hide(slot.board);
+                self.tally
+                    .show(&mut slot.shown, Shown::of(slot.track.phase(spec), None));
+            }
         }
     }
 

@@ -33,7 +33,7 @@ use super::listener::Peer;
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
 use crate::engine::router::{RouteError, Routed, Router as Shards};
-use crate::telemetry::{CodeLabel, IngestCounters, Metrics, Outcome, Protocol};
+use crate::telemetry::{CodeLabel, Metrics, Outcome, Protocol};
 use crate::wire::snappy::{BodyPool, PooledBody, SnappyError};
 use crate::wire::write::{LabelLimits, WriteArena};
 use crate::wire::write_v1;
@@ -118,6 +118,7 @@ struct Decoded {
     arena: PooledArena,
     /// Samples taken out because they are too far ahead; part of `arena.refused`.
     future: u32,
+    waiting: Waiting,
 }
 
 /// Why a body could not be decoded; nothing of it is used.
@@ -214,10 +215,15 @@ impl Ingest {
         let mut arena = self.arenas.take();
         write_v1::decode(body.bytes_mut(), &self.limits.labels, &mut arena)?;
         let future = arena::take_out_future(&mut arena, &body, now_ms + AHEAD_MAX_MS);
+        let waiting = Waiting {
+            metrics: Arc::clone(&self.metrics),
+            samples: received(&arena),
+        };
         Ok(Decoded {
             body,
             arena,
             future,
+            waiting,
         })
     }
 
@@ -226,12 +232,9 @@ impl Ingest {
             body,
             arena,
             future,
+            waiting,
         } = decoded;
         let counters = &self.metrics.ingest_v1;
-        let waiting = Waiting {
-            counters,
-            samples: received(&arena),
-        };
         let wait = until.saturating_duration_since(Instant::now());
         let protocol = Protocol::RemoteWriteV1;
         let routed = match self
@@ -271,20 +274,21 @@ fn received(arena: &WriteArena) -> u64 {
 
 /// Samples that are with nobody yet. If they never get anywhere (no room, a sender that left), they
 /// are counted as unavailable: the sender has them and will send them again.
-struct Waiting<'a> {
-    counters: &'a IngestCounters,
+struct Waiting {
+    metrics: Arc<Metrics>,
     samples: u64,
 }
 
-impl Waiting<'_> {
+impl Waiting {
     fn handed_over(mut self) {
         self.samples = 0;
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.counters.add(Outcome::Unavailable, self.samples);
+        let counters = &self.metrics.ingest_v1;
+        counters.add(Outcome::Unavailable, self.samples);
     }
 }
 
@@ -303,14 +307,22 @@ mod tests {
     use crate::wire::proto;
 
     fn request() -> Request {
+        request_of(3)
+    }
+
+    fn request_of(samples: usize) -> Request {
         let label = |name: &str, value: &str| proto::Label {
             name: name.to_owned(),
             value: value.to_owned(),
         };
+        let sample = proto::Sample {
+            value: 1.0,
+            ..Default::default()
+        };
         let sent = proto::WriteRequest {
             timeseries: vec![proto::TimeSeries {
                 labels: vec![label("__name__", "up")],
-                samples: vec![proto::Sample::default(); 3],
+                samples: vec![sample; samples],
                 ..Default::default()
             }],
             ..Default::default()
@@ -345,5 +357,28 @@ mod tests {
             "its turn is free again"
         );
         assert!(shard.try_recv().is_ok() && shard.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn samples_of_a_sender_that_left_while_they_were_decoded_are_counted() {
+        let (sender, _shard) = mpsc::channel(1);
+        let state = State {
+            router: Shards::new(vec![sender]),
+            board: Board::new(1).0,
+            metrics: Arc::new(Metrics::new()),
+            limits: Arc::new(LimitsConfig::default()),
+            clock: Arc::new(ManualClock::at(0)),
+            health: Arc::new(Health::default()),
+        };
+        let ingest = Arc::new(Ingest::new(&state));
+        // More than is decoded where it arrives, though snappy packs it well.
+        let request = request_of(400_000);
+        let sent = Arc::clone(&ingest).take(request, 0);
+        let waited = tokio::time::timeout(Duration::ZERO, sent).await;
+        assert!(waited.is_err(), "it is being decoded on another thread");
+        // The decode has ended when its turn is free again.
+        drop(ingest.turns.acquire_many(16).await.unwrap());
+        let counted = state.metrics.ingest_v1.get(Outcome::Unavailable);
+        assert_eq!(counted, 400_000);
     }
 }

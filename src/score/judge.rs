@@ -25,7 +25,7 @@ const EPISODE_ENDS: u32 = 5;
 const EPISODE_WEIGHT: f64 = 0.02;
 /// Opinions before a tail learns: the first ones are of models that know little.
 const TAIL_FROM: u32 = 30;
-/// A silence of this many intervals, and of at least an hour, ends an anomaly.
+/// A silence of this many intervals, and of at least an hour, ends an anomaly and an episode.
 const SILENCE_INTERVALS: f64 = 20.0;
 const SILENCE_MIN_MS: f64 = 3_600_000.0;
 
@@ -187,9 +187,12 @@ impl Judge {
 
     fn end_after_silence(&mut self, interval_ms: f64, t_ms: i64) -> Option<Change> {
         let silence = t_ms.saturating_sub(self.last_ms.max(0)) as f64;
-        (self.seen > 0 && silence > (SILENCE_INTERVALS * interval_ms).max(SILENCE_MIN_MS))
-            .then(|| self.verdict.close())
-            .flatten()
+        if self.seen == 0 || silence <= (SILENCE_INTERVALS * interval_ms).max(SILENCE_MIN_MS) {
+            return None;
+        }
+        // What nobody saw did not last: two samples a night apart are no new behaviour.
+        self.episode = Episode::default();
+        self.verdict.close()
     }
 
     fn hear(

@@ -69,11 +69,16 @@ impl Track {
     }
 
     /// Hears what metadata (or a changed rule) says now; models start afresh if that changes the
-    /// kind.
-    pub fn declare(&mut self, spec: &SeriesSpec, declared: Option<(Kind, Source)>) {
-        if self.kind.declare(by_rule(spec).or(declared)) {
+    /// kind, and true is given: what was shown of them holds no more.
+    pub fn declare(&mut self, spec: &SeriesSpec, declared: Option<(Kind, Source)>) -> bool {
+        if spec.kind.is_none() {
+            self.kind.without_rule();
+        }
+        let changed = self.kind.declare(by_rule(spec).or(declared));
+        if changed {
             self.judge = Judge::new();
         }
+        changed
     }
 
     /// Takes one sample of any kind: float, NaN, infinity, staleness marker.

@@ -108,6 +108,14 @@ impl KindState {
         self.kind
     }
 
+    /// No rule says any more what the series is: it stays that until metadata, its name or watching
+    /// says otherwise.
+    pub fn without_rule(&mut self) {
+        if self.source == Source::Rule {
+            self.source = Source::Watched;
+        }
+    }
+
     /// Hears what metadata says now. True if the kind changed: the models must start afresh.
     pub fn declare(&mut self, declared: Option<(Kind, Source)>) -> bool {
         let Some((kind, source)) = declared else {
