@@ -104,6 +104,7 @@ async fn run(
         http = %listener.local_addr()?,
         shards = engine.senders.len(),
         data_dir = %options.data_dir.display(),
+        store = if metrics.store_ok.get() == 1 { "ok" } else { "none" },
         version = env!("CARGO_PKG_VERSION"),
         "saimon is ready"
     );

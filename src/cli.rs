@@ -23,7 +23,13 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Lowest level that is logged: error, warn, info, debug, trace, or directives by module
-    #[arg(long, global = true, env = "SAIMON_LOG_LEVEL", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        env = "SAIMON_LOG_LEVEL",
+        default_value = "info",
+        display_order = 900
+    )]
     log_level: String,
     /// How a log line looks
     #[arg(
@@ -31,7 +37,8 @@ struct Cli {
         global = true,
         env = "SAIMON_LOG_FORMAT",
         value_enum,
-        default_value = "text"
+        default_value = "text",
+        display_order = 901
     )]
     log_format: LogFormat,
 }
@@ -49,7 +56,7 @@ enum Command {
     Rules {
         #[command(flatten)]
         config: ConfigFile,
-        /// Folder for saimon-rules.yml and saimon-rules-test.yml
+        /// Folder for saimon-rules.yml and saimon-rules-test.yml; made if it is missing
         #[arg(long, default_value = ".")]
         out: PathBuf,
     },
@@ -74,7 +81,7 @@ struct Serve {
     /// Address of the HTTP surface
     #[arg(long, env = "SAIMON_HTTP_LISTEN", default_value = "0.0.0.0:9925")]
     http_listen: SocketAddr,
-    /// Threads that own series; by default two thirds of the cores
+    /// Threads that own series, 1 to 64; by default two thirds of the cores
     #[arg(long, env = "SAIMON_SHARDS", value_parser = clap::value_parser!(u8).range(1..=64))]
     shards: Option<u8>,
 }

@@ -40,10 +40,10 @@ pub struct Args {
     /// Address of the exporter; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9930")]
     pub listen: SocketAddr,
-    /// Number of series: roughly for the exporter, exactly for --push (default 10000)
+    /// Number of series: roughly for the exporter, exactly for --push [default with --push: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub series: Option<u64>,
-    /// Nodes of the exporter, told apart by the label node (default 3)
+    /// Nodes of the exporter, told apart by the label node [default: as --series needs, else 3]
     #[arg(long, value_name = "N", conflicts_with_all = ["series", "push"],
           value_parser = clap::value_parser!(u32).range(1..=i64::from(INSTANCES_MAX)))]
     pub instances: Option<u32>,
@@ -86,7 +86,7 @@ pub struct Args {
     /// Series in one request
     #[arg(long, value_name = "N", default_value_t = 2_000, requires = "push")]
     pub batch: u32,
-    /// How long a request is repeated before it is given up
+    /// How long each request is repeated before it is given up
     #[arg(long, value_name = "TIME", default_value = "1m", requires = "push", value_parser = humantime::parse_duration)]
     pub retry_for: Duration,
     /// Post every recorded *.snappy body of this folder in order, instead of made-up series

@@ -12,7 +12,8 @@ use serde_json::Value;
 const FILE: &str = include_str!("../deploy/grafana/saimon.json");
 
 /// What a user chooses, and what Grafana fills in.
-const VARS: [(&str, &str); 6] = [
+const VARS: [(&str, &str); 7] = [
+    ("labels", ""),
     ("job", ".*"),
     ("instance", ".*"),
     ("metric", "node_load1"),

@@ -32,7 +32,8 @@ const NODE: &str = "n1";
 const FAULT_LASTS: Duration = Duration::from_secs(20);
 
 /// What a user chooses in the dashboard, and what Grafana fills in.
-const GRAFANA_VARS: [(&str, &str); 6] = [
+const GRAFANA_VARS: [(&str, &str); 7] = [
+    ("labels", ""),
     ("job", ".*"),
     ("instance", ".*"),
     ("metric", METRIC),

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Series with a model. One takes about 2 KiB of memory; series beyond the limit are counted in
+    /// Series with a model. One takes about 2.5 KiB of memory (see
+    /// docs/benchmarks.md); series beyond the limit are counted in
     /// `saimon_series_dropped_total{reason="limit"}` and not modelled.
     #[schemars(range(min = 1, max = 100000000))]
     pub series: u32,

@@ -16,7 +16,7 @@ pub enum LoadError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{}", listed(path.as_deref(), mistakes))]
+    #[error("the configuration has {}, nothing was started\n{}", counted(mistakes.len()), listed(path.as_deref(), mistakes))]
     Mistakes {
         /// `None` if the text did not come from a file.
         path: Option<PathBuf>,
@@ -50,6 +50,13 @@ pub fn parse(text: &str) -> Result<Config, LoadError> {
         path: None,
         mistakes,
     })
+}
+
+fn counted(mistakes: usize) -> String {
+    match mistakes {
+        1 => "a mistake".to_owned(),
+        n => format!("{n} mistakes"),
+    }
 }
 
 fn listed(path: Option<&Path>, mistakes: &[Mistake]) -> String {

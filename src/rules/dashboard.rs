@@ -14,7 +14,7 @@ use panel::{Grid, Panel, datasource};
 /// Which scores and anomalies a panel is about.
 const SOURCE: &str = "job=~\"$job\", instance=~\"$instance\"";
 /// The same for the one metric of the detail row.
-const CHOSEN: &str = "source_metric=\"$metric\", job=~\"$job\", instance=~\"$instance\"";
+const CHOSEN: &str = "source_metric=\"$metric\", job=~\"$job\", instance=~\"$instance\", $labels";
 /// saimon's own series.
 const OWN: &str = "job=~\"$saimon\"";
 
@@ -98,6 +98,16 @@ fn variables() -> Vec<Value> {
             &format!("label_values(saimon_anomaly_score{{{SOURCE}}}, source_metric)"),
             false,
         ),
+        json!({
+            "name": "labels",
+            "label": "More labels",
+            "description": "Further matchers, until one series is left: mode=\"idle\", cpu=\"0\"",
+            "type": "textbox",
+            "query": "",
+            "current": {"selected": false, "text": "", "value": ""},
+            "options": [],
+            "hide": 0,
+        }),
         labels(
             "saimon",
             "saimon's job",
@@ -121,8 +131,14 @@ fn overview(grid: &mut Grid) {
     grid.add(
         4,
         4,
-        Panel::new("stat", "Series scored", "Series that have a score.")
-            .query("series", &format!("count({score}) or vector(0)")),
+        Panel::new(
+            "stat",
+            "Series scored",
+            "Series that have a score, and the score lines that the last page had no room for: shares \
+             here are of the lines shown, which are the highest.",
+        )
+        .query("series", "sum(saimon_active_models{job=~\"$saimon\"})")
+        .query("left out", "sum(saimon_scores_left_out{job=~\"$saimon\"})"),
     );
     grid.add(
         4,
@@ -230,7 +246,7 @@ fn detail(grid: &mut Grid) {
             "Value of $metric",
             "As scraped. Counters are scored by their rate, shown here is their value.",
         )
-        .query("", &format!("{{__name__=\"$metric\", {SOURCE}}}")),
+        .query("", &format!("{{__name__=\"$metric\", {SOURCE}, $labels}}")),
     );
     grid.add(
         24,

@@ -32,7 +32,9 @@ const RETRY_CLOSED_S: u32 = 5;
 /// Why a request could not be taken now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unavailable {
-    #[error("the queue of shard {0} is full, send again later")]
+    #[error(
+        "the queue of shard {0} is full, send again later (more cores, or limits.queue_batches)"
+    )]
     QueueFull(usize),
     #[error("too many write requests at once, send again later")]
     Busy,
@@ -158,7 +160,7 @@ impl QuietLog {
             tracing::warn!(
                 peer,
                 status = code.as_u16(),
-                left_out,
+                similar_left_out = left_out,
                 "write request not taken: {why}"
             );
         }

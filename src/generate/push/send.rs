@@ -125,8 +125,13 @@ impl Sender {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Answer), String> {
         let response = self.client.request(request).await.map_err(|err| {
-            let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
-            format!("{err}{}", cause.unwrap_or_default())
+            let mut said = err.to_string();
+            let mut cause = std::error::Error::source(&err);
+            while let Some(deeper) = cause {
+                said = format!("{said}: {deeper}");
+                cause = deeper.source();
+            }
+            said
         })?;
         let (head, body) = response.into_parts();
         // Read to the end, or the connection cannot be used again.
