@@ -89,10 +89,8 @@ impl Worker {
             return true;
         };
         let next = checkpoint.offered.take().unwrap_or_else(|| {
-            checkpoint
-                .groups
-                .pop_front()
-                .and_then(|group| self.snapshot(shard, group))
+            std::iter::from_fn(|| checkpoint.groups.pop_front())
+                .find_map(|group| self.snapshot(shard, group))
                 .unwrap_or(Kept::Done { shard: self.index })
         });
         let last = matches!(next, Kept::Done { .. });

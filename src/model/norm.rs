@@ -24,15 +24,20 @@ const FLOOR_OF_STEP: f64 = 0.25;
 /// Changes from which on their sizes are known, and stillness is no longer the evidence.
 pub const CHANGES_KNOWN: u32 = 20;
 
-/// Changes beyond which the size of a step is a running mean over as many.
-const STEP_MEMORY: u32 = 500;
+/// Changes beyond which the size of a step is a running mean over as many, and is looked at only
+/// once in [`STEP_EVERY`] changes: it moves slowly by then, and a logarithm is not free.
+const STEP_MEMORY: u32 = 128;
+const STEP_EVERY: u32 = 16;
 
 /// Robust running location and scale of one series' scored values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Norm {
     location: f64,
     spread: f64,
-    /// Usual size of a change from one value to the next, where there was one.
+    /// Logarithm of the usual size of a change from one value to the next, where there was one: a
+    /// geometric mean, so that a wild jump or two among the first do not set it.
+    step_ln: f64,
+    /// The usual size itself, once enough changes are known; 0 until then.
     step: f64,
     last: f64,
     n: u32,
@@ -44,6 +49,7 @@ impl Norm {
         Self {
             location: 0.0,
             spread: 0.0,
+            step_ln: 0.0,
             step: 0.0,
             last: 0.0,
             n: 0,
@@ -70,11 +76,16 @@ impl Norm {
         (FLOOR_OF_STEP * self.step).max(FLOOR_OF_LOCATION * self.location.abs() + FLOOR)
     }
 
+    /// True for a series that has changed too seldom for its changes to be known.
+    pub fn is_still(&self) -> bool {
+        self.changes < CHANGES_KNOWN
+    }
+
     /// The most evidence, in nats, that a change of this series can carry: for a series that hardly
     /// ever changed, minus the logarithm of the probability that the next value is a change (the
     /// rule of succession, Laplace); no bound once its changes are known.
     pub fn evidence_max(&self) -> f64 {
-        if self.changes >= CHANGES_KNOWN {
+        if !self.is_still() {
             return f64::INFINITY;
         }
         (1.0 + f64::from(self.n) / f64::from(1 + self.changes)).ln()
@@ -90,25 +101,31 @@ impl Norm {
         }
         let moved = (value - self.last).abs();
         if moved > 0.0 {
-            self.changes = self.changes.saturating_add(1);
-            let gain = weight / f64::from(self.changes.min(STEP_MEMORY));
-            let moved = if self.changes > 5 {
-                moved.min(5.0 * self.step)
-            } else {
-                moved
-            };
-            self.step += gain * (moved - self.step);
             self.last = value;
+            self.change(moved);
         }
         let gain = weight * super::pace::gain(self.n, horizon);
         let d = value - self.location;
-        let c = if self.n <= CLIP_FROM || self.spread == 0.0 {
+        let c = if self.n <= CLIP_FROM {
             d
         } else {
-            d.clamp(-CLIP * self.spread, CLIP * self.spread)
+            let at = CLIP * self.scale();
+            d.clamp(-at, at)
         };
         self.location += gain * c;
         self.spread += gain * (MAD_TO_SIGMA * c.abs() - self.spread);
+    }
+
+    fn change(&mut self, moved: f64) {
+        self.changes = self.changes.saturating_add(1);
+        if self.changes > STEP_MEMORY && !self.changes.is_multiple_of(STEP_EVERY) {
+            return;
+        }
+        let gain = 1.0 / f64::from(self.changes.min(STEP_MEMORY));
+        self.step_ln += gain * (moved.ln() - self.step_ln);
+        if self.changes >= CHANGES_KNOWN {
+            self.step = self.step_ln.exp();
+        }
     }
 
     /// Forgets location and scale, after a new behaviour has lasted long enough to be normal.
@@ -175,6 +192,28 @@ mod tests {
     }
 
     #[test]
+    fn one_wild_value_does_not_blind_a_still_series() {
+        let mut norm = Norm::new();
+        for i in 0..20_000 {
+            norm.absorb(if i == 3000 { 1e9 } else { 3.0 }, 20_160.0, 1.0);
+        }
+        assert!((norm.location() - 3.0).abs() < 1e-3, "{}", norm.location());
+        assert!(norm.scale() < 1e-3, "{}", norm.scale());
+    }
+
+    #[test]
+    fn a_series_that_begins_to_move_is_measured_by_its_moves() {
+        let mut norm = Norm::new();
+        for _ in 0..3000 {
+            norm.absorb(3.0, 20_160.0, 1.0);
+        }
+        for z in noise(300) {
+            norm.absorb(3.0 + 2.0 * z, 20_160.0, 1.0);
+        }
+        assert!((0.3..3.0).contains(&norm.scale()), "{}", norm.scale());
+    }
+
+    #[test]
     fn weight_zero_teaches_nothing_but_the_count() {
         let mut norm = Norm::new();
         for z in noise(200) {
@@ -183,6 +222,6 @@ mod tests {
         let before = norm.clone();
         norm.absorb(50.0, 2000.0, 0.0);
         assert_eq!(norm.location(), before.location());
-        assert_eq!(norm.scale(), before.scale());
+        assert!((norm.scale() - before.scale()).abs() < 1e-9);
     }
 }

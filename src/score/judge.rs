@@ -243,7 +243,8 @@ impl Judge {
         let limited = over && self.episode.over > EPISODE_LEARNED;
         if !limited && self.seen >= TAIL_FROM {
             for (i, opinion) in opinions.iter().enumerate() {
-                if opinion.is_none() {
+                // Distances of a still series are in units of next to nothing: no tail to learn.
+                if opinion.is_none() || self.models.norm.is_still() {
                     continue;
                 }
                 if i > 0 && self.tails[i].is_new() {
