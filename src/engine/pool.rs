@@ -1,5 +1,6 @@
 //! All shards together: made, filled from the store, started, stopped.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -115,7 +116,7 @@ impl Pool {
             threads.push(
                 std::thread::Builder::new()
                     .name(format!("shard-{index}"))
-                    .spawn(move || worker.run(shard))?,
+                    .spawn(move || run(index, worker, shard))?,
             );
             senders.push(sender);
         }
@@ -125,6 +126,19 @@ impl Pool {
             board: self.board,
             threads,
         })
+    }
+}
+
+/// Runs one shard. A panic in it is a bug that would leave its series unscored and every request
+/// refused for good, so it ends the process: a supervisor starts a fresh one from the last checkpoint.
+fn run(index: usize, worker: Worker, shard: Shard) {
+    let ran = catch_unwind(AssertUnwindSafe(|| worker.run(shard)));
+    if ran.is_err() {
+        tracing::error!(
+            shard = index,
+            "a shard panicked: ending, start saimon again to go on from the last checkpoint"
+        );
+        std::process::exit(1);
     }
 }
 
