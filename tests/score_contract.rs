@@ -305,3 +305,26 @@ fn severity_is_low_while_young() {
         .max();
     assert_eq!(worst, Some(Severity::Critical));
 }
+
+#[test]
+fn a_still_series_that_steps_is_at_home_in_its_new_value_after_an_hour() {
+    let spec = spec();
+    let mut track = Track::new(&spec, Some(gauge()));
+    let over = |track: &mut Track, range: std::ops::Range<i64>, value: f64| {
+        range
+            .filter(|i| {
+                let score = feed(track, &spec, *i, value).score;
+                score.is_some_and(|s| s >= 0.7)
+            })
+            .count()
+    };
+    assert_eq!(over(&mut track, 0..3000, 7.0), 0);
+    let an_hour = 3_600_000 / STEP_MS;
+    assert!(over(&mut track, 3000..3000 + an_hour, 8.0) as i64 >= an_hour);
+    assert!(over(&mut track, 3000 + an_hour..6000, 8.0) <= 2);
+    assert_eq!(
+        over(&mut track, 6000..6001, 9.0),
+        1,
+        "the next step is seen too"
+    );
+}

@@ -116,6 +116,12 @@ impl Norm {
         self.spread += gain * (MAD_TO_SIGMA * c.abs() - self.spread);
     }
 
+    /// Takes the newest value as the location of a still series: it has stepped for good.
+    pub fn settle(&mut self) {
+        self.location = self.last;
+        self.spread = 0.0;
+    }
+
     fn change(&mut self, moved: f64) {
         self.changes = self.changes.saturating_add(1);
         if self.changes > STEP_MEMORY && !self.changes.is_multiple_of(STEP_EVERY) {

@@ -231,7 +231,7 @@ impl Profile {
                 low: self.base + at.low * self.unit,
                 high: self.base + at.high * self.unit,
                 scale: overall,
-                scale_now: Some((at.spread * self.unit).max(CALM_MIN * overall)),
+                scale_now: Some((at.spread * self.unit).max(CALM_MIN * overall).max(least)),
             }
         } else {
             plain

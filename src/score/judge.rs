@@ -25,6 +25,9 @@ const EPISODE_ENDS: u32 = 5;
 const EPISODE_WEIGHT: f64 = 0.02;
 /// Opinions before a tail learns: the first ones are of models that know little.
 const TAIL_FROM: u32 = 30;
+/// A still series that has stepped is at home in its new value after this share of `adapt`: the step
+/// was the event, not the value.
+const ADAPT_STILL: i64 = 12;
 /// A silence of this many intervals, and of at least an hour, ends an anomaly and an episode.
 const SILENCE_INTERVALS: f64 = 20.0;
 const SILENCE_MIN_MS: f64 = 3_600_000.0;
@@ -257,8 +260,18 @@ impl Judge {
         let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
         self.models.absorb(&self.pace, spec, look, x, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
-        if over && lasted >= spec.adapt_ms {
-            self.models.norm.restart();
+        let still = self.models.norm.is_still();
+        let adapt_ms = if still {
+            spec.adapt_ms / ADAPT_STILL
+        } else {
+            spec.adapt_ms
+        };
+        if over && lasted >= adapt_ms {
+            if still {
+                self.models.norm.settle();
+            } else {
+                self.models.norm.restart();
+            }
             self.models.profile.restart();
             self.episode = Episode::default();
             return self.verdict.close();
