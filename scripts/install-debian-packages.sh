@@ -76,6 +76,6 @@ if [ -n "$missing" ]; then
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "cargo is missing: install Rust 1.90 or newer with rustup (https://rustup.rs) and run this again" >&2
+    echo "cargo is missing: install Rust 1.95 or newer (rustup) and run this again" >&2
     exit 1
 fi

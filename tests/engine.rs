@@ -1,131 +1,19 @@
 //! The engine without sockets: scores do not depend on the number of shards or on a restart, and
 //! every kind of sample has one defined outcome.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+#[path = "support/driver.rs"]
+mod driver;
 
+use driver::Driver;
 use saimon::config::{DetectConfig, KindOverride, RuleConfig, Severity};
-use saimon::engine::batch::{Batch, Families, Row};
-use saimon::engine::keep::GroupSnapshot;
-use saimon::engine::pool::{EngineSpec, Pool};
-use saimon::engine::router::partition;
-use saimon::engine::rules::Rules;
+use saimon::engine::batch::Families;
 use saimon::engine::shard::Shard;
-use saimon::score::board::Board;
-use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
-use saimon::telemetry::{Metrics, Outcome, PhaseLabel, Protocol, SeverityLabel, Text};
+use saimon::telemetry::{Outcome, PhaseLabel, SeverityLabel, Text};
 use saimon::window::chunk;
-use saimon::wire::snappy::BodyPool;
-use saimon::wire::write::{MetricType, STALE_NAN_BITS, Span};
+use saimon::wire::write::{MetricType, STALE_NAN_BITS};
 
 const STEP_MS: i64 = 15_000;
-
-/// Shards driven by hand.
-struct Driver {
-    shards: Vec<Shard>,
-    board: Arc<Board>,
-    metrics: Arc<Metrics>,
-}
-
-impl Driver {
-    fn new(shards: usize, detect: &DetectConfig, series_max: u32) -> Self {
-        Self::restored(shards, detect, series_max, &[])
-    }
-
-    fn restored(
-        shards: usize,
-        detect: &DetectConfig,
-        series_max: u32,
-        groups: &[GroupSnapshot],
-    ) -> Self {
-        let metrics = Arc::new(Metrics::new());
-        let spec = EngineSpec {
-            shards,
-            series_max,
-            queue_max: 8,
-            families_max: 100,
-            forget_ms: 7 * 86_400_000,
-            keeps: true,
-        };
-        let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
-        for group in groups {
-            pool.restore(group.id, &group.state, group.newest_ms, 0)
-                .unwrap();
-        }
-        let board = Arc::clone(&pool.board);
-        Self {
-            shards: pool.into_shards(),
-            board,
-            metrics,
-        }
-    }
-
-    /// Sends samples of one request: (canonical labels, time, value).
-    fn send(&mut self, samples: &[(&[u8], i64, f64)], received_ms: i64) {
-        let mut bytes = Vec::new();
-        let mut rows: Vec<Vec<Row>> = vec![Vec::new(); self.shards.len()];
-        for (labels, t, v) in samples {
-            let span = Span {
-                start: bytes.len() as u32,
-                len: labels.len() as u32,
-            };
-            bytes.extend_from_slice(labels);
-            let fp = fingerprint(labels);
-            rows[partition(fp) % self.shards.len()].push(Row {
-                fingerprint: fp,
-                labels: span,
-                name: Span::default(),
-                timestamp_ms: *t,
-                value: *v,
-            });
-        }
-        let packed = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
-        let body = Arc::new(BodyPool::new(1).decompress(&packed, 1 << 24).unwrap());
-        for (shard, rows) in self.shards.iter_mut().zip(rows) {
-            shard.take(&Batch {
-                body: Arc::clone(&body),
-                rows,
-                protocol: Protocol::RemoteWriteV1,
-                received_ms,
-            });
-        }
-    }
-
-    fn one(&mut self, labels: &[u8], t: i64, v: f64) {
-        self.send(&[(labels, t, v)], t);
-    }
-
-    /// Everything on the board: label text to score bits and alarm.
-    fn shown(&self) -> BTreeMap<String, (u32, String)> {
-        self.board
-            .blocks()
-            .iter()
-            .flat_map(|b| b.iter())
-            .filter_map(|e| {
-                let score = e.score()?;
-                let text = e.labels()?.score.to_string();
-                Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
-            })
-            .collect()
-    }
-
-    fn snapshots(&mut self) -> Vec<GroupSnapshot> {
-        self.shards
-            .iter_mut()
-            .flat_map(|s| {
-                s.dirty_groups()
-                    .into_iter()
-                    .map(|g| s.snapshot(g).unwrap())
-                    .collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
-    fn outcome(&self, outcome: Outcome) -> u64 {
-        self.metrics.ingest_v1.get(outcome)
-    }
-}
 
 fn series(i: usize) -> Vec<u8> {
     let (name, instance) = (format!("m{}", i % 7), format!("host-{i}:9100"));
@@ -417,6 +305,19 @@ fn a_silent_series_is_hidden_and_in_the_end_forgotten_for_others_to_use_its_plac
         (2, 1),
         "the forgotten group is to be deleted"
     );
+}
+
+#[test]
+fn a_restart_does_not_make_a_silent_series_look_alive() {
+    let mut d = Driver::new(1, &DetectConfig::default(), 10);
+    let a = series(0);
+    d.one(&a, STEP_MS, 1.0);
+    let groups = d.snapshots();
+    let later = STEP_MS + 8 * 86_400_000;
+    let mut d = Driver::restored_at(1, &DetectConfig::default(), 10, &groups, later);
+    assert_eq!(d.shards[0].len(), 1);
+    (0..40).for_each(|_| d.shards[0].tick(later));
+    assert_eq!(d.shards[0].len(), 0);
 }
 
 #[test]

@@ -263,6 +263,8 @@ impl Shard {
                 }
                 let at = self.table.insert(fp, &m.labels);
                 let declared = self.declared(&m.labels);
+                // As the store counts: a restart does not make a silent series look alive.
+                let last_ms = m.track.head().last_ms().unwrap_or(now_ms).min(now_ms);
                 let mut slot = Slot {
                     track: m.track,
                     spec,
@@ -271,8 +273,8 @@ impl Shard {
                     position,
                     shown: Shown::default(),
                     epoch: self.epoch,
-                    arrived_ms: now_ms,
-                    judged_ms: now_ms,
+                    arrived_ms: last_ms,
+                    judged_ms: last_ms,
                 };
                 slot.track.declare(self.parts.specs.get(spec), declared);
                 self.tally.show(&mut slot.shown, Shown::ended());

@@ -52,10 +52,14 @@ const STOP_WAIT: Duration = Duration::from_secs(20);
 /// A store that keeps failing is logged this often.
 const LOG_EVERY: Duration = Duration::from_secs(300);
 
-/// The writer did not end in time; what it was writing may be lost, what it wrote before is not.
+/// The writer did not end well; what it was writing may be lost, what it wrote before is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store was not written completely within {0:?}: the newest models may be lost")]
-pub struct StopError(Duration);
+pub enum StopError {
+    #[error("the store was not written completely within {0:?}: the newest models may be lost")]
+    Late(Duration),
+    #[error("the store's writer had died before: the newest models may be lost")]
+    Died,
+}
 
 /// Orders to the writer. Dropping it stops the writer too, without waiting for it.
 #[derive(Debug)]
@@ -80,8 +84,9 @@ impl WriterHandle {
         // Fails only if the writer has ended.
         let _ = self.orders.send(Order::Stop);
         match self.ended.recv_timeout(STOP_WAIT) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
-            Err(RecvTimeoutError::Timeout) => Err(StopError(STOP_WAIT)),
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err(StopError::Died),
+            Err(RecvTimeoutError::Timeout) => Err(StopError::Late(STOP_WAIT)),
         }
     }
 
