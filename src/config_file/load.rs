@@ -105,12 +105,13 @@ mod tests {
         std::fs::write(&path, "detect:\n  warmup: 5\nstroe: {}\n").unwrap();
         let message = load(&path).unwrap_err().to_string();
         let lines: Vec<_> = message.lines().collect();
-        assert_eq!(lines.len(), 2, "{message}");
+        assert_eq!(lines.len(), 3, "{message}");
+        assert!(lines[0].contains("2 mistakes"), "{message}");
         assert!(
-            lines[0].contains("saimon.yaml:2:11: detect.warmup: "),
+            lines[1].contains("saimon.yaml:2:11: detect.warmup: "),
             "{message}"
         );
-        assert!(lines[1].contains("saimon.yaml:3:1: stroe: "), "{message}");
+        assert!(lines[2].contains("saimon.yaml:3:1: stroe: "), "{message}");
     }
 
     #[test]
