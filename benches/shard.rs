@@ -15,7 +15,7 @@ use saimon::engine::rules::Rules;
 use saimon::engine::shard::Shard;
 use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
-use saimon::telemetry::{Metrics, Protocol};
+use saimon::telemetry::Metrics;
 use saimon::wire::snappy::{BodyPool, PooledBody};
 use saimon::wire::write::Span;
 
@@ -86,7 +86,6 @@ fn batch(body: &Body, round: i64) -> Batch {
             Row {
                 fingerprint: fingerprint(span.of(&body.bytes)),
                 labels: *span,
-                name: Span::default(),
                 timestamp_ms: round * STEP_MS,
                 value: 100.0 + wobble,
             }
@@ -95,7 +94,6 @@ fn batch(body: &Body, round: i64) -> Batch {
     Batch {
         body: Arc::clone(&body.bytes),
         rows,
-        protocol: Protocol::RemoteWriteV1,
         received_ms: round * STEP_MS,
     }
 }

@@ -73,12 +73,6 @@ impl Outcome {
     }
 }
 
-/// Which protocol a request spoke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    RemoteWriteV1,
-}
-
 /// Label pairs made of fixed names and short values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct IngestLabels {

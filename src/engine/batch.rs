@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::telemetry::Protocol;
 use crate::wire::snappy::PooledBody;
 use crate::wire::write::{MetricType, Span};
 
@@ -13,8 +12,6 @@ pub struct Row {
     pub fingerprint: u64,
     /// The canonical label bytes, in the batch's body.
     pub labels: Span,
-    /// The value of `__name__`, in the batch's body.
-    pub name: Span,
     pub timestamp_ms: i64,
     pub value: f64,
 }
@@ -25,7 +22,6 @@ pub struct Batch {
     /// The decompressed request; back in its pool when the last shard has dropped it.
     pub body: Arc<PooledBody>,
     pub rows: Vec<Row>,
-    pub protocol: Protocol,
     /// Wall clock when the request arrived, in milliseconds.
     pub received_ms: i64,
 }

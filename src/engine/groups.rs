@@ -121,14 +121,6 @@ impl Groups {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
-    }
-
     pub fn get(&self, at: u32) -> &Group {
         &self.groups[at as usize]
     }

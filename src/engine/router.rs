@@ -15,7 +15,6 @@ use super::keep::PARTITIONS;
 use super::shard::Message;
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind;
-use crate::telemetry::Protocol;
 use crate::wire::snappy::PooledBody;
 use crate::wire::write::WriteArena;
 
@@ -65,11 +64,10 @@ impl Router {
         &self,
         body: PooledBody,
         arena: &WriteArena,
-        protocol: Protocol,
         received_ms: i64,
         wait: Duration,
     ) -> Result<Routed, RouteError> {
-        let (batches, families, routed) = self.split(body, arena, protocol, received_ms);
+        let (batches, families, routed) = self.split(body, arena, received_ms);
         let mut permits = Vec::with_capacity(batches.len());
         let until = Instant::now() + wait;
         // In the order of shards, so that two requests never wait for each other.
@@ -106,7 +104,6 @@ impl Router {
         &self,
         body: PooledBody,
         arena: &WriteArena,
-        protocol: Protocol,
         received_ms: i64,
     ) -> (Vec<Batch>, Option<Families>, Routed) {
         let shards = self.shards.len();
@@ -126,7 +123,6 @@ impl Router {
                 rows.push(Row {
                     fingerprint: fp,
                     labels: series.labels,
-                    name: series.name,
                     timestamp_ms: sample.timestamp_ms,
                     value: sample.value,
                 });
@@ -151,7 +147,6 @@ impl Router {
             .map(|rows| Batch {
                 body: Arc::clone(&body),
                 rows,
-                protocol,
                 received_ms,
             })
             .collect();

@@ -148,7 +148,8 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
         }
     }
     use std::time::Duration;
-    let (second, year) = (Duration::from_secs(1), Duration::from_secs(366 * 86_400));
+    let second = Duration::from_secs(1);
+    let days = |n: u64| Duration::from_secs(n * 86_400);
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
     within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
     let band = rule.band_probability;
@@ -161,8 +162,8 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     )?;
     within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
-    within(key, "day", rule.day, (second * 10, year), "10s to 366 days")?;
-    within(key, "adapt", rule.adapt, (second, year), "1s to 366 days")?;
+    within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
+    within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;
     let positive = (0.0, f64::MAX);
     within(
         key,

@@ -205,11 +205,6 @@ impl Shard {
         self.groups.dirty()
     }
 
-    /// Groups in this shard, for numbering in [`Shard::snapshot`].
-    pub fn group_count(&self) -> usize {
-        self.groups.len()
-    }
-
     /// One group as it is now; it counts as unchanged from here on.
     pub fn snapshot(&mut self, group: u32) -> Result<GroupSnapshot, groups::StateError> {
         let slots = &self.slots;

@@ -33,13 +33,13 @@ use super::listener::Peer;
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
 use crate::engine::router::{RouteError, Routed, Router as Shards};
-use crate::telemetry::{CodeLabel, Metrics, Outcome, Protocol};
+use crate::telemetry::{CodeLabel, Metrics, Outcome};
 use crate::wire::snappy::{BodyPool, PooledBody, SnappyError};
 use crate::wire::write::{LabelLimits, WriteArena};
 use crate::wire::write_v1;
 
-/// Samples further ahead of the clock than this are refused, as Prometheus does (protocol.md,
-/// section 5): one of them would make every honest sample after it late.
+/// Samples further ahead of the clock than this are refused, as Prometheus' own
+/// receiver does: one of them would make every honest sample after it late.
 const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
 
 /// Compressed bodies up to this size are decoded where they arrive. Snappy makes at most 22 bytes of
@@ -236,12 +236,7 @@ impl Ingest {
         } = decoded;
         let counters = &self.metrics.ingest_v1;
         let wait = until.saturating_duration_since(Instant::now());
-        let protocol = Protocol::RemoteWriteV1;
-        let routed = match self
-            .shards
-            .route(body, &arena, protocol, now_ms, wait)
-            .await
-        {
+        let routed = match self.shards.route(body, &arena, now_ms, wait).await {
             Ok(routed) => routed,
             Err(RouteError::Full(shard)) => {
                 self.metrics.queue_full.inc();

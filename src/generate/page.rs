@@ -103,13 +103,7 @@ mod tests {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        let mut tool = match tool {
-            Ok(tool) => tool,
-            Err(err) => {
-                eprintln!("skipped, there is no promtool: {err}");
-                return;
-            }
-        };
+        let mut tool = tool.expect("promtool is missing: `make test` installs it");
         let mut stdin = tool.stdin.take().unwrap();
         stdin.write_all(page(Format::Text).as_bytes()).unwrap();
         drop(stdin);

@@ -3,7 +3,7 @@
 //! The regex crate has the same foundations (no backtracking, linear time) and differs in details
 //! that a rule written for Prometheus would notice: `\d`, `\w`, `\s` and `\b` are Unicode there and
 //! ASCII in RE2, `&&` and `--` mean set operations inside a class, `{` must be a repetition, `\Q`
-//! is unknown. The pattern is rewritten before it is compiled. (`spec/conformance` 80)
+//! is unknown. The pattern is rewritten before it is compiled.
 //!
 //! What it does not know: octal escapes, and what RE2 refuses and the regex crate takes.
 

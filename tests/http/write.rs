@@ -1,4 +1,4 @@
-//! `POST /api/v1/write` from outside (conformance A, B and D for 1.0).
+//! `POST /api/v1/write` from outside, as remote write 1.0 has it.
 
 use std::time::Duration;
 

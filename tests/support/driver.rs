@@ -12,7 +12,7 @@ use saimon::engine::rules::Rules;
 use saimon::engine::shard::Shard;
 use saimon::score::board::Board;
 use saimon::series::fingerprint::fingerprint;
-use saimon::telemetry::{Metrics, Outcome, Protocol};
+use saimon::telemetry::{Metrics, Outcome};
 use saimon::wire::snappy::BodyPool;
 use saimon::wire::write::Span;
 
@@ -80,7 +80,6 @@ impl Driver {
             rows[partition(fp) % self.shards.len()].push(Row {
                 fingerprint: fp,
                 labels: span,
-                name: Span::default(),
                 timestamp_ms: *t,
                 value: *v,
             });
@@ -91,7 +90,6 @@ impl Driver {
             shard.take(&Batch {
                 body: Arc::clone(&body),
                 rows,
-                protocol: Protocol::RemoteWriteV1,
                 received_ms,
             });
         }
