@@ -94,6 +94,9 @@ fn batch(body: &Body, round: i64) -> Batch {
     Batch {
         body: Arc::clone(&body.bytes),
         rows,
+        plain: Vec::new(),
+        histograms: Vec::new(),
+        starts: Vec::new(),
         received_ms: round * STEP_MS,
     }
 }

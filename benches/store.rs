@@ -187,6 +187,7 @@ fn group(n: usize, order: Order, noise: &[u8]) -> GroupSnapshot {
         first_ms: order.at_ms + position as i64,
         last_ms: order.at_ms + CHUNK_MS - 15_000 + position as i64,
         samples: SAMPLES,
+        encoding: saimon::window::encoding::Encoding::Xor,
         bytes: noise[at + position * CHUNK..][..CHUNK].to_vec(),
     };
     GroupSnapshot {

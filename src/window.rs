@@ -4,5 +4,6 @@
 //! decided elsewhere. What always holds: timestamps rise strictly.
 
 pub mod chunk;
+pub mod encoding;
 pub mod head;
 pub mod interval;

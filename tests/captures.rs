@@ -57,7 +57,7 @@ fn decode_all(folder: &Path) -> usize {
             arena.series.len(),
             arena.samples.len(),
             arena.exemplars as usize,
-            arena.histograms as usize,
+            arena.histograms.len(),
             arena.metadata.len(),
             stale.clone().count(),
             nan - stale.count(),

@@ -16,12 +16,29 @@ pub struct Row {
     pub value: f64,
 }
 
+/// One native histogram on its way to its series.
+#[derive(Debug, Clone, Copy)]
+pub struct HistogramRow {
+    /// xxh3-64 of the canonical label bytes.
+    pub fingerprint: u64,
+    /// The canonical label bytes, in the batch's body.
+    pub labels: Span,
+    pub timestamp_ms: i64,
+    /// Its message, in the batch's body; the decoder has checked it.
+    pub message: Span,
+}
+
 /// The rows of one request that belong to one shard, in the order in which they were sent.
 #[derive(Debug)]
 pub struct Batch {
     /// The decompressed request; back in its pool when the last shard has dropped it.
     pub body: Arc<PooledBody>,
     pub rows: Vec<Row>,
+    /// Samples of series that are kept in the window and have no model of their own.
+    pub plain: Vec<Row>,
+    pub histograms: Vec<HistogramRow>,
+    /// Start timestamps: (index in `rows`, milliseconds), in order.
+    pub starts: Vec<(u32, i64)>,
     /// Wall clock when the request arrived, in milliseconds.
     pub received_ms: i64,
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keep::{ClosedChunk, GROUP_SERIES, GroupId, PARTITIONS};
 use crate::score::track::Track;
+use crate::window::encoding::Encoding;
 use crate::window::head::Finished;
 
 /// First byte of a group's state.
@@ -96,6 +97,7 @@ impl Group {
             first_ms: chunk.first_ms,
             last_ms: chunk.last_ms,
             samples: chunk.samples,
+            encoding: Encoding::Xor,
             bytes: chunk.bytes,
         });
         full

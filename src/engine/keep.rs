@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::window::encoding::Encoding;
+
 /// Fingerprints are spread over this many partitions; a shard owns whole partitions. So the number
 /// of shards may change from one start to the next while groups stay as they are.
 pub const PARTITIONS: usize = 64;
@@ -40,7 +42,8 @@ pub struct ClosedChunk {
     pub first_ms: i64,
     pub last_ms: i64,
     pub samples: u16,
-    /// An XOR chunk as in Prometheus' TSDB (`tsdb/docs/format/chunks.md`).
+    pub encoding: Encoding,
+    /// A chunk as in Prometheus' TSDB (`tsdb/docs/format/chunks.md`).
     pub bytes: Vec<u8>,
 }
 

@@ -147,6 +147,9 @@ impl Router {
             .map(|rows| Batch {
                 body: Arc::clone(&body),
                 rows,
+                plain: Vec::new(),
+                histograms: Vec::new(),
+                starts: Vec::new(),
                 received_ms,
             })
             .collect();

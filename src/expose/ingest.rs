@@ -249,7 +249,9 @@ impl Ingest {
         counters.add(Outcome::Future, u64::from(future));
         counters.add(Outcome::Refused, u64::from(arena.refused.samples - future));
         self.metrics.exemplars.inc_by(u64::from(arena.exemplars));
-        self.metrics.histograms.inc_by(u64::from(arena.histograms));
+        self.metrics
+            .histograms
+            .inc_by(arena.histograms.len() as u64);
         taken(&arena, routed)
     }
 }

@@ -263,6 +263,7 @@ mod tests {
             first_ms,
             last_ms,
             samples: 2,
+            encoding: crate::window::encoding::Encoding::Xor,
             bytes: vec![7; 400],
         });
         GroupSnapshot {

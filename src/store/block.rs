@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::value::ValueError;
 use crate::engine::keep::ClosedChunk;
+use crate::window::encoding::Encoding;
 
 /// Version of a stored block.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// A block is closed when its chunks reach this many bytes. Values below 128 KiB are written into
 /// sled's log; each larger one would be a file.
@@ -25,6 +26,7 @@ struct Packed<B> {
     after_ms: u64,
     length_ms: u64,
     samples: u16,
+    encoding: Encoding,
     bytes: B,
 }
 
@@ -53,6 +55,7 @@ pub(super) fn encode(chunks: &[ClosedChunk]) -> Option<(i64, i64, Vec<u8>)> {
             after_ms: c.first_ms.wrapping_sub(first_ms).cast_unsigned(),
             length_ms: c.last_ms.wrapping_sub(c.first_ms).cast_unsigned(),
             samples: c.samples,
+            encoding: c.encoding,
             bytes: c.bytes.as_slice(),
         })
         .collect();
@@ -74,6 +77,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Vec<ClosedChunk>, ValueError> {
                 first_ms: from,
                 last_ms: from.wrapping_add_unsigned(p.length_ms),
                 samples: p.samples,
+                encoding: p.encoding,
                 bytes: p.bytes.to_vec(),
             }
         })
@@ -90,6 +94,7 @@ mod tests {
             first_ms,
             last_ms,
             samples: 120,
+            encoding: Encoding::Xor,
             bytes: (0..len).map(|i| i as u8).collect(),
         }
     }

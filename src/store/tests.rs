@@ -53,6 +53,7 @@ fn chunk(position: u16, last_ms: i64) -> ClosedChunk {
         first_ms: last_ms - HOUR / 2,
         last_ms,
         samples: 120,
+        encoding: crate::window::encoding::Encoding::Xor,
         bytes: (0..300u16).map(|i| (i ^ position) as u8).collect(),
     }
 }

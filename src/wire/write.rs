@@ -50,6 +50,30 @@ pub struct SeriesSpan {
     pub samples_start: u32,
     /// One past its last sample.
     pub samples_end: u32,
+    /// First native histogram of this entry in [`WriteArena::histograms`].
+    pub histograms_start: u32,
+    /// One past its last native histogram.
+    pub histograms_end: u32,
+}
+
+/// One native histogram, checked and left where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistogramSpan {
+    /// The bytes of its message in the body: `prometheus.Histogram` or
+    /// `io.prometheus.write.v2.Histogram`, whose common fields have the same numbers.
+    pub message: Span,
+    /// Milliseconds since the Unix epoch; may be negative.
+    pub timestamp_ms: i64,
+}
+
+/// When a sample's counter or histogram started to count (2.0: created or start timestamp). Few
+/// senders say it, so it is kept beside the samples and not in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleStart {
+    /// Index in [`WriteArena::samples`].
+    pub sample: u32,
+    /// Milliseconds since the Unix epoch; never 0 and not after the sample's time.
+    pub start_ms: i64,
 }
 
 /// Metric types of remote write; the numbers are those on the wire.
@@ -164,10 +188,11 @@ pub struct WriteArena {
     pub series: Vec<SeriesSpan>,
     pub samples: Vec<Sample>,
     pub metadata: Vec<MetadataSpan>,
+    pub histograms: Vec<HistogramSpan>,
+    /// Start timestamps, in order of their samples.
+    pub starts: Vec<SampleStart>,
     /// Exemplars seen; counted as accepted, not kept yet.
     pub exemplars: u32,
-    /// Native histograms seen; counted as accepted, not modelled yet.
-    pub histograms: u32,
     pub refused: Refusals,
 }
 
@@ -177,8 +202,9 @@ impl WriteArena {
         self.series.clear();
         self.samples.clear();
         self.metadata.clear();
+        self.histograms.clear();
+        self.starts.clear();
         self.exemplars = 0;
-        self.histograms = 0;
         self.refused.clear();
     }
 }

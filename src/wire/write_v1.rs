@@ -11,7 +11,9 @@ mod labels;
 
 use self::labels::{canonical_labels, gather_labels, label};
 use super::field::{self, FieldError, Wire};
-use super::write::{LabelLimits, MetadataSpan, MetricType, Sample, SeriesSpan, Span, WriteArena};
+use super::write::{
+    HistogramSpan, LabelLimits, MetadataSpan, MetricType, Sample, SeriesSpan, Span, WriteArena,
+};
 
 /// Offsets are 32 bits, and rebuilt labels can double a body.
 const BODY_BYTES_MAX: usize = 1 << 30;
@@ -119,7 +121,8 @@ fn series(
     out: &mut WriteArena,
 ) -> Result<(), DecodeError> {
     let samples_start = out.samples.len();
-    let (exemplars, histograms) = (out.exemplars, out.histograms);
+    let histograms_start = out.histograms.len();
+    let exemplars = out.exemplars;
     let msg = &body[..sent];
     let mut lying = canonical_labels(msg, start, end, limits);
     let mut at = lying.map_or(start, |(labels, _)| (labels.start + labels.len) as usize);
@@ -147,8 +150,14 @@ fn series(
             }
             (4, Wire::Len) => {
                 let histogram_end = field::len(msg, &mut at)?;
-                histogram(msg, at, histogram_end)?;
-                out.histograms += 1;
+                if out.histograms.len() >= ENTRIES_MAX {
+                    return too_many("histograms");
+                }
+                let timestamp_ms = histogram(msg, at, histogram_end)?;
+                out.histograms.push(HistogramSpan {
+                    message: span(at, histogram_end - at),
+                    timestamp_ms,
+                });
                 at = histogram_end;
             }
             (1..=4, _) => return broken(WRONG_TYPE, field_start),
@@ -167,7 +176,8 @@ fn series(
                 Err(why) => {
                     let lost = out.samples.len() - samples_start;
                     out.samples.truncate(samples_start);
-                    (out.exemplars, out.histograms) = (exemplars, histograms);
+                    out.histograms.truncate(histograms_start);
+                    out.exemplars = exemplars;
                     out.refused.add(why, lost as u32, || set.describe(body));
                     return Ok(());
                 }
@@ -182,6 +192,8 @@ fn series(
         name,
         samples_start: samples_start as u32,
         samples_end: out.samples.len() as u32,
+        histograms_start: histograms_start as u32,
+        histograms_end: out.histograms.len() as u32,
     });
     Ok(())
 }
@@ -239,12 +251,17 @@ fn exemplar(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// One `Histogram`: counted, so only its outer shape matters. What is in its spans and packed
-/// buckets is not looked at.
-fn histogram(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
+/// One `Histogram`, of which only the outer shape matters here; gives its timestamp. What is in its
+/// spans and packed buckets is not looked at.
+fn histogram(msg: &[u8], mut at: usize, end: usize) -> Result<i64, DecodeError> {
+    let mut timestamp_ms = 0;
     while at < end {
         let start = at;
         let (number, wire) = field::tag(msg, &mut at)?;
+        if (number, wire) == (15, Wire::Varint) {
+            timestamp_ms = field::varint(msg, &mut at)? as i64;
+            continue;
+        }
         let fits = match number {
             1 | 4 | 6 | 14 | 15 => wire == Wire::Varint,
             2 | 3 | 5 | 7 => wire == Wire::Fixed64,
@@ -262,7 +279,7 @@ fn histogram(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
     if at != end {
         return broken(OVERRUN, end);
     }
-    Ok(())
+    Ok(timestamp_ms)
 }
 
 /// One `MetricMetadata`.

@@ -90,6 +90,9 @@ impl Driver {
             shard.take(&Batch {
                 body: Arc::clone(&body),
                 rows,
+                plain: Vec::new(),
+                histograms: Vec::new(),
+                starts: Vec::new(),
                 received_ms,
             });
         }

@@ -38,7 +38,7 @@ pub(crate) fn assert_same(
     assert!(kept.next().is_none(), "a series too many");
     assert_eq!(arena.samples.len(), samples);
     assert_eq!(arena.exemplars as usize, exemplars);
-    assert_eq!(arena.histograms as usize, histograms);
+    assert_eq!(arena.histograms.len(), histograms);
     assert_eq!(arena.refused.series, refused);
     assert_eq!(arena.refused.samples as usize, lost);
     let metadata = arena

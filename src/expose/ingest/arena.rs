@@ -131,6 +131,8 @@ mod tests {
                 name: Span::default(),
                 samples_start,
                 samples_end: arena.samples.len() as u32,
+                histograms_start: 0,
+                histograms_end: 0,
             });
         }
         arena
