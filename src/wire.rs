@@ -8,5 +8,8 @@ pub mod canonical;
 pub mod field;
 pub mod proto;
 pub mod snappy;
+mod walk;
 pub mod write;
 pub mod write_v1;
+pub mod write_v2;
+pub mod zstd;
