@@ -42,7 +42,11 @@ pub(crate) fn assert_same(
             let got = &arena.samples[samples];
             assert_eq!(got.timestamp_ms, sent.timestamp);
             assert_eq!(got.value.to_bits(), sent.value.to_bits());
-            let start = start_of(sent.start_timestamp, entry.created_timestamp, sent.timestamp);
+            let start = start_of(
+                sent.start_timestamp,
+                entry.created_timestamp,
+                sent.timestamp,
+            );
             if start != 0 {
                 starts.push((samples as u32, start));
             }
@@ -51,7 +55,11 @@ pub(crate) fn assert_same(
         for sent in &entry.histograms {
             let got = &arena.histograms[histograms];
             assert_eq!(got.timestamp_ms, sent.timestamp);
-            let start = start_of(sent.start_timestamp, entry.created_timestamp, sent.timestamp);
+            let start = start_of(
+                sent.start_timestamp,
+                entry.created_timestamp,
+                sent.timestamp,
+            );
             assert_eq!(got.start_ms, start);
             histograms += 1;
         }
@@ -68,7 +76,11 @@ pub(crate) fn assert_same(
     assert_eq!(arena.samples.len(), samples);
     assert_eq!(arena.histograms.len(), histograms);
     assert_eq!(arena.exemplars as usize, exemplars);
-    let got: Vec<_> = arena.starts.iter().map(|s| (s.sample, s.start_ms)).collect();
+    let got: Vec<_> = arena
+        .starts
+        .iter()
+        .map(|s| (s.sample, s.start_ms))
+        .collect();
     assert_eq!(got, starts);
     assert_eq!(arena.refused.series as usize, refused.len());
     let named: Vec<_> = arena.refused.named.iter().map(|(why, _)| *why).collect();
