@@ -146,6 +146,7 @@ fn engine_spec(config: &Config, shards: usize, keeps: bool) -> EngineSpec {
         families_max: config.limits.metadata_families as usize,
         forget_ms: i64::try_from(config.store.forget.as_millis()).unwrap_or(i64::MAX),
         keeps,
+        wants_history: false,
     }
 }
 
