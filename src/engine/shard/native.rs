@@ -30,7 +30,7 @@ const LASTS_MS: i64 = 3_600_000;
 
 /// The native samples of one histogram.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Native {
+pub(super) struct Native {
     open: HistogramAppender,
     intervals: Intervals,
     last_ms: i64,
@@ -64,11 +64,6 @@ impl Native {
     /// Time of the newest sample; `None` before the first.
     pub(super) fn last_ms(&self) -> Option<i64> {
         (self.last_ms != i64::MIN).then_some(self.last_ms)
-    }
-
-    /// True after a staleness marker.
-    pub(super) fn ended(&self) -> bool {
-        self.ended
     }
 
     /// True if native samples are judged now, and classic parts of the same histogram are not.

@@ -26,7 +26,7 @@ const BIRTHS_SPARE: usize = 1024;
 
 /// A series that was born.
 #[derive(Debug, Clone, Copy)]
-pub struct Birth {
+pub(super) struct Birth {
     group: u32,
     position: u16,
     born_ms: i64,
