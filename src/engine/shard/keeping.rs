@@ -30,6 +30,11 @@ impl Shard {
         self.groups.dirty()
     }
 
+    /// All groups, by their numbers within the shard.
+    pub fn groups(&self) -> Vec<GroupId> {
+        self.groups.ids()
+    }
+
     /// Groups that hold more finished chunks than they should, to be handed over before the next
     /// checkpoint. Each is given once.
     pub fn urgent_groups(&mut self) -> Vec<u32> {
