@@ -9,6 +9,7 @@ use std::time::Duration;
 use prost::Message as _;
 use saimon::clock::ManualClock;
 use saimon::config::LimitsConfig;
+use saimon::engine::ask::Reader;
 use saimon::engine::router::Router;
 use saimon::engine::shard::Message;
 use saimon::expose::{self, Health, State};
@@ -47,6 +48,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
         let state = State {
+            reader: Reader::new(senders.clone(), None),
             router: Router::new(senders),
             board,
             metrics: Arc::clone(&metrics),
