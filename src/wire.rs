@@ -7,6 +7,9 @@
 pub mod canonical;
 pub mod field;
 pub mod proto;
+pub mod read;
+pub mod read_chunks;
+pub mod read_samples;
 pub mod snappy;
 pub mod write;
 pub mod write_v1;
