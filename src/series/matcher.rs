@@ -450,6 +450,7 @@ fn equal_name(name: &str) -> Matcher {
         op: MatchOp::Equal,
         value: name.into(),
         regex: None,
+        absent: Absent::Value(Box::default()),
     }
 }
 
