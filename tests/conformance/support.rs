@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use saimon::clock::Clock;
-use saimon::config::{DetectConfig, LimitsConfig};
+pub(crate) use saimon::config::{DetectConfig, LimitsConfig};
 use saimon::engine::keep::Kept;
 use saimon::engine::pool::{EngineSpec, Pool};
 use saimon::engine::rules::Rules;
