@@ -2,11 +2,17 @@
 
 #![allow(dead_code, reason = "sections use different parts of it")]
 
+#[path = "support/clock.rs"]
 pub(crate) mod clock;
+#[path = "support/histogram.rs"]
 pub(crate) mod histogram;
+#[path = "support/kept.rs"]
 pub(crate) mod kept;
+#[path = "support/raw.rs"]
 pub(crate) mod raw;
+#[path = "support/v1.rs"]
 pub(crate) mod v1;
+#[path = "support/v2.rs"]
 pub(crate) mod v2;
 
 use std::collections::BTreeMap;
