@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod proto;
 pub mod read;
 pub mod read_chunks;
+pub mod read_histogram;
 pub mod read_samples;
 pub mod snappy;
 pub mod write;

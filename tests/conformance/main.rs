@@ -16,3 +16,4 @@ mod conformance_a;
 mod conformance_b;
 mod conformance_c;
 mod conformance_d;
+mod conformance_e;

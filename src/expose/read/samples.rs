@@ -15,6 +15,9 @@ use super::windows::Windows;
 use crate::engine::ask::WindowChunk;
 use crate::window::chunk;
 use crate::window::encoding::Encoding;
+use crate::window::histogram_chunk::HistogramReader;
+use crate::wire::histogram::NativeHistogram;
+use crate::wire::read_histogram;
 use crate::wire::read_samples::SamplesAnswer;
 
 /// Answers up to this size are compressed where they are; larger ones on a thread that may block.
@@ -134,7 +137,18 @@ impl<S: Source> Making<'_, S> {
                     }
                 }
             }
-            Encoding::Histogram | Encoding::FloatHistogram => {}
+            Encoding::Histogram | Encoding::FloatHistogram => {
+                let mut reader = HistogramReader::new(&chunk.bytes, chunk.encoding)
+                    .map_err(|e| broken(e.to_string()))?;
+                let mut histogram = NativeHistogram::default();
+                while let Some(read) = reader.next_into(&mut histogram) {
+                    read.map_err(|e| broken(e.to_string()))?;
+                    if (from_ms..=to_ms).contains(&histogram.timestamp_ms) {
+                        self.count_sample()?;
+                        self.answer.histogram(&read_histogram::encode(&histogram));
+                    }
+                }
+            }
         }
         self.take_room()
     }
