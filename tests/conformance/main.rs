@@ -7,6 +7,8 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/reading.rs"]
+mod reading;
 #[path = "../support/serving.rs"]
 mod serving;
 mod support;
