@@ -417,7 +417,7 @@ mod tests {
     async fn samples_of_a_sender_that_left_are_counted_once() {
         let (sender, mut shard) = mpsc::channel(1);
         let state = State {
-            reader: Reader::new(Vec::new(), None),
+            reader: Reader::new(vec![sender.clone()], None),
             read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
@@ -447,7 +447,7 @@ mod tests {
     async fn samples_of_a_sender_that_left_while_they_were_decoded_are_counted() {
         let (sender, _shard) = mpsc::channel(1);
         let state = State {
-            reader: Reader::new(Vec::new(), None),
+            reader: Reader::new(vec![sender.clone()], None),
             read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,

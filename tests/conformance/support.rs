@@ -85,6 +85,7 @@ impl Saimon {
             families_max: setup.limits.metadata_families as usize,
             forget_ms: 7 * 86_400_000,
             keeps: true,
+            wants_history: false,
         };
         let rules = Rules::try_from(&setup.detect).unwrap();
         let (to_store, kept) = sync_channel(1024);

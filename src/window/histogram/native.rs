@@ -45,6 +45,16 @@ impl Intervals {
     /// If it says that it started to count after the sample before, its own observations are
     /// those of the time since then. A gauge histogram's are what it holds, without a rate.
     pub fn take(&mut self, h: &NativeHistogram, scratch: &mut Scratch) -> Option<Stats> {
+        self.take_by(Rules::Exponential, h, scratch)
+    }
+
+    /// The same with quantiles by other rules.
+    pub fn take_by(
+        &mut self,
+        rules: Rules,
+        h: &NativeHistogram,
+        scratch: &mut Scratch,
+    ) -> Option<Stats> {
         if self
             .previous
             .as_ref()
@@ -65,7 +75,7 @@ impl Intervals {
             self.previous = None;
             return Some(Stats {
                 rate: None,
-                ..of_flat(now, 0)
+                ..of_flat(now, 0, rules)
             });
         }
         let stats = self.previous.as_ref().map(|previous| {
@@ -79,11 +89,11 @@ impl Intervals {
             if ms > INTERVAL_MAX_MS {
                 Stats::NONE
             } else if began_anew {
-                of_flat(now, ms)
+                of_flat(now, ms, rules)
             } else if h.reset_hint == ResetHint::Yes || !difference(&previous.flat, now, increase) {
                 Stats::NONE
             } else {
-                of_flat(increase, ms)
+                of_flat(increase, ms, rules)
             }
         });
         let previous = self.previous.get_or_insert_default();
@@ -100,9 +110,9 @@ impl Intervals {
 }
 
 /// The stats of observations in `ms`.
-fn of_flat(flat: &Flat, ms: i64) -> Stats {
+fn of_flat(flat: &Flat, ms: i64, rules: Rules) -> Stats {
     Stats::of(flat.count, Some(flat.sum), ms, |q| {
-        quantile::native(q, flat, Rules::Exponential)
+        quantile::native(q, flat, rules)
     })
 }
 
