@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::engine::ask::Reader;
 use crate::engine::keep::Kept;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
@@ -92,9 +93,11 @@ async fn run(
     let health = Arc::new(Health::default());
     let state = State {
         router: engine.router.clone(),
+        reader: Reader::new(engine.senders.clone(), None),
         board: Arc::clone(&engine.board),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
+        read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
     };

@@ -175,6 +175,14 @@ pub struct Metrics {
     pub detection_latency: Histogram,
     /// `saimon_queue_full_total`: requests answered 503 because a shard's queue stayed full.
     pub queue_full: Counter,
+    /// `saimon_read_requests_total{code}`; one that was cut off half-way had begun with 200.
+    pub read_requests: Family<CodeLabel, Counter>,
+    /// `saimon_read_samples_total`: samples in answers to remote reads.
+    pub read_samples: Counter,
+    /// `saimon_read_bytes_total`: bytes of such answers, as sent.
+    pub read_bytes: Counter,
+    /// `saimon_read_cut_total`: answers that were not sent to their end.
+    pub read_cut: Counter,
     /// `saimon_scores_left_out`: score lines that the last page had no room for.
     pub scores_left_out: Gauge,
     /// `saimon_store_ok`: 1 while the store takes writes.
@@ -267,6 +275,13 @@ impl Metrics {
             queue_full: r.made(
                 "queue_full",
                 "write requests answered 503 because the queue of a shard stayed full",
+            ),
+            read_requests: r.made("read_requests", "remote reads by answered status"),
+            read_samples: r.made("read_samples", "samples in answers to remote reads"),
+            read_bytes: r.made("read_bytes", "bytes of answers to remote reads"),
+            read_cut: r.made(
+                "read_cut",
+                "answers to remote reads that were not sent to their end",
             ),
             scores_left_out: r.made(
                 "scores_left_out",

@@ -6,7 +6,11 @@
 
 pub mod canonical;
 pub mod field;
+pub mod histogram;
 pub mod proto;
+pub mod read;
+pub mod read_chunks;
+pub mod read_samples;
 pub mod snappy;
 pub mod write;
 pub mod write_v1;

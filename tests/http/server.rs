@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use saimon::clock::ManualClock;
 use saimon::config::LimitsConfig;
+use saimon::engine::ask::Reader;
 use saimon::engine::router::Router;
 use saimon::engine::shard::Message;
 use saimon::expose::{self, Health, State};
@@ -37,11 +38,13 @@ impl Server {
         tune(&mut limits);
         let (senders, shards) = (0..2)
             .map(|_| mpsc::channel(limits.queue_batches as usize))
-            .unzip();
+            .unzip::<_, _, Vec<_>, Vec<_>>();
         let (board, mut writers) = Board::new(1);
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
         let state = State {
+            reader: Reader::new(senders.clone(), None),
+            read: Arc::default(),
             router: Router::new(senders),
             board,
             metrics: Arc::clone(&metrics),
