@@ -22,7 +22,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use saimon::clock::Clock;
-pub(crate) use saimon::config::{DetectConfig, LimitsConfig};
+pub(crate) use saimon::config::{DetectConfig, LimitsConfig, ReadConfig};
+use saimon::engine::ask::Reader;
 use saimon::engine::keep::Kept;
 use saimon::engine::pool::{EngineSpec, Pool};
 use saimon::engine::rules::Rules;
@@ -46,6 +47,7 @@ pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 pub(crate) struct Setup {
     pub(crate) limits: LimitsConfig,
     pub(crate) detect: DetectConfig,
+    pub(crate) read: ReadConfig,
     pub(crate) shards: usize,
 }
 
@@ -71,6 +73,7 @@ impl Saimon {
         let mut setup = Setup {
             limits: LimitsConfig::default(),
             detect: DetectConfig::default(),
+            read: ReadConfig::default(),
             shards: 3,
         };
         tune(&mut setup);
@@ -94,9 +97,11 @@ impl Saimon {
         health.set_ready();
         let state = State {
             router: engine.router.clone(),
+            reader: Reader::new(engine.senders.clone(), None),
             board: Arc::clone(&engine.board),
             metrics,
             limits: Arc::new(setup.limits),
+            read: Arc::new(setup.read),
             clock: shared,
             health: Arc::clone(&health),
         };
