@@ -12,5 +12,8 @@ pub mod read;
 pub mod read_chunks;
 pub mod read_samples;
 pub mod snappy;
+mod walk;
 pub mod write;
 pub mod write_v1;
+pub mod write_v2;
+pub mod zstd;
