@@ -193,7 +193,7 @@ fn each<'a>(
                 at = end;
                 Value::Bytes(bytes)
             }
-            Wire::Fixed64 | Wire::Fixed32 => {
+            Wire::Fixed64 | Wire::Fixed32 | Wire::Group(_) => {
                 field::skip(message, &mut at, wire)?;
                 Value::Other
             }
