@@ -1,6 +1,7 @@
 //! The HTTP surface from outside: bytes over real sockets, shards played by the test.
 
 mod connections;
+mod pages;
 mod read;
 mod server;
 mod write;

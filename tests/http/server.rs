@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shards: Vec<mpsc::Receiver<Message>>,
     pub(crate) board: BoardWriter,
+    /// What scrapes read.
+    pub(crate) shared: Arc<Board>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Arc<Health>,
     pub(crate) shutdown: CancellationToken,
@@ -48,7 +50,7 @@ impl Server {
         let health = Arc::new(Health::default());
         let state = State {
             router: Router::new(senders),
-            board,
+            board: Arc::clone(&board),
             metrics: Arc::clone(&metrics),
             limits: Arc::new(limits),
             clock: Arc::new(ManualClock::at(NOW_MS)),
@@ -68,6 +70,7 @@ impl Server {
             address,
             shards,
             board: writers.remove(0),
+            shared: board,
             metrics,
             health,
             shutdown,
