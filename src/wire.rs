@@ -6,7 +6,11 @@
 
 pub mod canonical;
 pub mod field;
+pub mod histogram;
 pub mod proto;
 pub mod snappy;
+mod walk;
 pub mod write;
 pub mod write_v1;
+pub mod write_v2;
+pub mod zstd;

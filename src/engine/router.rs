@@ -150,6 +150,7 @@ impl Router {
                 plain: Vec::new(),
                 histograms: Vec::new(),
                 starts: Vec::new(),
+                protocol: arena.protocol,
                 received_ms,
             })
             .collect();

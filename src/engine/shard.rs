@@ -136,6 +136,7 @@ impl Shard {
 
     /// Takes one batch.
     pub fn take(&mut self, batch: &Batch) {
+        self.tally.protocol = batch.protocol;
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         for row in &batch.rows {

@@ -93,6 +93,7 @@ impl Driver {
                 plain: Vec::new(),
                 histograms: Vec::new(),
                 starts: Vec::new(),
+                protocol: saimon::wire::write::Protocol::V1,
                 received_ms,
             });
         }
