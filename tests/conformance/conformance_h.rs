@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::outside::{self, Program};
 use crate::receiver::{Does, Received, Receiver, push, report};
+use crate::support::Saimon;
 
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
@@ -234,6 +235,18 @@ fn item_106_symbols_written_counts_and_what_415_leads_to() {
             assert!(!request.symbols[metadata.help_ref as usize].is_empty());
         }
     }
+    // saimon's own receiver, which counts what it has written.
+    let saimon = Saimon::start();
+    saimon.clock.set(outside::now() as i64 * 1000 + 1000);
+    let url = format!("http://{}/api/v1/write", saimon.address);
+    let output = push(&url, "--series 300 --samples 900 --protocol 2.0");
+    assert!(output.status.success(), "{output:?}");
+    let counters = saimon.counters();
+    assert_eq!(
+        counters.outcomes(),
+        [("accepted", 900), ("stale", 300)],
+        "of 2.0"
+    );
     // 2xx is not enough.
     for (headers, lost) in [
         ("", 100),
