@@ -16,7 +16,7 @@ use saimon::expose::accept::{Form, Format, Names};
 use saimon::expose::scores::page::render;
 use saimon::score::board::{Alarm, AlarmState, Board, BoardWriter, Reason, Side};
 use saimon::score::label_text;
-use saimon::series::labels::encode;
+use saimon::series::labels as series;
 use std::sync::atomic::AtomicU64;
 
 const ALARM: Alarm = Alarm {
@@ -70,7 +70,7 @@ fn board(lines: usize, odd: bool) -> (Arc<Board>, Vec<BoardWriter>) {
             name => (name.to_owned(), value),
         });
         let named: Vec<_> = named.collect();
-        let canonical = encode(named.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let canonical = series::encode(named.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         let writer = &mut writers[i % 2];
         let at = writer.add(label_text::render(&canonical));
         writer.set(at, score(i), i.is_multiple_of(1000).then_some(ALARM));

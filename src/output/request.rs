@@ -99,7 +99,8 @@ impl Encoder {
         if length > RAW_MAX {
             return Err(RequestError::TooLarge(length));
         }
-        let raw = snap::raw::Decoder::new().decompress_vec(&request.body)?;
+        let mut raw = vec![0; length];
+        snap::raw::Decoder::new().decompress(&request.body, &mut raw)?;
         let decoded = v2::Request::decode(raw.as_slice())?;
         let text = |at: &u32| decoded.symbols.get(*at as usize).map_or("", String::as_str);
         let mut series = Vec::with_capacity(decoded.timeseries.len());

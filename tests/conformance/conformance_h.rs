@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::outside::{self, Program};
-use crate::receiver::{Does, Received, Receiver, push, report};
+use crate::receiver::{Does, Labels, Received, Receiver, push, report};
 use crate::support::Saimon;
 
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-type Series = BTreeMap<Vec<(String, String)>, Vec<(i64, u64)>>;
+type Series = BTreeMap<Labels, Vec<(i64, u64)>>;
 
 /// All samples by series, in order of arrival.
 fn by_series(requests: &[Received]) -> Series {
@@ -43,7 +43,7 @@ fn item_102_sorted_labels_one_writer_for_a_series_order_of_time_and_all_of_it_la
         assert!(output.status.success(), "{output:?}");
         let taken = receiver.taken();
         assert_whole(&by_series(&taken), 5000, 5);
-        let mut writers: HashMap<Vec<(String, String)>, usize> = HashMap::new();
+        let mut writers: HashMap<Labels, usize> = HashMap::new();
         for request in &taken {
             let samples = request.samples();
             assert!(samples.len() <= 2_000, "{} samples", samples.len());

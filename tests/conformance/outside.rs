@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use saimon::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -164,8 +165,5 @@ pub(crate) fn promtool(page: &[u8]) {
 
 /// Seconds since 1970, by the clock that these programs look at.
 pub(crate) fn now() -> f64 {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64()
+    SystemClock.now_ms() as f64 / 1e3
 }

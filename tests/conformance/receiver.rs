@@ -19,6 +19,9 @@ pub(crate) enum Does {
     Closes,
 }
 
+/// Labels in the order they were sent.
+pub(crate) type Labels = Vec<(String, String)>;
+
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -42,9 +45,10 @@ impl Received {
     }
 
     fn raw(&self) -> Vec<u8> {
-        snap::raw::Decoder::new()
-            .decompress_vec(&self.body)
-            .unwrap()
+        let mut raw = vec![0; snap::raw::decompress_len(&self.body).unwrap()];
+        let mut decoder = snap::raw::Decoder::new();
+        decoder.decompress(&self.body, &mut raw).unwrap();
+        raw
     }
 
     pub(crate) fn v1(&self) -> WriteRequest {
@@ -55,8 +59,8 @@ impl Received {
         v2::Request::decode(self.raw().as_slice()).unwrap()
     }
 
-    /// Labels in the order they were sent, timestamp and bits of each sample.
-    pub(crate) fn samples(&self) -> Vec<(Vec<(String, String)>, i64, u64)> {
+    /// Labels, timestamp and bits of each sample.
+    pub(crate) fn samples(&self) -> Vec<(Labels, i64, u64)> {
         let mut out = Vec::new();
         if self.is_v2() {
             let request = self.v2();

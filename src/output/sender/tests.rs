@@ -302,7 +302,10 @@ async fn a_receiver_without_2_0_gets_1_0_from_then_on_or_a_clear_refusal() {
     assert_eq!(posts.len(), 4);
     for (headers, body) in &posts[1..] {
         assert_eq!(headers["content-type"], "application/x-protobuf");
-        let raw = snap::raw::Decoder::new().decompress_vec(body).unwrap();
+        let mut raw = vec![0; snap::raw::decompress_len(body).unwrap()];
+        snap::raw::Decoder::new()
+            .decompress(body, &mut raw)
+            .unwrap();
         let read = proto::WriteRequest::decode(raw.as_slice()).unwrap();
         assert_eq!(read.timeseries.len(), 10);
     }
