@@ -3,7 +3,7 @@
 //! The layers, each of which may use those to its left and none to its right:
 //!
 //! ```text
-//! wire -> series -> window -> model -> score -> engine -> { store, expose } -> app -> main
+//! wire -> series -> window -> model -> score -> engine -> { store, expose, output } -> app -> main
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
@@ -32,6 +32,8 @@ pub mod engine;
 pub mod store;
 
 pub mod expose;
+
+pub mod output;
 
 pub mod config_file;
 pub mod generate;

@@ -191,7 +191,7 @@ pub struct Metrics {
     pub read_bytes: Counter,
     /// `saimon_read_cut_total`: answers that were not sent to their end.
     pub read_cut: Counter,
-    /// `saimon_scores_left_out`: score lines that the last page had no room for.
+    /// `saimon_scores_left_out`: score lines that the last page left out.
     pub scores_left_out: Gauge,
     /// `saimon_store_ok`: 1 while the store takes writes.
     pub store_ok: Gauge,
@@ -287,7 +287,7 @@ impl Metrics {
             ),
             scores_left_out: r.made(
                 "scores_left_out",
-                "score lines that the last page of scores had no room for",
+                "score lines that the last page of scores left out: above the limit, or one series with another once names are escaped",
             ),
             store_ok: r.made("store_ok", "1 while the store takes writes"),
             store_moved_aside: r.made(

@@ -19,3 +19,8 @@ mod conformance_b;
 mod conformance_c;
 mod conformance_d;
 mod conformance_e;
+mod conformance_g;
+mod conformance_h;
+mod outside;
+mod page;
+mod receiver;

@@ -53,7 +53,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "model" => &["wire", "series", "window"],
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
-        "store" | "expose" => &["wire", "series", "window", "model", "score", "engine"],
+        "store" | "expose" | "output" => &["wire", "series", "window", "model", "score", "engine"],
         "generate" | "rules" | "config_file" => &[
             "wire",
             "series",
@@ -63,6 +63,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "config_file",
         ],
         "app" => &[
@@ -74,6 +75,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "generate",
             "rules",
             "config_file",
@@ -87,6 +89,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "generate",
             "rules",
             "config_file",
