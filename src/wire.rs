@@ -6,6 +6,7 @@
 
 pub mod canonical;
 pub mod field;
+pub mod histogram;
 pub mod proto;
 pub mod snappy;
 pub mod write;
