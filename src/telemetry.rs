@@ -3,6 +3,7 @@
 //! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
+pub mod history;
 pub mod log;
 pub mod process;
 
@@ -13,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use history::HistoryMetrics;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
@@ -189,6 +191,8 @@ pub struct Metrics {
     pub store_bytes_written: Counter,
     /// `saimon_store_blocks_dropped_total`: blocks past their retention.
     pub store_blocks_dropped: Counter,
+    /// `saimon_history_*`: what is read of the past of new series.
+    pub history: HistoryMetrics,
     /// `saimon_checkpoint_duration_seconds`.
     pub checkpoint_duration: Histogram,
     /// `saimon_checkpoint_last_success_timestamp_seconds`.
@@ -287,6 +291,7 @@ impl Metrics {
                 "store_blocks_dropped",
                 "blocks deleted because they were past their retention",
             ),
+            history: HistoryMetrics::made(&mut r),
             checkpoint_duration: {
                 let h = Histogram::new(exponential_buckets(0.01, 2.0, 14));
                 r.add(

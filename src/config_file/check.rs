@@ -27,9 +27,6 @@ const LABELS_TAKEN: [&str; 6] = [
     "source_metric",
 ];
 
-/// Where those labels are.
-const ALERT_LABELS: &str = "alerting.labels.";
-
 /// Something wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -197,6 +194,7 @@ impl Walk<'_> {
 
     fn labels(&mut self, entries: &[(Key, Node)], path: &str) -> Json {
         let mut labels = serde_json::Map::new();
+        let of_alerts = path.starts_with("alerting.");
         for (key, node) in entries {
             let path = joined(path, &key.name);
             let name = key.name.as_str();
@@ -206,15 +204,13 @@ impl Walk<'_> {
                 let message = "not a label name: use letters, digits and underscores, no digit \
                                first, not two underscores first";
                 self.mistake(key.at, &path, message);
-            } else if path.starts_with(ALERT_LABELS) && LABELS_TAKEN.contains(&name) {
+            } else if of_alerts && LABELS_TAKEN.contains(&name) {
                 let message = "is set by every alert itself: choose another name";
                 self.mistake(key.at, &path, message);
             }
             match leaf::read(&Shape::Text, &node.value) {
                 // Prometheus would expand it, once per evaluation, with names of its own.
-                Ok(Json::String(text))
-                    if path.starts_with(ALERT_LABELS) && text.contains("{{") =>
-                {
+                Ok(Json::String(text)) if of_alerts && text.contains("{{") => {
                     self.mistake(node.at, &path, "must be plain text, not a template");
                 }
                 Ok(value) => {
