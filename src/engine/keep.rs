@@ -47,6 +47,22 @@ pub struct ClosedChunk {
     pub bytes: Vec<u8>,
 }
 
+/// Finished chunks that are no longer in memory. The store has them.
+pub trait PastChunks: std::fmt::Debug + Send + Sync {
+    /// The chunks of the series at these positions of a group that have samples in
+    /// `[from_ms, to_ms]`, in any order. Blocks.
+    ///
+    /// # Errors
+    /// Why they cannot be read, for a log line.
+    fn chunks(
+        &self,
+        id: GroupId,
+        positions: &[u16],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<ClosedChunk>, String>;
+}
+
 /// What a shard sends to the thread that writes the store. The channel is bounded.
 #[derive(Debug)]
 pub enum Kept {

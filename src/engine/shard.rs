@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ask::Question;
 use super::batch::{Batch, Families};
 use super::groups::{self, Groups, MemberRef};
 use super::keep::{GroupId, GroupSnapshot};
@@ -33,6 +34,8 @@ use crate::wire::write::MetricType;
 pub enum Message {
     Batch(Batch),
     Families(Families),
+    /// To be answered in slices between batches.
+    Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.
     Tick {
         now_ms: i64,

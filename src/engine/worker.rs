@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
+use super::jobs::Jobs;
 use super::keep::Kept;
 use super::shard::{Message, Shard};
 use crate::clock::Clock;
@@ -42,8 +43,9 @@ impl Worker {
     /// Runs until told to stop, or until nobody is left to send anything.
     pub fn run(mut self, mut shard: Shard) {
         let mut checkpoint = Checkpoint::default();
+        let mut jobs = Jobs::default();
         loop {
-            let message = if checkpoint.under_way {
+            let message = if checkpoint.under_way || !jobs.is_empty() {
                 match self.inbox.try_recv() {
                     Ok(message) => Some(message),
                     Err(TryRecvError::Empty) => None,
@@ -65,6 +67,7 @@ impl Worker {
                         .observe(waited.max(0) as f64 / 1000.0);
                 }
                 Some(Message::Families(families)) => shard.families(&families),
+                Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),
                 Some(Message::Checkpoint) => {
                     checkpoint.groups = shard.dirty_groups().into();
@@ -76,7 +79,14 @@ impl Worker {
                 }
                 None => {}
             }
-            if checkpoint.under_way && !self.offer(&mut shard, &mut checkpoint) && idle {
+            if !jobs.is_empty() {
+                jobs.step(&mut shard, self.clock.now_ms());
+            }
+            if checkpoint.under_way
+                && !self.offer(&mut shard, &mut checkpoint)
+                && idle
+                && jobs.is_empty()
+            {
                 std::thread::sleep(OFFER_AGAIN);
             }
         }
