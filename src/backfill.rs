@@ -8,7 +8,10 @@
 pub mod external;
 pub mod fetch;
 pub mod gather;
+pub mod live;
+pub mod once;
 pub mod pace;
 pub mod plan;
+pub mod progress;
 pub mod source;
 pub mod span;

@@ -7,6 +7,7 @@ pub mod history;
 pub mod log;
 pub mod process;
 
+use history::HistoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -14,7 +15,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use history::HistoryMetrics;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 

@@ -59,10 +59,7 @@ pub enum Likeness {
 }
 
 impl Wanted {
-    pub fn new<'a>(
-        labels: impl IntoIterator<Item = &'a Box<[u8]>>,
-        external: &External,
-    ) -> Self {
+    pub fn new<'a>(labels: impl IntoIterator<Item = &'a Box<[u8]>>, external: &External) -> Self {
         Self {
             labels: labels.into_iter().cloned().collect(),
             external: external.clone(),

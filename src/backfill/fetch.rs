@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::external::Wanted;
-use super::gather::{Gather, Past};
+use super::gather::Gather;
 use super::pace::back_off;
 use super::plan::{self, Members};
 use super::source::error::Remedy;
@@ -17,6 +17,7 @@ use super::source::{Ask, Source, SourceError};
 use super::span::Span;
 use crate::config::HistoryConfig;
 use crate::config::client::Address;
+use crate::engine::history::History;
 use crate::telemetry::history::HistoryMetrics;
 
 /// Samples of one unit at most, whatever the configured bound says: a histogram of 60 buckets over a
@@ -79,8 +80,14 @@ impl Fetcher {
     ///
     /// # Errors
     /// If it is not complete.
-    pub async fn read(&self, units: &[&Members], span: Span) -> Result<Vec<Past>, FetchError> {
-        let external = self.tried(async || self.source.external().await).await?;
+    pub async fn read(&self, units: &[&Members], span: Span) -> Result<Vec<History>, FetchError> {
+        let mut tries = 0;
+        let external = loop {
+            match self.source.external().await {
+                Ok(external) => break external,
+                Err(error) => self.failed(error, &mut tries).await?,
+            }
+        };
         let members = units.iter().copied().flatten();
         let wanted = Arc::new(Wanted::new(members, external));
         let queries = plan::queries(units.iter().copied(), external);
@@ -96,7 +103,13 @@ impl Fetcher {
                 span: part,
                 samples_max: samples_max - all.samples(),
             };
-            let got = self.tried(async || self.source.fetch(&ask).await).await?;
+            let mut tries = 0;
+            let got = loop {
+                match self.source.fetch(&ask).await {
+                    Ok(got) => break got,
+                    Err(error) => self.failed(error, &mut tries).await?,
+                }
+            };
             self.source.pace().brought(got.samples());
             all.absorb(got);
         }
@@ -104,29 +117,25 @@ impl Fetcher {
         Ok(all.finish())
     }
 
-    /// Tries until it works, or until it is no use.
-    pub async fn tried<T>(
-        &self,
-        attempt: impl AsyncFn() -> Result<T, SourceError>,
-    ) -> Result<T, FetchError> {
-        for tries in 1.. {
-            let error = match attempt().await {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            self.counts.failures.inc();
-            let after = match error.remedy() {
-                Remedy::Again(after) if tries < self.config.tries => after,
-                Remedy::Less => return Err(FetchError::TooMuch(error)),
-                _ => return Err(FetchError::GivenUp { error, tries }),
-            };
-            self.log(&error);
-            if let Some(after) = after {
-                self.source.pace().hold(after);
-            }
-            tokio::time::sleep(back_off(tries, self.random())).await;
+    /// Takes note of a failed try and waits for the next one.
+    ///
+    /// # Errors
+    /// If there should be none.
+    pub async fn failed(&self, error: SourceError, tries: &mut u32) -> Result<(), FetchError> {
+        *tries += 1;
+        let tries = *tries;
+        self.counts.failures.inc();
+        let after = match error.remedy() {
+            Remedy::Again(after) if tries < self.config.tries => after,
+            Remedy::Less => return Err(FetchError::TooMuch(error)),
+            _ => return Err(FetchError::GivenUp { error, tries }),
+        };
+        self.log(&error);
+        if let Some(after) = after {
+            self.source.pace().hold(after);
         }
-        unreachable!("BUG: a bounded number of tries had no end")
+        tokio::time::sleep(back_off(tries, self.random())).await;
+        Ok(())
     }
 
     /// The first failure of a while; how many were not shown is told with the next one.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::external::{Likeness, Wanted};
 use super::span::Span;
+use crate::engine::history::History;
 use crate::wire::histogram::NativeHistogram;
 
 /// More samples than may be read together.
@@ -15,25 +16,9 @@ use crate::wire::histogram::NativeHistogram;
 #[error("more than {0} samples")]
 pub struct TooMany(pub usize);
 
-/// The past of one series, in order of time.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Past {
-    /// Canonical labels, as they were asked for.
-    pub labels: Box<[u8]>,
-    /// (Milliseconds, value).
-    pub floats: Vec<(i64, f64)>,
-    pub histograms: Vec<NativeHistogram>,
-}
-
-impl Past {
-    /// Samples of both kinds.
-    pub fn len(&self) -> usize {
-        self.floats.len() + self.histograms.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+/// Samples of both kinds.
+pub fn samples(of: &History) -> usize {
+    of.floats.len() + of.histograms.len()
 }
 
 /// The series of one answer, or of several.
@@ -43,7 +28,7 @@ pub struct Gather {
     span: Span,
     samples_max: usize,
     samples: usize,
-    series: HashMap<Box<[u8]>, (Likeness, Past)>,
+    series: HashMap<Box<[u8]>, (Likeness, History)>,
     /// Series of which something could not be read and was left out.
     pub skipped: u64,
 }
@@ -74,9 +59,9 @@ impl Gather {
             let labels = labels.clone();
             (
                 likeness,
-                Past {
+                History {
                     labels,
-                    ..Past::default()
+                    ..History::default()
                 },
             )
         });
@@ -85,7 +70,7 @@ impl Gather {
         }
         if likeness < *kept {
             *kept = likeness;
-            self.samples -= past.len();
+            self.samples -= samples(past);
             past.floats.clear();
             past.histograms.clear();
         }
@@ -108,11 +93,11 @@ impl Gather {
                     past.histograms.append(&mut more.histograms);
                 }
                 Some((kept, past)) if likeness < *kept => {
-                    self.samples -= past.len();
+                    self.samples -= samples(past);
                     *kept = likeness;
                     *past = more;
                 }
-                Some(_) => self.samples -= more.len(),
+                Some(_) => self.samples -= samples(&more),
                 None => {
                     self.series.insert(labels, (likeness, more));
                 }
@@ -121,14 +106,14 @@ impl Gather {
     }
 
     /// The series that have samples. Of several samples at one time the first that came counts.
-    pub fn finish(self) -> Vec<Past> {
+    pub fn finish(self) -> Vec<History> {
         let mut all = Vec::with_capacity(self.series.len());
         for (_, (_, mut past)) in self.series {
             past.floats.sort_by_key(|(t, _)| *t);
             past.floats.dedup_by_key(|(t, _)| *t);
             past.histograms.sort_by_key(|h| h.timestamp_ms);
             past.histograms.dedup_by_key(|h| h.timestamp_ms);
-            if !past.is_empty() {
+            if samples(&past) > 0 {
                 all.push(past);
             }
         }
@@ -139,7 +124,7 @@ impl Gather {
 /// Takes the samples of one series.
 #[derive(Debug)]
 pub struct Pen<'a> {
-    past: &'a mut Past,
+    past: &'a mut History,
     span: Span,
     samples: &'a mut usize,
     samples_max: usize,
@@ -209,10 +194,7 @@ mod tests {
         gather.absorb(more);
         let past = gather.finish();
         assert_eq!(past.len(), 1);
-        assert_eq!(
-            past[0].floats,
-            [(10, 5.0), (15, 1.0), (16, 2.0), (20, 3.0)]
-        );
+        assert_eq!(past[0].floats, [(10, 5.0), (15, 1.0), (16, 2.0), (20, 3.0)]);
     }
 
     #[test]

@@ -76,7 +76,9 @@ impl Pace {
 /// many that failed together do not come again together. `random` is within 0 to 1.
 pub fn back_off(failed: u32, random: f64) -> Duration {
     let doubled = BACK_OFF_MIN.saturating_mul(1 << failed.saturating_sub(1).min(10));
-    doubled.min(BACK_OFF_MAX).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+    doubled
+        .min(BACK_OFF_MAX)
+        .mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }
 
 #[cfg(test)]

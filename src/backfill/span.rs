@@ -29,7 +29,7 @@ impl Span {
         std::iter::from_fn(move || {
             let start_ms = next?;
             let end_ms = start_ms.saturating_add(step - 1).min(self.end_ms);
-            next = (end_ms < self.end_ms).then_some(end_ms + 1);
+            next = (end_ms < self.end_ms).then(|| end_ms + 1);
             Some(Self { start_ms, end_ms })
         })
     }

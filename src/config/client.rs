@@ -454,13 +454,7 @@ mod tests {
         config.tls_config.ca_file = Some("ca.pem".into());
         config.basic_auth.password_file = Some("/run/secret".into());
         config.beside(Path::new("/etc/saimon"));
-        assert_eq!(
-            config.tls_config.ca_file,
-            Some("/etc/saimon/ca.pem".into())
-        );
-        assert_eq!(
-            config.basic_auth.password_file,
-            Some("/run/secret".into())
-        );
+        assert_eq!(config.tls_config.ca_file, Some("/etc/saimon/ca.pem".into()));
+        assert_eq!(config.basic_auth.password_file, Some("/run/secret".into()));
     }
 }

@@ -37,7 +37,9 @@ pub(super) async fn external_labels(server: &Server) -> Result<External, SourceE
     let answer = server.send(Method::GET, path, &[], Bytes::new()).await?;
     let status: Status = match json::data(answer).await {
         Ok(status) => status,
-        Err(error) if matches!(error, SourceError::Status { .. }) && error.remedy() != Remedy::Nothing => {
+        Err(error)
+            if matches!(error, SourceError::Status { .. }) && error.remedy() != Remedy::Nothing =>
+        {
             return Err(error);
         }
         Err(SourceError::Client(error)) => return Err(error.into()),
@@ -59,7 +61,11 @@ impl Source {
     ///
     /// # Errors
     /// If the server cannot be asked or does not say.
-    pub async fn names(&self, selectors: &[String], span: Span) -> Result<Vec<String>, SourceError> {
+    pub async fn names(
+        &self,
+        selectors: &[String],
+        span: Span,
+    ) -> Result<Vec<String>, SourceError> {
         let mut path = format!(
             "/api/v1/label/__name__/values?start={}&end={}",
             seconds(span.start_ms),
@@ -70,7 +76,10 @@ impl Source {
             escape(&mut path, selector);
         }
         let path = path.replace("match[]", "match%5B%5D");
-        let answer = self.server.send(Method::GET, &path, &[], Bytes::new()).await?;
+        let answer = self
+            .server
+            .send(Method::GET, &path, &[], Bytes::new())
+            .await?;
         let mut names: Vec<String> = json::data(answer).await?;
         names.sort();
         names.dedup();

@@ -7,8 +7,8 @@ use http::StatusCode;
 use super::frames::FrameError;
 use crate::backfill::gather::TooMany;
 use crate::client::{Answer, ClientError};
-use crate::wire::snappy::SnappyError;
 use crate::window::chunk::ChunkError;
+use crate::wire::snappy::SnappyError;
 
 /// Why a server's answer cannot be used. Addresses are shown without their user.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,9 @@ pub(super) fn of_message(message: &proto::Histogram) -> Option<NativeHistogram> 
 }
 
 /// The histograms of a chunk of type 2 or 3; `None` if it cannot be read.
-pub(super) fn of_chunk(_encoding: proto::chunk::Encoding, _bytes: &[u8]) -> Option<Vec<NativeHistogram>> {
+pub(super) fn of_chunk(
+    _encoding: proto::chunk::Encoding,
+    _bytes: &[u8],
+) -> Option<Vec<NativeHistogram>> {
     None
 }

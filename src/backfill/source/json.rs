@@ -70,10 +70,13 @@ pub(super) async fn data<T: DeserializeOwned>(answer: Answer) -> Result<T, Sourc
         what,
     };
     let body = answer.body.all(ANSWER_BYTES_MAX).await?;
-    let envelope: Envelope<T> =
-        serde_json::from_slice(&body).map_err(|e| wrong(format!("it is not the json of the query api: {e}")))?;
+    let envelope: Envelope<T> = serde_json::from_slice(&body)
+        .map_err(|e| wrong(format!("it is not the json of the query api: {e}")))?;
     if envelope.status != "success" {
-        return Err(wrong(format!("it says {}: {}", envelope.status, envelope.error)));
+        return Err(wrong(format!(
+            "it says {}: {}",
+            envelope.status, envelope.error
+        )));
     }
     envelope
         .data

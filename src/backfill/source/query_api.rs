@@ -17,10 +17,7 @@ use crate::series::labels;
 const GRID_MAX: i64 = 11_000;
 
 /// Raw samples, by an instant query of a range selector: one request for each query.
-pub(super) async fn range_selectors(
-    server: &Server,
-    ask: &Ask<'_>,
-) -> Result<Gather, SourceError> {
+pub(super) async fn range_selectors(server: &Server, ask: &Ask<'_>) -> Result<Gather, SourceError> {
     let mut gather = Gather::new(ask.wanted, ask.span, ask.samples_max);
     for query in ask.queries {
         // The older end of a range is open in newer servers: a millisecond more, and the gatherer
@@ -162,7 +159,10 @@ mod tests {
     fn what_is_sent() {
         assert_eq!(seconds(1_795_341_581_789), "1795341581.789");
         assert_eq!(seconds(-1), "-0.001");
-        assert_eq!(form(&[("a[]", "b c".to_owned()), ("d", "\u{e9}&".to_owned())]), "a%5B%5D=b%20c&d=%C3%A9%26");
+        assert_eq!(
+            form(&[("a[]", "b c".to_owned()), ("d", "\u{e9}&".to_owned())]),
+            "a%5B%5D=b%20c&d=%C3%A9%26"
+        );
     }
 
     #[test]
@@ -179,8 +179,14 @@ mod tests {
     #[test]
     fn a_refusal_of_ranges_is_told_from_a_bound() {
         let bad = StatusCode::BAD_REQUEST;
-        assert!(refuses_ranges(bad, "invalid expression type \"range vector\" for instant query"));
-        assert!(!refuses_ranges(bad, "the range selects more than 5 samples"));
+        assert!(refuses_ranges(
+            bad,
+            "invalid expression type \"range vector\" for instant query"
+        ));
+        assert!(!refuses_ranges(
+            bad,
+            "the range selects more than 5 samples"
+        ));
         assert!(!refuses_ranges(StatusCode::SERVICE_UNAVAILABLE, "range"));
     }
 }

@@ -35,17 +35,12 @@ pub(super) async fn fetch(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-protobuf"),
         ),
-        (
-            header::CONTENT_ENCODING,
-            HeaderValue::from_static("snappy"),
-        ),
+        (header::CONTENT_ENCODING, HeaderValue::from_static("snappy")),
         (header::ACCEPT_ENCODING, HeaderValue::from_static("snappy")),
         (VERSION, HeaderValue::from_static("0.1.0")),
     ];
     let body = request(ask, chunks);
-    let answer = server
-        .send(Method::POST, READ_PATH, &headers, body)
-        .await?;
+    let answer = server.send(Method::POST, READ_PATH, &headers, body).await?;
     if answer.status != StatusCode::OK {
         return Err(refusal(answer).await);
     }
@@ -128,11 +123,10 @@ async fn samples(answer: Answer, ask: &Ask<'_>) -> Result<Gather, SourceError> {
             source,
         })?;
     drop(compressed);
-    let response =
-        proto::ReadResponse::decode(&body[..]).map_err(|e| SourceError::Message {
-            url: url.clone(),
-            what: e.to_string(),
-        })?;
+    let response = proto::ReadResponse::decode(&body[..]).map_err(|e| SourceError::Message {
+        url: url.clone(),
+        what: e.to_string(),
+    })?;
     drop(body);
     let mut gather = Gather::new(ask.wanted, ask.span, ask.samples_max);
     for series in response.results.iter().flat_map(|r| &r.timeseries) {
@@ -170,12 +164,11 @@ async fn streamed(mut answer: Answer, ask: &Ask<'_>) -> Result<Gather, SourceErr
     while let Some(bytes) = answer.body.chunk().await? {
         frames.push(&bytes);
         while let Some(message) = frames.next().map_err(wrong)? {
-            let message = proto::ChunkedReadResponse::decode(message).map_err(|e| {
-                SourceError::Message {
+            let message =
+                proto::ChunkedReadResponse::decode(message).map_err(|e| SourceError::Message {
                     url: url.clone(),
                     what: e.to_string(),
-                }
-            })?;
+                })?;
             for series in &message.chunked_series {
                 take(series, &mut gather, &url)?;
             }
@@ -186,11 +179,7 @@ async fn streamed(mut answer: Answer, ask: &Ask<'_>) -> Result<Gather, SourceErr
 }
 
 /// The samples of one series in one frame.
-fn take(
-    series: &proto::ChunkedSeries,
-    gather: &mut Gather,
-    url: &str,
-) -> Result<(), SourceError> {
+fn take(series: &proto::ChunkedSeries, gather: &mut Gather, url: &str) -> Result<(), SourceError> {
     use proto::chunk::Encoding;
     let labels = canonical(&series.labels);
     let too_many = |source| SourceError::TooMany {

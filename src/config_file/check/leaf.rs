@@ -77,9 +77,7 @@ pub(super) fn read(shape: &Shape, value: &Value) -> Result<Json, String> {
             Err(what) => Err(format!("is not an address: {what}")),
         },
         (Shape::Url, Value::Null) => wrong("an address, such as `http://localhost:9090`"),
-        (Shape::Url, _) => {
-            Err("is not an address, such as `http://localhost:9090`".to_owned())
-        }
+        (Shape::Url, _) => Err("is not an address, such as `http://localhost:9090`".to_owned()),
         (Shape::Selector, Value::Text(text)) => match Selector::parse(text) {
             Ok(_) => Ok(Json::from(text.as_str())),
             Err(e) => Err(format!("not a selector: {} at character {}", e.what, e.at)),
