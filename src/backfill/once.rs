@@ -50,6 +50,13 @@ pub struct Report {
     pub stopped: bool,
 }
 
+impl Report {
+    /// True if there were series and the past of all of them is known now.
+    pub fn is_complete(&self) -> bool {
+        !self.stopped && self.standing.failed == 0 && self.standing.done() > 0
+    }
+}
+
 /// Why nothing, or not all, was read.
 #[derive(Debug, thiserror::Error)]
 pub enum OnceError {
