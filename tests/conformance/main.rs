@@ -7,6 +7,8 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/peer.rs"]
+mod peer;
 #[path = "../support/serving.rs"]
 mod serving;
 mod support;
@@ -16,3 +18,4 @@ mod conformance_a;
 mod conformance_b;
 mod conformance_c;
 mod conformance_d;
+mod conformance_f;
