@@ -6,4 +6,5 @@
 pub mod chunk;
 pub mod encoding;
 pub mod head;
+pub mod histogram_chunk;
 pub mod interval;

@@ -25,6 +25,11 @@ pub const CUSTOM_SCHEMA: i32 = -53;
 /// reserved for it and mean what the formula says.
 pub const EXPONENTIAL_SCHEMAS: std::ops::RangeInclusive<i32> = -9..=52;
 
+/// Buckets of one histogram, both sides together; and spans of each side, and custom bounds. Libraries
+/// keep histograms below some 160 buckets, and all floats there are fill 4,096 at schema 1. What is
+/// kept of a series grows with its buckets, so a sender must not choose their number.
+pub const BUCKETS_MAX: usize = 8192;
+
 /// A run of buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BucketSpan {
@@ -79,6 +84,54 @@ pub enum Counts {
         positive: Vec<f64>,
         negative: Vec<f64>,
     },
+}
+
+impl Counts {
+    /// Makes these integer counts without buckets, keeping their memory if they were integer counts
+    /// before: count, zero count, positive and negative buckets.
+    pub fn as_integer(&mut self) -> (&mut u64, &mut u64, &mut Vec<i64>, &mut Vec<i64>) {
+        if let Self::Float { .. } = self {
+            *self = Self::default();
+        }
+        match self {
+            Self::Integer {
+                count,
+                zero,
+                positive,
+                negative,
+            } => {
+                positive.clear();
+                negative.clear();
+                (count, zero, positive, negative)
+            }
+            Self::Float { .. } => unreachable!("BUG: they were just made integer counts"),
+        }
+    }
+
+    /// The same for float counts.
+    pub fn as_float(&mut self) -> (&mut f64, &mut f64, &mut Vec<f64>, &mut Vec<f64>) {
+        if let Self::Integer { .. } = self {
+            *self = Self::Float {
+                count: 0.0,
+                zero: 0.0,
+                positive: Vec::new(),
+                negative: Vec::new(),
+            };
+        }
+        match self {
+            Self::Float {
+                count,
+                zero,
+                positive,
+                negative,
+            } => {
+                positive.clear();
+                negative.clear();
+                (count, zero, positive, negative)
+            }
+            Self::Integer { .. } => unreachable!("BUG: they were just made float counts"),
+        }
+    }
 }
 
 /// One sample of a native histogram.

@@ -2,7 +2,7 @@
 
 use super::decode::{float_number, integer};
 use super::walk::{self, Newer, Number, Scalars, Side, Sink};
-use super::{BucketSpan, CUSTOM_SCHEMA, Checked, EXPONENTIAL_SCHEMAS, HistogramError};
+use super::{BUCKETS_MAX, BucketSpan, CUSTOM_SCHEMA, Checked, EXPONENTIAL_SCHEMAS, HistogramError};
 use crate::wire::write;
 
 /// Checks one native histogram of remote write 1.0 or 2.0 (`version` 1 or 2) where it lies.
@@ -23,6 +23,9 @@ pub fn check(message: &[u8], version: u8) -> Result<Checked, HistogramError> {
     };
     let mut seen = Seen::default();
     let found = walk::walk(message, newer, &mut seen)?;
+    if seen.is_too_large() {
+        return invalid("histogram with too many buckets");
+    }
     if found.schema == CUSTOM_SCHEMA {
         if version == 1 {
             return invalid("histogram with custom buckets: they need remote write 2.0");
@@ -175,6 +178,21 @@ struct SideSeen {
 }
 
 impl Seen {
+    /// True above [`BUCKETS_MAX`], also of what is not used: both would be decoded.
+    fn is_too_large(&self) -> bool {
+        let (p, n) = (&self.positive, &self.negative);
+        [
+            p.lengths + n.lengths,
+            p.deltas + n.deltas,
+            p.counts + n.counts,
+            p.spans,
+            n.spans,
+            self.bounds,
+        ]
+        .iter()
+        .any(|n| *n > BUCKETS_MAX as u64)
+    }
+
     fn side(&mut self, side: Side) -> &mut SideSeen {
         match side {
             Side::Positive => &mut self.positive,

@@ -16,34 +16,10 @@ pub fn decode_into(message: &[u8], out: &mut NativeHistogram) -> Result<(), Hist
     out.positive_spans.clear();
     out.negative_spans.clear();
     out.custom_values.clear();
-    match (&mut out.counts, float) {
-        (
-            Counts::Integer {
-                positive, negative, ..
-            },
-            false,
-        ) => {
-            positive.clear();
-            negative.clear();
-        }
-        (
-            Counts::Float {
-                positive, negative, ..
-            },
-            true,
-        ) => {
-            positive.clear();
-            negative.clear();
-        }
-        (counts, false) => *counts = Counts::default(),
-        (counts, true) => {
-            *counts = Counts::Float {
-                count: 0.0,
-                zero: 0.0,
-                positive: Vec::new(),
-                negative: Vec::new(),
-            }
-        }
+    if float {
+        out.counts.as_float();
+    } else {
+        out.counts.as_integer();
     }
     let found = walk::walk(message, Newer::IfWellFormed, out)?;
     out.schema = found.schema;

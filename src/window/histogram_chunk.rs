@@ -1,0 +1,259 @@
+//! Native histograms as chunks in the format of Prometheus' TSDB, encodings 2 and 3.
+//!
+//! The same bytes serve the window in memory, the blocks on disk and remote read, as those of the
+//! XOR chunk do. The layout is section 9 of the protocol notes and `tsdb/docs/format/chunks.md` of
+//! Prometheus: the schema and the spans once, then differences of differences (integer counts) or
+//! XORs (float counts and sums).
+//!
+//! What always holds: what goes in comes out, bit for bit, save start timestamps, for which the
+//! format has no place, and what a stale marker has besides its time; bytes from outside never
+//! panic, and memory stays in proportion to them; the bytes of an open chunk are a valid chunk at
+//! any time, and all that is needed to go on with it. Where Prometheus re-codes a chunk because new
+//! buckets appear, here a new chunk begins, which is as good to every reader. What it does not know:
+//! time order, and what a histogram means.
+
+mod bits;
+mod layout;
+mod reader;
+mod state;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use self::bits::Writer;
+pub use self::reader::HistogramReader;
+use self::state::State;
+use super::encoding::Encoding;
+use crate::wire::histogram::{Counts, NativeHistogram, ResetHint};
+
+/// A count of 16 bits and a byte of flags.
+const HEADER_BYTES: usize = 3;
+/// The flags are these two bits; both together say gauge, none says that nothing is known.
+const FLAGS: u8 = 0b1100_0000;
+const RESET: u8 = 0b1000_0000;
+const NO_RESET: u8 = 0b0100_0000;
+const GAUGE: u8 = 0b1100_0000;
+
+/// A chunk of so many bytes is full, as in Prometheus: histograms differ too much in size for their
+/// number to say it.
+const FULL_BYTES: usize = 1024;
+/// Before so many samples a chunk is not full whatever its size: the layout would be repeated too
+/// often.
+const FULL_SAMPLES_MIN: u16 = 10;
+
+/// Why bytes are not a chunk of histograms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HistogramChunkError {
+    #[error("histogram chunk ends within sample {sample} of {samples}")]
+    Truncated { sample: u16, samples: u16 },
+    #[error("histogram chunk has an impossible number in sample {sample}")]
+    Malformed { sample: u16 },
+    #[error("histogram chunk has bytes behind its last sample")]
+    Trailing,
+    #[error("chunk is not one of histograms")]
+    Encoding,
+}
+
+/// A finished chunk of histograms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedHistograms {
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub samples: u16,
+    pub encoding: Encoding,
+    pub bytes: Vec<u8>,
+}
+
+/// A chunk that histograms are appended to.
+///
+/// Serialized it is the encoding and the bytes of the chunk; read back it goes on exactly where it
+/// was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HistogramAppender {
+    out: Writer,
+    samples: u16,
+    first_ms: i64,
+    /// The newest sample; it outlives its chunk, so that the next one knows about a reset.
+    state: Option<State>,
+}
+
+impl HistogramAppender {
+    /// Samples that a chunk can hold: they are counted in 16 bits.
+    pub const SAMPLES_MAX: usize = u16::MAX as usize;
+
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a histogram that passed [`crate::wire::histogram::check`], at its own time. If it
+    /// does not go into the open chunk (another form or layout, a counter reset, the first one
+    /// after a stale marker, no room), that is finished and given back, and a new one begun.
+    pub fn append(&mut self, h: &NativeHistogram) -> Option<FinishedHistograms> {
+        let flags = self.flags_if_cut(h);
+        let fits = !self.is_empty() && flags.is_none() && self.samples < u16::MAX;
+        let finished = if fits { None } else { self.finish() };
+        if fits && let Some(state) = &mut self.state {
+            state.write_next(h, &mut self.out);
+        } else {
+            let known = self.state.is_some();
+            let flags = match (h.reset_hint, flags) {
+                (ResetHint::Gauge, _) => GAUGE,
+                (ResetHint::Yes, _) => RESET,
+                (_, Some(flags)) => flags,
+                (_, None) if known => NO_RESET,
+                (_, None) => 0,
+            };
+            self.out.bytes.extend_from_slice(&[0, 0, flags]);
+            self.state = Some(State::write_first(h, &mut self.out));
+            self.first_ms = h.timestamp_ms;
+        }
+        self.samples += 1;
+        self.out.bytes[..2].copy_from_slice(&self.samples.to_be_bytes());
+        finished
+    }
+
+    /// The flags of the new chunk that `h` needs; `None` if it goes on from the newest sample.
+    fn flags_if_cut(&self, h: &NativeHistogram) -> Option<u8> {
+        let state = self.state.as_ref()?;
+        if h.is_stale() {
+            return self.is_empty().then_some(0);
+        }
+        let gauge = self.flags() == Some(GAUGE);
+        let is_gauge = h.reset_hint == ResetHint::Gauge;
+        if is_gauge {
+            let goes_on = (gauge || self.is_empty()) && !state.is_stale() && self.is_alike(h);
+            return (!goes_on).then_some(GAUGE);
+        }
+        if gauge || state.is_stale() {
+            return Some(0);
+        }
+        if h.reset_hint == ResetHint::Yes || state.count_fell(h) {
+            return Some(RESET);
+        }
+        if !self.is_alike(h) {
+            return Some(0);
+        }
+        state.fell(h).then_some(RESET)
+    }
+
+    /// True if `h` is of the form and the layout of the newest sample.
+    fn is_alike(&self, h: &NativeHistogram) -> bool {
+        self.state.as_ref().is_some_and(|state| {
+            state.is_float() == matches!(h.counts, Counts::Float { .. }) && state.layout.is_of(h)
+        })
+    }
+
+    fn flags(&self) -> Option<u8> {
+        self.out.bytes.get(2).map(|flags| flags & FLAGS)
+    }
+
+    /// Samples in the chunk.
+    pub fn len(&self) -> usize {
+        usize::from(self.samples)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.samples == 0
+    }
+
+    /// True if the chunk is as large as chunks should get: [`super::head::CHUNK_SAMPLES`] samples,
+    /// or as many bytes as Prometheus gives one.
+    pub fn is_full(&self) -> bool {
+        self.len() >= super::head::CHUNK_SAMPLES
+            || self.samples >= FULL_SAMPLES_MIN && self.out.bytes.len() >= FULL_BYTES
+    }
+
+    /// How the bytes of the open chunk are to be read.
+    pub fn encoding(&self) -> Encoding {
+        match &self.state {
+            Some(state) if state.is_float() => Encoding::FloatHistogram,
+            _ => Encoding::Histogram,
+        }
+    }
+
+    /// The chunk as it is now, readable by [`HistogramReader`].
+    pub fn bytes(&self) -> &[u8] {
+        if self.is_empty() {
+            &[0; HEADER_BYTES]
+        } else {
+            &self.out.bytes
+        }
+    }
+
+    /// Time of the first sample in milliseconds; `None` if there is none.
+    pub fn first_ms(&self) -> Option<i64> {
+        (!self.is_empty()).then_some(self.first_ms)
+    }
+
+    /// Time of the last sample in milliseconds; `None` if there is none.
+    pub fn last_ms(&self) -> Option<i64> {
+        let state = self.state.as_ref().filter(|_| !self.is_empty());
+        state.map(State::t_ms)
+    }
+
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.out.bytes.capacity() + self.state.as_ref().map_or(0, State::heap_bytes)
+    }
+
+    /// The finished chunk, in memory of its exact size, or `None` if there is none; the appender is
+    /// empty then.
+    pub fn finish(&mut self) -> Option<FinishedHistograms> {
+        let (first_ms, last_ms) = (self.first_ms()?, self.last_ms()?);
+        let mut bytes = std::mem::take(&mut self.out).bytes;
+        bytes.shrink_to_fit();
+        Some(FinishedHistograms {
+            first_ms,
+            last_ms,
+            samples: std::mem::take(&mut self.samples),
+            encoding: self.encoding(),
+            bytes,
+        })
+    }
+
+    /// Goes on with a chunk that was stopped.
+    ///
+    /// # Errors
+    /// If `bytes` are not a chunk of histograms in this encoding.
+    pub fn resume(bytes: Vec<u8>, encoding: Encoding) -> Result<Self, HistogramChunkError> {
+        let mut reader = HistogramReader::new(&bytes, encoding)?;
+        let mut scratch = NativeHistogram::default();
+        while let Some(read) = reader.next_into(&mut scratch) {
+            read?;
+        }
+        if reader.read == 0 {
+            return Ok(Self::default());
+        }
+        let (samples, first_ms, free) = (reader.read, reader.first_ms, reader.free());
+        let state = reader.state.take();
+        Ok(Self {
+            out: Writer { bytes, free },
+            samples,
+            first_ms,
+            state,
+        })
+    }
+}
+
+impl Serialize for HistogramAppender {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.encoding(), self.bytes()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for HistogramAppender {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (encoding, bytes) = Deserialize::deserialize(deserializer)?;
+        Self::resume(bytes, encoding).map_err(de::Error::custom)
+    }
+}
+
+/// All histograms of a chunk.
+///
+/// # Errors
+/// If `bytes` are not exactly one chunk of histograms in this encoding.
+pub fn decode(
+    bytes: &[u8],
+    encoding: Encoding,
+) -> Result<Vec<NativeHistogram>, HistogramChunkError> {
+    HistogramReader::new(bytes, encoding)?.collect()
+}
