@@ -3,6 +3,8 @@
 
 use prost::Message as _;
 
+use crate::window::encoding::Encoding;
+use crate::window::histogram_chunk;
 use crate::wire::histogram::{self, NativeHistogram};
 use crate::wire::proto;
 
@@ -16,9 +18,6 @@ pub(super) fn of_message(message: &proto::Histogram) -> Option<NativeHistogram> 
 }
 
 /// The histograms of a chunk of type 2 or 3; `None` if it cannot be read.
-pub(super) fn of_chunk(
-    _encoding: proto::chunk::Encoding,
-    _bytes: &[u8],
-) -> Option<Vec<NativeHistogram>> {
-    None
+pub(super) fn of_chunk(encoding: Encoding, bytes: &[u8]) -> Option<Vec<NativeHistogram>> {
+    histogram_chunk::decode(bytes, encoding).ok()
 }

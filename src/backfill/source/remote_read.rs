@@ -17,6 +17,7 @@ use crate::client::Answer;
 use crate::series::labels;
 use crate::series::matcher::MatchOp;
 use crate::window::chunk::Reader;
+use crate::window::encoding::Encoding;
 use crate::wire::proto;
 use crate::wire::snappy::BodyPool;
 
@@ -180,7 +181,6 @@ async fn streamed(mut answer: Answer, ask: &Ask<'_>) -> Result<Gather, SourceErr
 
 /// The samples of one series in one frame.
 fn take(series: &proto::ChunkedSeries, gather: &mut Gather, url: &str) -> Result<(), SourceError> {
-    use proto::chunk::Encoding;
     let labels = canonical(&series.labels);
     let too_many = |source| SourceError::TooMany {
         url: url.to_owned(),
@@ -189,14 +189,11 @@ fn take(series: &proto::ChunkedSeries, gather: &mut Gather, url: &str) -> Result
     let mut skipped = false;
     let mut pen = gather.series(&labels);
     for chunk in &series.chunks {
-        let encoding = match Encoding::try_from(chunk.r#type) {
-            Ok(Encoding::Unknown) | Err(_) => {
-                return Err(SourceError::UnknownChunk {
-                    url: url.to_owned(),
-                    encoding: chunk.r#type,
-                });
-            }
-            Ok(encoding) => encoding,
+        let Some(encoding) = encoding(chunk.r#type) else {
+            return Err(SourceError::UnknownChunk {
+                url: url.to_owned(),
+                encoding: chunk.r#type,
+            });
         };
         let Some(pen) = &mut pen else {
             continue;
@@ -224,6 +221,15 @@ fn take(series: &proto::ChunkedSeries, gather: &mut Gather, url: &str) -> Result
     }
     gather.skipped += u64::from(skipped);
     Ok(())
+}
+
+fn encoding(wire: i32) -> Option<Encoding> {
+    match proto::chunk::Encoding::try_from(wire) {
+        Ok(proto::chunk::Encoding::Xor) => Some(Encoding::Xor),
+        Ok(proto::chunk::Encoding::Histogram) => Some(Encoding::Histogram),
+        Ok(proto::chunk::Encoding::FloatHistogram) => Some(Encoding::FloatHistogram),
+        Ok(proto::chunk::Encoding::Unknown) | Err(_) => None,
+    }
 }
 
 fn canonical(of: &[proto::Label]) -> Vec<u8> {
