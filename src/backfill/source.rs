@@ -187,7 +187,11 @@ impl Source {
                 Form::Grid => query_api::grid(&self.server, ask, self.step).await,
             };
             match (form, got) {
-                (Form::Chunks, Err(SourceError::UnknownChunk { .. })) => {
+                // What cannot be read as a chunk may be readable as samples.
+                (
+                    Form::Chunks,
+                    Err(SourceError::UnknownChunk { .. } | SourceError::Chunk { .. }),
+                ) => {
                     self.step_down(form, Form::Samples);
                 }
                 (Form::Chunks | Form::Samples, Err(SourceError::NoRemoteRead { .. })) => {

@@ -142,3 +142,30 @@ fn write(mut stream: &TcpStream, reply: &Reply) {
     }
     let _ = stream.write_all(&bytes);
 }
+
+/// Asks `host` the same and gives its answer, for a peer that stands in between.
+pub(crate) fn forward(host: &str, asked: &Asked) -> Reply {
+    let mut stream = TcpStream::connect(host).unwrap();
+    let mut head = format!("{} {} HTTP/1.0\r\nhost: {host}\r\n", asked.method, asked.path);
+    for name in ["content-type", "content-encoding", "content-length"] {
+        if let Some(value) = asked.header(name) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    head.push_str("\r\n");
+    stream.write_all(&[head.as_bytes(), &asked.body].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head[9..12].parse().unwrap();
+    let mut reply = Reply::new(status, &answer[end + 4..]);
+    for line in head.lines() {
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("content-type")
+        {
+            reply = reply.with("content-type", value);
+        }
+    }
+    reply
+}

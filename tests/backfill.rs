@@ -1,0 +1,211 @@
+//! History from real servers: what a Prometheus and a VictoriaMetrics remember is what is read, new
+//! series are warm at once, and a server that is down is in nobody's way.
+
+#[path = "support/peer.rs"]
+mod peer;
+#[path = "support/stores.rs"]
+mod stores;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::Method;
+use peer::{Asked, Peer, Reply};
+use saimon::backfill::fetch::Fetcher;
+use saimon::backfill::source::Form;
+use saimon::backfill::span::Span;
+use saimon::config::HistoryConfig;
+use saimon::config::client::Address;
+use saimon::engine::history::History;
+use saimon::series::labels;
+use saimon::telemetry::Metrics;
+use stores::{Labels, Store};
+
+/// Between two samples of a series, and how many there are: two hours of them.
+const INTERVAL_MS: i64 = 15_000;
+const SAMPLES: i64 = 480;
+
+const LOAD: Labels<'static> = &[
+    ("__name__", "node_load1"),
+    ("instance", "a:9100"),
+    ("job", "node"),
+];
+const OTHER: Labels<'static> = &[
+    ("__name__", "node_load1"),
+    ("instance", "b:9100"),
+    ("job", "node"),
+];
+const REQUESTS: Labels<'static> = &[
+    ("__name__", "http_requests_total"),
+    ("cluster", "own"),
+    ("instance", "a:80"),
+    ("job", "web"),
+];
+
+#[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+/// Two hours until a little before `end_ms`, at times that are no whole seconds.
+fn samples(end_ms: i64, value: impl Fn(i64) -> f64) -> Vec<(i64, f64)> {
+    (0..SAMPLES)
+        .map(|i| {
+            let t = end_ms - (SAMPLES - i) * INTERVAL_MS + i % 7;
+            (t, value(i))
+        })
+        .collect()
+}
+
+/// Of few digits: VictoriaMetrics keeps no more than twelve.
+fn wave(i: i64) -> f64 {
+    let value = 10.0 + (i as f64 / 20.0).sin() + (i * 7919 % 13) as f64 / 50.0;
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Three series with a past.
+fn past(end_ms: i64) -> Vec<(Labels<'static>, Vec<(i64, f64)>)> {
+    vec![
+        (LOAD, samples(end_ms, wave)),
+        (OTHER, samples(end_ms, |i| wave(i) * 2.0)),
+        (REQUESTS, samples(end_ms, |i| (i * 30 + i % 11) as f64)),
+    ]
+}
+
+/// As a Prometheus with external labels sends it.
+fn sent(of: Labels<'_>) -> Box<[u8]> {
+    let external = [("cluster", "eu"), ("replica", "a")];
+    // the labels that a series has itself come first and win
+    labels::encode(of.iter().copied().chain(external)).into()
+}
+
+fn plain(of: Labels<'_>) -> Box<[u8]> {
+    labels::encode(of.iter().copied()).into()
+}
+
+/// All samples, compared one by one so that a difference can be read.
+#[track_caller]
+fn same(got: &[(i64, f64)], want: &[(i64, f64)]) {
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        assert_eq!(got, want, "sample {i}");
+    }
+    assert_eq!(got.len(), want.len());
+}
+
+struct Read {
+    histories: Vec<History>,
+    form: Form,
+}
+
+impl Read {
+    fn floats(&self, of: &[u8]) -> &[(i64, f64)] {
+        let found = self.histories.iter().find(|h| *h.labels == *of);
+        &found.unwrap_or_else(|| panic!("no {}", labels::display(of))).floats
+    }
+}
+
+/// Reads the past of these series from a server.
+fn read(store: &Store, url: &str, wanted: &[Box<[u8]>], span: Span) -> Read {
+    let config = HistoryConfig {
+        client: store.client.clone(),
+        request_range: std::time::Duration::from_secs(3000),
+        ..HistoryConfig::default()
+    };
+    let address = Address::parse(url).unwrap();
+    let history = Metrics::new().history;
+    let fetcher = Fetcher::new(&address, &config, &history, fastrand::Rng::with_seed(1)).unwrap();
+    let units: Vec<[Box<[u8]>; 1]> = wanted.iter().map(|l| [l.clone()]).collect();
+    let units: Vec<&[Box<[u8]>]> = units.iter().map(|u| &u[..]).collect();
+    let histories = stores::runtime().block_on(fetcher.read(&units, span)).unwrap();
+    Read {
+        histories,
+        form: fetcher.source().form(),
+    }
+}
+
+#[test]
+fn a_prometheus_gives_exactly_what_it_was_given() {
+    let store = stores::prometheus(true);
+    let end_ms = now_ms();
+    let past = past(end_ms);
+    store.feed(&past);
+    let span = Span {
+        start_ms: past[0].1[10].0,
+        end_ms: past[0].1[470].0,
+    };
+    let wanted = [sent(LOAD), sent(OTHER), sent(REQUESTS), plain(&[("__name__", "none")])];
+    let read_path = format!("{}/api/v1/read", store.url);
+    for url in [&store.url, &read_path] {
+        let read = read(&store, url, &wanted, span);
+        assert_eq!(read.form, Form::Chunks);
+        assert_eq!(read.histories.len(), 3);
+        for (labels, samples) in &past {
+            same(read.floats(&sent(labels)), &samples[10..=470]);
+        }
+    }
+    // Series that came without the external labels are found, too.
+    let bare = read(&store, &store.url, &[plain(LOAD)], span);
+    same(bare.floats(&plain(LOAD)), &past[0].1[10..=470]);
+}
+
+#[test]
+fn a_victoria_metrics_gives_its_raw_samples_through_the_query_api() {
+    let store = stores::victoria_metrics();
+    let end_ms = now_ms();
+    let past = past(end_ms);
+    store.feed(&past);
+    let (status, _) = store.ask(Method::GET, "/internal/force_flush", Vec::new()).unwrap();
+    assert_eq!(status, 200);
+    let span = Span {
+        start_ms: past[0].1[10].0,
+        end_ms: past[0].1[470].0,
+    };
+    // As it was written to, so it is asked: nothing is added.
+    let wanted = [plain(LOAD), plain(OTHER), plain(REQUESTS)];
+    let read = read(&store, &store.url, &wanted, span);
+    assert_eq!(read.form, Form::RangeSelector);
+    for (labels, samples) in &past {
+        same(read.floats(&plain(labels)), &samples[10..=470]);
+    }
+}
+
+/// Passes requests on, but for those that it refuses.
+fn proxy(store: &Store, refuses: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static) -> Peer {
+    let host = store.url.trim_start_matches("http://").to_owned();
+    Peer::start(move |_, asked| refuses(asked).unwrap_or_else(|| peer::forward(&host, asked)))
+}
+
+#[test]
+fn a_prometheus_without_remote_read_is_asked_by_query_and_its_external_labels_are_known() {
+    let store = stores::prometheus(false);
+    let end_ms = now_ms();
+    let past = past(end_ms);
+    store.feed(&past);
+    let span = Span {
+        start_ms: past[0].1[10].0,
+        end_ms: past[0].1[470].0,
+    };
+    let wanted = [sent(LOAD), sent(OTHER), sent(REQUESTS)];
+    let no_read = |asked: &Asked| {
+        let refused = asked.path.starts_with("/api/v1/read");
+        refused.then(|| Reply::new(404, *b"404 page not found"))
+    };
+    let peer = proxy(&store, no_read);
+    let raw = read(&store, &peer.url, &wanted, span);
+    assert_eq!(raw.form, Form::RangeSelector);
+    for (labels, samples) in &past {
+        same(raw.floats(&sent(labels)), &samples[10..=470]);
+    }
+    // Without range selectors, values on a grid are the last resort.
+    let peer = proxy(&store, move |asked| {
+        let text = br#"{"status":"error","errorType":"bad_data","error":"invalid expression type range vector"}"#;
+        let refused = asked.path == "/api/v1/query";
+        no_read(asked).or_else(|| refused.then(|| Reply::new(400, *text)))
+    });
+    let grid = read(&store, &peer.url, &wanted, span);
+    assert_eq!(grid.form, Form::Grid);
+    let floats = grid.floats(&sent(LOAD));
+    assert!((455..=462).contains(&floats.len()), "{}", floats.len());
+    assert!(floats.iter().all(|(t, _)| t % INTERVAL_MS == 0));
+    assert!(floats.iter().all(|(_, v)| past[0].1.iter().any(|(_, w)| w == v)));
+}
