@@ -1,15 +1,21 @@
 //! History from real servers: what a Prometheus and a VictoriaMetrics remember is what is read, new
 //! series are warm at once, and a server that is down is in nobody's way.
 
+#[path = "support/client.rs"]
+mod client;
 #[path = "support/peer.rs"]
 mod peer;
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/stores.rs"]
 mod stores;
 
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use peer::{Asked, Peer, Reply};
+use prost::Message as _;
 use saimon::backfill::fetch::Fetcher;
 use saimon::backfill::source::Form;
 use saimon::backfill::span::Span;
@@ -18,6 +24,7 @@ use saimon::config::client::Address;
 use saimon::engine::history::History;
 use saimon::series::labels;
 use saimon::telemetry::Metrics;
+use serving::Serving;
 use stores::{Labels, Store};
 
 /// Between two samples of a series, and how many there are: two hours of them.
@@ -100,7 +107,9 @@ struct Read {
 impl Read {
     fn floats(&self, of: &[u8]) -> &[(i64, f64)] {
         let found = self.histories.iter().find(|h| *h.labels == *of);
-        &found.unwrap_or_else(|| panic!("no {}", labels::display(of))).floats
+        &found
+            .unwrap_or_else(|| panic!("no {}", labels::display(of)))
+            .floats
     }
 }
 
@@ -116,7 +125,9 @@ fn read(store: &Store, url: &str, wanted: &[Box<[u8]>], span: Span) -> Read {
     let fetcher = Fetcher::new(&address, &config, &history, fastrand::Rng::with_seed(1)).unwrap();
     let units: Vec<[Box<[u8]>; 1]> = wanted.iter().map(|l| [l.clone()]).collect();
     let units: Vec<&[Box<[u8]>]> = units.iter().map(|u| &u[..]).collect();
-    let histories = stores::runtime().block_on(fetcher.read(&units, span)).unwrap();
+    let histories = stores::runtime()
+        .block_on(fetcher.read(&units, span))
+        .unwrap();
     Read {
         histories,
         form: fetcher.source().form(),
@@ -133,7 +144,12 @@ fn a_prometheus_gives_exactly_what_it_was_given() {
         start_ms: past[0].1[10].0,
         end_ms: past[0].1[470].0,
     };
-    let wanted = [sent(LOAD), sent(OTHER), sent(REQUESTS), plain(&[("__name__", "none")])];
+    let wanted = [
+        sent(LOAD),
+        sent(OTHER),
+        sent(REQUESTS),
+        plain(&[("__name__", "none")]),
+    ];
     let read_path = format!("{}/api/v1/read", store.url);
     for url in [&store.url, &read_path] {
         let read = read(&store, url, &wanted, span);
@@ -154,7 +170,9 @@ fn a_victoria_metrics_gives_its_raw_samples_through_the_query_api() {
     let end_ms = now_ms();
     let past = past(end_ms);
     store.feed(&past);
-    let (status, _) = store.ask(Method::GET, "/internal/force_flush", Vec::new()).unwrap();
+    let (status, _) = store
+        .ask(Method::GET, "/internal/force_flush", Vec::new())
+        .unwrap();
     assert_eq!(status, 200);
     let span = Span {
         start_ms: past[0].1[10].0,
@@ -207,5 +225,252 @@ fn a_prometheus_without_remote_read_is_asked_by_query_and_its_external_labels_ar
     let floats = grid.floats(&sent(LOAD));
     assert!((455..=462).contains(&floats.len()), "{}", floats.len());
     assert!(floats.iter().all(|(t, _)| t % INTERVAL_MS == 0));
-    assert!(floats.iter().all(|(_, v)| past[0].1.iter().any(|(_, w)| w == v)));
+    assert!(
+        floats
+            .iter()
+            .all(|(_, v)| past[0].1.iter().any(|(_, w)| w == v))
+    );
+}
+
+/// `saimon serve` with its history from a server.
+fn configuration(store: &Store, folder: &std::path::Path) -> String {
+    let client = &store.client;
+    let mut text = format!("history:\n  url: {}\n", store.url);
+    if let (Some(ca), Some(password)) =
+        (&client.tls_config.ca_file, &client.basic_auth.password_file)
+    {
+        text.push_str(&format!(
+            "  basic_auth: {{username: {}, password_file: {}}}\n  tls_config: {{ca_file: {}}}\n",
+            stores::USER,
+            password.display(),
+            ca.display()
+        ));
+    }
+    let path = folder.join("saimon.yaml");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn send(saimon: &Serving, series: &[(Labels<'_>, Vec<(i64, f64)>)]) {
+    let body = stores::write_request(series).encode_to_vec();
+    let answer = saimon
+        .connect()
+        .post(client::WRITE_HEADERS, &client::snappy(&body));
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
+/// The value of a series of a page that begins so.
+fn value(saimon: &Serving, page: &str, begins: &str) -> Option<f64> {
+    let page = saimon.connect().get(page, "");
+    let line = page.text().lines().find(|l| l.starts_with(begins))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+/// Waits until this is so, a minute at most.
+#[track_caller]
+fn until(saimon: &Serving, what: &str, so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let page = saimon.connect().get("/metrics", "");
+    let lines: Vec<_> = page
+        .text()
+        .lines()
+        .filter(|l| l.starts_with("saimon_history") || l.starts_with("saimon_series"))
+        .collect();
+    panic!("waited in vain until {what}: {lines:#?}");
+}
+
+fn with_external(of: Labels<'static>) -> Vec<(&'static str, &'static str)> {
+    let mut labels = of.to_vec();
+    for (name, value) in [("cluster", "eu"), ("replica", "a")] {
+        if labels.iter().all(|(n, _)| *n != name) {
+            labels.push((name, value));
+        }
+    }
+    labels
+}
+
+const SCORE: &str = "saimon_anomaly_score{";
+
+/// Live samples of the three series as they are sent to saimon.
+fn live(
+    sent: &[Vec<(&'static str, &'static str)>],
+    t_ms: i64,
+    i: i64,
+) -> Vec<(Vec<(&'static str, &'static str)>, Vec<(i64, f64)>)> {
+    let values = [wave(i), wave(i) * 2.0, (i * 30 + i % 11) as f64];
+    sent.iter()
+        .zip(values)
+        .map(|(labels, value)| (labels.clone(), vec![(t_ms, value)]))
+        .collect()
+}
+
+fn send_live(saimon: &Serving, sent: &[Vec<(&'static str, &'static str)>], t_ms: i64, i: i64) {
+    let samples = live(sent, t_ms, i);
+    let series: Vec<_> = samples.iter().map(|(l, s)| (&l[..], s.clone())).collect();
+    send(saimon, &series);
+}
+
+/// New series are warm with their first samples: they have scores long before a warm-up is over.
+fn warms(store: &Store, sent: &[Vec<(&'static str, &'static str)>]) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(store, folder.path());
+    let data = folder.path().join("data");
+    let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--config", &config]);
+    let now = now_ms();
+    send_live(&saimon, sent, now, SAMPLES);
+    let warmed = "saimon_history_series_total{outcome=\"warmed\"}";
+    until(&saimon, "all three are warmed", || {
+        value(&saimon, "/metrics", warmed) == Some(3.0)
+    });
+    let samples = value(&saimon, "/metrics", "saimon_history_samples_total");
+    assert!(samples >= Some(3.0 * SAMPLES as f64 * 0.9), "{samples:?}");
+    assert_eq!(
+        value(&saimon, "/metrics", "saimon_series{phase=\"warmup\"}"),
+        Some(0.0)
+    );
+    assert_eq!(
+        value(&saimon, "/metrics", "saimon_series{phase=\"history\"}"),
+        Some(0.0)
+    );
+    // The next live samples are scored.
+    send_live(&saimon, sent, now + INTERVAL_MS, SAMPLES + 1);
+    until(&saimon, "all three have scores", || {
+        let page = saimon.connect().get("/metrics/scores", "");
+        page.text().lines().filter(|l| l.starts_with(SCORE)).count() == 3
+    });
+    let (code, log) = saimon.terminate();
+    assert_eq!(code, 0, "{log:?}");
+    assert!(
+        log.iter().any(|l| l.contains("history: caught up")),
+        "{log:?}"
+    );
+    assert!(!log.iter().any(|l| l.contains(stores::PASSWORD)));
+}
+
+#[test]
+fn new_series_are_warm_at_once_from_a_prometheus() {
+    let store = stores::prometheus(true);
+    store.feed(&past(now_ms()));
+    let sent: Vec<_> = [LOAD, OTHER, REQUESTS]
+        .into_iter()
+        .map(with_external)
+        .collect();
+    warms(&store, &sent);
+}
+
+#[test]
+fn new_series_are_warm_at_once_from_a_victoria_metrics() {
+    let store = stores::victoria_metrics();
+    store.feed(&past(now_ms()));
+    store
+        .ask(Method::GET, "/internal/force_flush", Vec::new())
+        .unwrap();
+    let sent: Vec<_> = [LOAD, OTHER, REQUESTS]
+        .into_iter()
+        .map(|l| l.to_vec())
+        .collect();
+    warms(&store, &sent);
+}
+
+fn backfill(args: &[&str]) -> std::process::Output {
+    Command::new(serving::SAIMON)
+        .arg("backfill")
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_backfill_makes_the_next_start_warm() {
+    let store = stores::prometheus(true);
+    let end_ms = now_ms();
+    store.feed(&past(end_ms));
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data_dir = data.display().to_string();
+    let config = configuration(&store, folder.path());
+    let args = ["--config", &config, "--data-dir", &data_dir];
+
+    let done = backfill(&args);
+    let said = String::from_utf8_lossy(&done.stdout);
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}{errors}");
+    assert!(
+        said.contains("3 warmed, 0 without samples, 0 failed"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("samples   {}", 3 * SAMPLES)),
+        "{said}"
+    );
+
+    let saimon = Serving::start_with(&data, "127.0.0.1:0", &[]);
+    let sent: Vec<_> = [LOAD, OTHER, REQUESTS]
+        .into_iter()
+        .map(with_external)
+        .collect();
+    send_live(&saimon, &sent, end_ms + INTERVAL_MS, SAMPLES);
+    until(&saimon, "all three have scores", || {
+        let page = saimon.connect().get("/metrics/scores", "");
+        page.text().lines().filter(|l| l.starts_with(SCORE)).count() == 3
+    });
+
+    // Not while another process has the directory; not without a server; not without an address.
+    let refused = backfill(&args);
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("in use by another process"), "{errors}");
+    drop(saimon);
+    let nothing = backfill(&["--data-dir", &data_dir]);
+    assert_eq!(nothing.status.code(), Some(2));
+    let wrong = backfill(&["--url", "ftp://x", "--data-dir", &data_dir]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let none = backfill(&[
+        "--config",
+        &config,
+        "--data-dir",
+        &data_dir,
+        "--selector",
+        "nosuch",
+    ]);
+    let errors = String::from_utf8_lossy(&none.stderr);
+    assert_eq!(none.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("no series"), "{errors}");
+}
+
+#[test]
+fn a_server_that_is_down_is_in_nobodys_way() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--history-url", &url]);
+    // Series warm up by themselves, as if there were no history.
+    let now = now_ms();
+    let sent: Vec<_> = [LOAD, OTHER, REQUESTS]
+        .into_iter()
+        .map(|l| l.to_vec())
+        .collect();
+    for i in 0..120 {
+        send_live(&saimon, &sent, now - (120 - i) * INTERVAL_MS, i);
+    }
+    until(&saimon, "all three have scores", || {
+        let page = saimon.connect().get("/metrics/scores", "");
+        page.text().lines().filter(|l| l.starts_with(SCORE)).count() == 3
+    });
+    until(&saimon, "history was tried", || {
+        value(&saimon, "/metrics", "saimon_history_failures_total") >= Some(1.0)
+    });
+    let (code, log) = saimon.terminate();
+    assert_eq!(code, 0, "{log:?}");
+    let failed = log
+        .iter()
+        .filter(|l| l.contains("history: a request failed"));
+    assert_eq!(failed.count(), 1, "told once: {log:?}");
 }

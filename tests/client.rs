@@ -90,7 +90,11 @@ async fn no_error_shows_a_secret() {
         json!({"headers": {"X-Key": "hunter2"}}),
     );
     let error = get(&client).await.unwrap_err();
-    for said in [error.to_string(), format!("{error:?}"), format!("{client:?}")] {
+    for said in [
+        error.to_string(),
+        format!("{error:?}"),
+        format!("{client:?}"),
+    ] {
         assert!(!said.contains("hunter2"), "{said}");
         assert!(said.contains(&format!("http://***@{host}")), "{said}");
     }
@@ -98,7 +102,10 @@ async fn no_error_shows_a_secret() {
     let both = config(json!({"basic_auth": {"username": "a"}}));
     let address = Address::parse("http://me:hunter2@h").unwrap();
     let error = Client::new(&address, &both).unwrap_err().to_string();
-    assert!(error.contains("basic_auth") && !error.contains("hunter2"), "{error}");
+    assert!(
+        error.contains("basic_auth") && !error.contains("hunter2"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -162,7 +169,8 @@ impl TlsPeer {
         let current = Arc::clone(&identity);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let config = server_config(&current.lock().unwrap(), clients.as_deref(), tls12_only);
+                let config =
+                    server_config(&current.lock().unwrap(), clients.as_deref(), tls12_only);
                 let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
                 let mut stream = rustls::StreamOwned::new(session, stream);
                 let mut head = [0; 4096];

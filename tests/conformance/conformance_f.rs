@@ -64,7 +64,11 @@ fn decoded(name: &str) -> Vec<serde_json::Value> {
 
 fn series_labels(row: &serde_json::Value) -> Vec<u8> {
     let labels = row["labels"].as_object().unwrap();
-    labels::encode(labels.iter().map(|(n, v)| (n.as_str(), v.as_str().unwrap())))
+    labels::encode(
+        labels
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str().unwrap())),
+    )
 }
 
 fn named(name: &str) -> Vec<u8> {
@@ -114,7 +118,9 @@ fn floats(of: &[History]) -> Vec<Series> {
 }
 
 fn request(asked: &Asked) -> proto::ReadRequest {
-    let raw = snap::raw::Decoder::new().decompress_vec(&asked.body).unwrap();
+    let raw = snap::raw::Decoder::new()
+        .decompress_vec(&asked.body)
+        .unwrap();
     proto::ReadRequest::decode(&raw[..]).unwrap()
 }
 
@@ -231,7 +237,10 @@ fn item_088_looks_at_the_status_first_and_shows_the_error_whatever_its_encoding(
     // Also when the type says that it is an answer.
     let peer = Peer::start(|_, _| Reply::new(503, *b"not now").with("content-type", SAMPLES));
     let error = read(&peer, &[named("a")], ALWAYS).unwrap_err();
-    assert!(error.contains("503") && error.contains("not now"), "{error}");
+    assert!(
+        error.contains("503") && error.contains("not now"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -272,7 +281,10 @@ fn item_089_a_broken_answer_is_a_clear_error_and_nothing_of_it_is_used() {
         0 => streamed(future()),
         _ => Reply::new(200, file("prefer-samples.resp")).with("content-type", SAMPLES),
     });
-    let wanted: Vec<_> = expected("prefer-samples").into_iter().map(|s| s.0).collect();
+    let wanted: Vec<_> = expected("prefer-samples")
+        .into_iter()
+        .map(|s| s.0)
+        .collect();
     assert_eq!(read(&peer, &wanted, ALWAYS).unwrap().len(), 16);
     let accepted: Vec<_> = peer
         .asked()
@@ -289,7 +301,13 @@ fn item_089_a_broken_answer_is_a_clear_error_and_nothing_of_it_is_used() {
 fn item_090_samples_are_cut_to_the_range_and_overlapping_chunks_are_merged() {
     let chunks = [
         chunk(&[(900, 9.0), (1000, 1.0), (1100, 2.0), (1200, 3.0)]),
-        chunk(&[(1100, 2.0), (1200, 3.0), (1300, 4.0), (2000, 5.0), (2001, 6.0)]),
+        chunk(&[
+            (1100, 2.0),
+            (1200, 3.0),
+            (1300, 4.0),
+            (2000, 5.0),
+            (2001, 6.0),
+        ]),
         chunk(&[(1150, 2.5)]),
     ];
     let body = [
@@ -464,8 +482,13 @@ fn item_093_long_ranges_are_split_failures_back_off_and_a_start_never_waits() {
     let config = HistoryConfig { tries: 2, ..config };
     let address = Address::parse(&peer.url).unwrap();
     let fetcher = Fetcher::new(&address, &config, &history, fastrand::Rng::with_seed(1)).unwrap();
-    let error = block_on(fetcher.read(&[&unit], span)).unwrap_err().to_string();
-    assert!(error.contains("boom") && error.contains("2 tries"), "{error}");
+    let error = block_on(fetcher.read(&[&unit], span))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("boom") && error.contains("2 tries"),
+        "{error}"
+    );
     assert_eq!(peer.asked().len(), 2);
 
     // A peer that takes connections and never answers: saimon is ready, takes samples, and stops.

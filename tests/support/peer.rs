@@ -63,9 +63,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// `answer` gets each request with its number, from 0.
-    pub(crate) fn start(
-        answer: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn start(answer: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
@@ -117,7 +115,9 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         headers,
         body: Vec::new(),
     };
-    let length = asked.header("content-length").map_or(0, |n| n.parse().unwrap());
+    let length = asked
+        .header("content-length")
+        .map_or(0, |n| n.parse().unwrap());
     asked.body.resize(length, 0);
     reader.read_exact(&mut asked.body).ok()?;
     Some(asked)
@@ -146,14 +146,19 @@ fn write(mut stream: &TcpStream, reply: &Reply) {
 /// Asks `host` the same and gives its answer, for a peer that stands in between.
 pub(crate) fn forward(host: &str, asked: &Asked) -> Reply {
     let mut stream = TcpStream::connect(host).unwrap();
-    let mut head = format!("{} {} HTTP/1.0\r\nhost: {host}\r\n", asked.method, asked.path);
+    let mut head = format!(
+        "{} {} HTTP/1.0\r\nhost: {host}\r\n",
+        asked.method, asked.path
+    );
     for name in ["content-type", "content-encoding", "content-length"] {
         if let Some(value) = asked.header(name) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
     }
     head.push_str("\r\n");
-    stream.write_all(&[head.as_bytes(), &asked.body].concat()).unwrap();
+    stream
+        .write_all(&[head.as_bytes(), &asked.body].concat())
+        .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();

@@ -112,17 +112,19 @@ impl Store {
     }
 
     /// GETs or POSTs; status and body.
-    pub(crate) fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), String> {
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(u16, Vec<u8>), String> {
         let client = Client::new(&self.address(), &self.client).unwrap();
         let headers = [
             (
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/x-protobuf"),
             ),
-            (
-                header::CONTENT_ENCODING,
-                HeaderValue::from_static("snappy"),
-            ),
+            (header::CONTENT_ENCODING, HeaderValue::from_static("snappy")),
         ];
         let headers = if body.is_empty() { &[][..] } else { &headers };
         runtime().block_on(async {
