@@ -15,6 +15,8 @@ pub mod prefetch;
 pub mod router;
 pub mod rules;
 pub mod shard;
+pub mod slab;
+pub mod state;
 pub mod table;
 pub mod tally;
 pub mod worker;

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::health::{Health, Stage};
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
+use crate::engine::ask::Reader;
 use crate::engine::router::Router;
 use crate::score::board::Board;
 use crate::telemetry::Metrics;
@@ -33,6 +34,8 @@ use crate::telemetry::Metrics;
 pub struct State {
     /// Takes the rows of a write request to their shards.
     pub router: Router,
+    /// Answers questions about windows.
+    pub reader: Reader,
     pub board: Arc<Board>,
     pub metrics: Arc<Metrics>,
     pub limits: Arc<LimitsConfig>,

@@ -37,7 +37,9 @@ pub enum Outcome {
     Future,
     /// Labels that no receiver may take.
     Refused,
-    /// Not modelled: by name (`_info`, `_bucket`, saimon's own ...) or by a rule.
+    /// In the window only: not modelled by its name (`_info`, `_bucket`, `ALERTS` ...).
+    Window,
+    /// Not kept at all: saimon's own, or by a rule.
     Skipped,
     /// Of a new series beyond `limits.series`.
     Limit,
@@ -46,7 +48,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accepted,
         Self::Stale,
         Self::Duplicate,
@@ -54,6 +56,7 @@ impl Outcome {
         Self::Late,
         Self::Future,
         Self::Refused,
+        Self::Window,
         Self::Skipped,
         Self::Limit,
         Self::Unavailable,
@@ -68,6 +71,7 @@ impl Outcome {
             Self::Late => "late",
             Self::Future => "future",
             Self::Refused => "refused",
+            Self::Window => "window",
             Self::Skipped => "skipped",
             Self::Limit => "limit",
             Self::Unavailable => "unavailable",
@@ -158,7 +162,7 @@ pub struct Metrics {
     pub gaps: Counter,
     /// `saimon_not_finite_samples_total`: kept, and not judged.
     pub not_finite: Counter,
-    /// `saimon_series{phase}`: warmup, young, mature, ended.
+    /// `saimon_series{phase}`: warmup, young, mature, ended, window, history.
     pub series: Family<PhaseLabel, Gauge>,
     /// `saimon_series_dropped_total{reason}`.
     pub series_dropped: Family<ReasonLabel, Counter>,
@@ -252,7 +256,7 @@ impl Metrics {
                 "store_chunks_dropped",
                 "finished chunks of samples that the store did not take in time",
             ),
-            series_limit: r.made("series_limit", "most series with a model"),
+            series_limit: r.made("series_limit", "most series that are held, with a model or with a window only"),
             active_models: r.made(
                 "active_models",
                 "series whose model has left its warm-up and gives scores",

@@ -6,5 +6,6 @@
 pub mod chunk;
 pub mod encoding;
 pub mod head;
+pub mod histogram;
 pub mod histogram_chunk;
 pub mod interval;

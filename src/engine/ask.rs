@@ -142,8 +142,12 @@ impl Reader {
             answers.push(answered);
         }
         let mut found = Vec::new();
-        for answered in answers {
-            found.append(&mut answer(answered).await??);
+        for (shard, answered) in answers.into_iter().enumerate() {
+            let mut more = answer(answered).await??;
+            for one in &mut more {
+                one.place.shard = shard as u32;
+            }
+            found.append(&mut more);
             if found.len() > limit {
                 return Err(AskError::TooMany { limit });
             }

@@ -87,7 +87,7 @@ impl Historian {
     /// If a shard cannot answer.
     pub async fn wanting(&self, limit: usize) -> Result<Vec<Unit>, AskError> {
         let mut units = Vec::new();
-        for sender in self.shards.iter() {
+        for (shard, sender) in self.shards.iter().enumerate() {
             let left = limit - units.len();
             if left == 0 {
                 break;
@@ -98,7 +98,11 @@ impl Historian {
                 answer,
             };
             ask::ask(sender, Question::History(order)).await?;
-            units.append(&mut ask::answer(answered).await?);
+            let more = ask::answer(answered).await?;
+            units.extend(more.into_iter().map(|unit| Unit {
+                shard: shard as u32,
+                ..unit
+            }));
         }
         Ok(units)
     }

@@ -3,6 +3,8 @@
 //!
 //! The engine does not know what the store is; the store does not know what the bytes mean.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::window::encoding::Encoding;
@@ -29,7 +31,9 @@ pub struct GroupSnapshot {
     pub state: Vec<u8>,
     /// Chunks that were finished since the last snapshot of this group, if any: (position in the
     /// group, chunk). Written in the same step as `state`, because `state` no longer holds them.
-    pub chunks: Vec<ClosedChunk>,
+    /// Shared with the shard, which shows them to readers for as long as the store holds them: it
+    /// lets them go when they are on disk.
+    pub chunks: Arc<[ClosedChunk]>,
     /// Newest sample of any of its series, in milliseconds; retention counts back from here.
     pub newest_ms: i64,
 }

@@ -299,6 +299,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::engine::ask::Reader;
     use crate::expose::Health;
     use crate::score::board::Board;
     use crate::wire::proto;
@@ -332,6 +333,7 @@ mod tests {
     async fn samples_of_a_sender_that_left_are_counted_once() {
         let (sender, mut shard) = mpsc::channel(1);
         let state = State {
+            reader: Reader::new(vec![sender.clone()], None),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),
@@ -360,6 +362,7 @@ mod tests {
     async fn samples_of_a_sender_that_left_while_they_were_decoded_are_counted() {
         let (sender, _shard) = mpsc::channel(1);
         let state = State {
+            reader: Reader::new(vec![sender.clone()], None),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use saimon::clock::ManualClock;
 use saimon::config::LimitsConfig;
+use saimon::engine::ask::Reader;
 use saimon::engine::router::Router;
 use saimon::engine::shard::Message;
 use saimon::expose::{self, Health, State};
@@ -42,6 +43,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
         let state = State {
+            reader: Reader::new(senders.clone(), None),
             router: Router::new(senders),
             board,
             metrics: Arc::clone(&metrics),

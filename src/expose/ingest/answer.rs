@@ -204,6 +204,7 @@ mod tests {
         let routed = Routed {
             rows: 400,
             skipped: 20,
+            ..Routed::default()
         };
         let answer = Answer::Refused(refusal(&refused, routed));
         let text = answer.text().unwrap();
