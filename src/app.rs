@@ -154,7 +154,7 @@ fn engine_spec(config: &Config, shards: usize, keeps: bool) -> EngineSpec {
         families_max: config.limits.metadata_families as usize,
         forget_ms: i64::try_from(config.store.forget.as_millis()).unwrap_or(i64::MAX),
         keeps,
-        wants_history: false,
+        wants_history: config.history.url.is_some(),
     }
 }
 

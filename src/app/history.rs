@@ -16,7 +16,6 @@ use crate::backfill::span::Span;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::config::client::Address;
-use crate::engine::history::Historian;
 use crate::engine::pool::{Engine, Pool};
 use crate::engine::rules::Rules;
 use crate::series::matcher::Selector;
@@ -49,7 +48,7 @@ pub(super) fn warmer(
     let selector = config.history.selector.as_deref().map(Selector::parse);
     Ok(Some(Warmer::new(
         fetcher(config, address, metrics)?,
-        Historian::new(engine.senders.clone()),
+        engine.historian(),
         Arc::clone(clock),
         &config.history,
         selector.transpose()?,
@@ -99,7 +98,7 @@ pub fn backfill(config: &Config, options: &BackfillOptions) -> anyhow::Result<Re
     };
     let once = Once::new(
         fetcher,
-        Historian::new(engine.senders.clone()),
+        engine.historian(),
         &config.history,
         Progress::new(&metrics.history),
     );
