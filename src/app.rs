@@ -65,7 +65,9 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         .start(store.is_some().then_some(&kept), &clock)
         .context("the shards could not be started")?;
     drop(kept);
-    let past = store.clone().map(|store| Arc::new(store) as Arc<dyn PastChunks>);
+    let past = store
+        .clone()
+        .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
     let reader = engine.reader(past);
     let writer = store
         .map(|store| start_writer(store, config, &engine, inbox, &clock, &metrics))

@@ -256,7 +256,10 @@ impl Metrics {
                 "store_chunks_dropped",
                 "finished chunks of samples that the store did not take in time",
             ),
-            series_limit: r.made("series_limit", "most series that are held, with a model or with a window only"),
+            series_limit: r.made(
+                "series_limit",
+                "most series that are held, with a model or with a window only",
+            ),
             active_models: r.made(
                 "active_models",
                 "series whose model has left its warm-up and gives scores",

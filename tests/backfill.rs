@@ -70,6 +70,42 @@ fn wave(i: i64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
+/// A classic histogram of three buckets, `i` intervals old: a few observations in each.
+fn histogram(i: i64) -> [(Labels<'static>, f64); 5] {
+    let seen = (i * 20 + i * i % 7) as f64;
+    [
+        (
+            &[
+                ("__name__", "took_seconds_bucket"),
+                ("job", "web"),
+                ("le", "0.1"),
+            ],
+            seen * 0.5,
+        ),
+        (
+            &[
+                ("__name__", "took_seconds_bucket"),
+                ("job", "web"),
+                ("le", "1"),
+            ],
+            (seen * 0.9).floor(),
+        ),
+        (
+            &[
+                ("__name__", "took_seconds_bucket"),
+                ("job", "web"),
+                ("le", "+Inf"),
+            ],
+            seen,
+        ),
+        (&[("__name__", "took_seconds_count"), ("job", "web")], seen),
+        (
+            &[("__name__", "took_seconds_sum"), ("job", "web")],
+            seen * 0.25,
+        ),
+    ]
+}
+
 /// Three series with a past.
 fn past(end_ms: i64) -> Vec<(Labels<'static>, Vec<(i64, f64)>)> {
     vec![
@@ -444,13 +480,53 @@ fn a_backfill_makes_the_next_start_warm() {
 }
 
 #[test]
+fn a_histogram_is_read_with_all_of_its_parts() {
+    let store = stores::prometheus(false);
+    let end_ms = now_ms();
+    let parts: Vec<_> = (0..5)
+        .map(|part| {
+            let labels = histogram(0)[part].0;
+            (labels, samples(end_ms, |i| histogram(i)[part].1))
+        })
+        .collect();
+    store.feed(&parts);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--history-url", &store.url]);
+    let sent = |t_ms: i64, i: i64| {
+        let series = histogram(i).map(|(labels, v)| (with_external(labels), vec![(t_ms, v)]));
+        let series: Vec<_> = series.iter().map(|(l, s)| (&l[..], s.clone())).collect();
+        send(&saimon, &series);
+    };
+    sent(end_ms, SAMPLES);
+    let warmed = "saimon_history_series_total{outcome=\"warmed\"}";
+    until(&saimon, "the histogram is warmed, as one", || {
+        value(&saimon, "/metrics", warmed) == Some(1.0)
+    });
+    sent(end_ms + INTERVAL_MS, SAMPLES + 1);
+    until(&saimon, "its four statistics have scores", || {
+        let page = saimon.connect().get("/metrics/scores", "");
+        let scored = |stat: &str| {
+            let stat = format!("stat=\"{stat}\"");
+            let mut lines = page.text().lines();
+            lines.any(|l| l.starts_with(SCORE) && l.contains(&stat))
+        };
+        ["rate", "mean", "p50", "p99"].into_iter().all(scored)
+    });
+}
+
+#[test]
 fn a_server_that_is_down_is_in_nobodys_way() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--history-url", &url]);
+    let config = folder.path().join("saimon.yaml");
+    std::fs::write(&config, "history: {tries: 2}\n").unwrap();
+    let config = config.display().to_string();
+    let args = ["--config", &config, "--history-url", &url];
+    let saimon = Serving::start_with(&data, "127.0.0.1:0", &args);
     // Series warm up by themselves, as if there were no history.
     let now = now_ms();
     let sent: Vec<_> = [LOAD, OTHER, REQUESTS]
@@ -464,13 +540,19 @@ fn a_server_that_is_down_is_in_nobodys_way() {
         let page = saimon.connect().get("/metrics/scores", "");
         page.text().lines().filter(|l| l.starts_with(SCORE)).count() == 3
     });
-    until(&saimon, "history was tried", || {
-        value(&saimon, "/metrics", "saimon_history_failures_total") >= Some(1.0)
+    let failed = "saimon_history_series_total{outcome=\"failed\"}";
+    until(&saimon, "history was given up", || {
+        value(&saimon, "/metrics", failed) == Some(3.0)
     });
+    assert_eq!(
+        value(&saimon, "/metrics", "saimon_series{phase=\"history\"}"),
+        Some(0.0)
+    );
     let (code, log) = saimon.terminate();
     assert_eq!(code, 0, "{log:?}");
     let failed = log
         .iter()
         .filter(|l| l.contains("history: a request failed"));
     assert_eq!(failed.count(), 1, "told once: {log:?}");
+    assert!(log.iter().any(|l| l.contains("given up")), "{log:?}");
 }

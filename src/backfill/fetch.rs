@@ -3,6 +3,7 @@
 //! What always holds: a batch is complete or it is a failure; failures are tried again a bounded
 //! number of times, with pauses that grow; a server that asks to be left alone is, by everyone.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Fetcher {
     /// For the jitter of pauses.
     random: Mutex<fastrand::Rng>,
     failing: Mutex<Failing>,
+    /// Units that were not too much at once, as far as is known.
+    units_max: AtomicUsize,
 }
 
 /// Failures since they were last logged.
@@ -69,6 +72,7 @@ impl Fetcher {
             counts: counts.clone(),
             random: Mutex::new(random),
             failing: Mutex::default(),
+            units_max: AtomicUsize::new(config.request_series as usize),
         })
     }
 
@@ -115,6 +119,17 @@ impl Fetcher {
         }
         self.counts.skipped.inc_by(all.skipped);
         Ok(all.finish())
+    }
+
+    /// Units to be read together: fewer, once so many were too much.
+    pub fn units_max(&self) -> usize {
+        self.units_max.load(Ordering::Relaxed)
+    }
+
+    /// Says that so many units were too much.
+    pub fn too_much(&self, units: usize) {
+        self.units_max
+            .fetch_min((units / 2).max(1), Ordering::Relaxed);
     }
 
     /// Takes note of a failed try and waits for the next one.

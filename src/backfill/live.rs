@@ -157,12 +157,17 @@ impl Warmer {
     async fn batch(&self, units: Vec<Unit>) {
         let mut left = vec![units];
         while let Some(mut units) = left.pop() {
+            if units.len() > self.fetcher.units_max() {
+                left.push(units.split_off(units.len() / 2));
+                left.push(units);
+                continue;
+            }
             let span = Span::until(self.clock.now_ms(), self.config.range);
             let members: Vec<&Members> = units.iter().map(|unit| &unit.members[..]).collect();
             match self.fetcher.read(&members, span).await {
                 Ok(histories) => self.deliver(units, histories).await,
                 Err(FetchError::TooMuch(_)) if units.len() > 1 => {
-                    left.push(units.split_off(units.len() / 2));
+                    self.fetcher.too_much(units.len());
                     left.push(units);
                 }
                 Err(error) => {

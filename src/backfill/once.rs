@@ -214,11 +214,16 @@ impl Once {
     async fn batch(&self, units: Vec<Vec<Box<[u8]>>>, span: Span) {
         let mut left = vec![units];
         while let Some(mut units) = left.pop() {
+            if units.len() > self.fetcher.units_max() {
+                left.push(units.split_off(units.len() / 2));
+                left.push(units);
+                continue;
+            }
             let members: Vec<&Members> = units.iter().map(|unit| &unit[..]).collect();
             match self.fetcher.read(&members, span).await {
                 Ok(histories) => self.plant(&units, histories).await,
                 Err(FetchError::TooMuch(_)) if units.len() > 1 => {
-                    left.push(units.split_off(units.len() / 2));
+                    self.fetcher.too_much(units.len());
                     left.push(units);
                 }
                 Err(error) => {

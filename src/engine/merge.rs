@@ -45,7 +45,8 @@ pub(super) fn add_past(
 
 /// The chunks in order of time, each sample once.
 pub(super) fn in_order(mut chunks: Vec<ClosedChunk>) -> Vec<WindowChunk> {
-    chunks.sort_by(|a, b| (a.first_ms, a.last_ms, &a.bytes).cmp(&(b.first_ms, b.last_ms, &b.bytes)));
+    chunks
+        .sort_by(|a, b| (a.first_ms, a.last_ms, &a.bytes).cmp(&(b.first_ms, b.last_ms, &b.bytes)));
     // What was just written is in memory and in the store.
     chunks.dedup_by(|a, b| {
         a.first_ms == b.first_ms && a.encoding == b.encoding && a.bytes == b.bytes
@@ -165,7 +166,10 @@ mod tests {
             .flat_map(|c| {
                 let samples = chunk::decode(&c.bytes).unwrap();
                 assert_eq!(samples.len(), usize::from(c.samples));
-                assert_eq!((samples[0].0, samples[samples.len() - 1].0), (c.first_ms, c.last_ms));
+                assert_eq!(
+                    (samples[0].0, samples[samples.len() - 1].0),
+                    (c.first_ms, c.last_ms)
+                );
                 samples
             })
             .collect()
@@ -182,7 +186,10 @@ mod tests {
     #[test]
     fn each_sample_of_overlapping_chunks_comes_once() {
         let out = in_order(vec![run(0, 100), run(30, 60), run(90, 110), run(200, 210)]);
-        let want: Vec<_> = (0..110).chain(200..210).map(|i| (i * 10, i as f64)).collect();
+        let want: Vec<_> = (0..110)
+            .chain(200..210)
+            .map(|i| (i * 10, i as f64))
+            .collect();
         assert_eq!(read(&out), want);
         assert_eq!(out.last(), Some(&WindowChunk::from(run(200, 210))));
         let many: Vec<_> = (0..90).map(|i| run(i, i + 60)).collect();
@@ -193,7 +200,10 @@ mod tests {
 
     #[test]
     fn the_first_of_two_values_at_one_time_stays() {
-        let out = in_order(vec![floats(&[(0, 1.0), (10, 2.0)]), floats(&[(10, 9.0), (20, 3.0)])]);
+        let out = in_order(vec![
+            floats(&[(0, 1.0), (10, 2.0)]),
+            floats(&[(10, 9.0), (20, 3.0)]),
+        ]);
         assert_eq!(read(&out), [(0, 1.0), (10, 2.0), (20, 3.0)]);
     }
 
@@ -217,7 +227,10 @@ mod tests {
             bytes: c.bytes,
         };
         let out = in_order(vec![floats(&[(10, 1.0), (20, 2.0), (30, 3.0)]), histograms]);
-        let spans: Vec<_> = out.iter().map(|c| (c.first_ms, c.last_ms, c.encoding)).collect();
+        let spans: Vec<_> = out
+            .iter()
+            .map(|c| (c.first_ms, c.last_ms, c.encoding))
+            .collect();
         assert_eq!(
             spans,
             [

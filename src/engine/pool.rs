@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 use super::ask::Reader;
+use super::history::Historian;
 use super::keep::{GroupId, Kept, PastChunks};
 use super::router::Router;
-use super::history::Historian;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Stray};
 use super::state::StateError;

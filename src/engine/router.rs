@@ -77,8 +77,7 @@ impl Router {
         let until = Instant::now() + wait;
         // In the order of shards, so that two requests never wait for each other.
         for (shard, sender) in self.shards.iter().enumerate() {
-            let wanted =
-                usize::from(!batches[shard].is_empty()) + usize::from(families.is_some());
+            let wanted = usize::from(!batches[shard].is_empty()) + usize::from(families.is_some());
             if wanted == 0 {
                 continue;
             }
@@ -140,7 +139,13 @@ impl Router {
                     message: h.message,
                 });
             }
-            parcel.floats(arena, samples, fp, series.labels, kind::never_modelled(name));
+            parcel.floats(
+                arena,
+                samples,
+                fp,
+                series.labels,
+                kind::never_modelled(name),
+            );
         }
         let families = (!arena.metadata.is_empty()).then(|| {
             Families(

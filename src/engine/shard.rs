@@ -188,9 +188,14 @@ impl Shard {
                 .then(|| starts.next_if(|(at, _)| *at == i as u32).map(|(_, ms)| *ms))
                 .flatten();
             let outcome = match *found_row {
-                Some((at, Home::Tracked(n))) if !plain => {
-                    self.sample(at, n, row.timestamp_ms, row.value, start_ms, batch.received_ms)
-                }
+                Some((at, Home::Tracked(n))) if !plain => self.sample(
+                    at,
+                    n,
+                    row.timestamp_ms,
+                    row.value,
+                    start_ms,
+                    batch.received_ms,
+                ),
                 // A birth of this batch may have moved its relatives.
                 Some((at, _)) => self.other_sample(at, row, plain, batch.received_ms),
                 None => Outcome::Limit,
@@ -239,7 +244,11 @@ impl Shard {
     pub fn tick(&mut self, now_ms: i64) {
         let all = self.table.end();
         for _ in 0..(all / TICKS_A_ROUND + 1).max(TICK_MIN).min(all) {
-            self.swept = if self.swept + 1 < all { self.swept + 1 } else { 0 };
+            self.swept = if self.swept + 1 < all {
+                self.swept + 1
+            } else {
+                0
+            };
             let at = self.swept;
             match self.table.home(at) {
                 Home::Tracked(n) => self.look_at_tracked(at, n, now_ms),

@@ -58,7 +58,9 @@ impl<T> Slab<T> {
     /// The place itself, to be fetched before it is needed.
     #[inline]
     pub fn place(&self, at: u32) -> Option<&Option<T>> {
-        self.blocks.get(at as usize / BLOCK)?.get(at as usize % BLOCK)
+        self.blocks
+            .get(at as usize / BLOCK)?
+            .get(at as usize % BLOCK)
     }
 
     #[inline]

@@ -82,11 +82,7 @@ impl Track {
     }
 
     /// A series whose window was kept without a model until now.
-    pub fn with_window(
-        head: Head,
-        spec: &SeriesSpec,
-        declared: Option<(Kind, Source)>,
-    ) -> Self {
+    pub fn with_window(head: Head, spec: &SeriesSpec, declared: Option<(Kind, Source)>) -> Self {
         Self {
             ended: head.ended(),
             head,

@@ -269,7 +269,10 @@ mod tests {
         assert_eq!(k.take(10_000, 150.0, None), Scored::Value(5.0));
         assert_eq!(k.take(20_000, 3.0, None), Scored::Reset);
         assert_eq!(k.take(30_000, 13.0, None), Scored::Value(1.0));
-        assert_eq!(k.take(30_000 + RATE_GAP_MAX_MS + 1, 14.0, None), Scored::First);
+        assert_eq!(
+            k.take(30_000 + RATE_GAP_MAX_MS + 1, 14.0, None),
+            Scored::First
+        );
     }
 
     #[test]

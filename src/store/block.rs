@@ -193,10 +193,7 @@ mod tests {
     fn no_cut_block_decodes_and_none_panics() {
         let (.., payload) = encode(&[chunk(1, 2, 3, 40), chunk(2, 3, 4, 40)]).unwrap();
         for len in 0..payload.len() {
-            assert!(
-                decode((VERSION, &payload[..len])).is_err(),
-                "cut to {len}"
-            );
+            assert!(decode((VERSION, &payload[..len])).is_err(), "cut to {len}");
         }
     }
 

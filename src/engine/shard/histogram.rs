@@ -471,7 +471,8 @@ impl Shard {
             if let StatSlot::Judged(stat) = stat {
                 stat.judge.close();
                 self.parts.board.hide(stat.board);
-                self.tally.show(&mut stat.shown, Shown::ended().waiting(waits));
+                self.tally
+                    .show(&mut stat.shown, Shown::ended().waiting(waits));
             }
         }
     }

@@ -11,8 +11,8 @@ use crate::engine::batch::{Batch, HistogramRow};
 use crate::engine::keep::ClosedChunk;
 use crate::engine::router::partition;
 use crate::engine::table::Home;
-use crate::score::judge::Phase;
 use crate::engine::tally::Shown;
+use crate::score::judge::Phase;
 use crate::score::track::Track;
 use crate::series::family;
 use crate::telemetry::Outcome;
@@ -68,7 +68,10 @@ impl Native {
 
     /// True if native samples are judged now, and classic parts of the same histogram are not.
     pub(super) fn is_judged_at(&self, t_ms: i64) -> bool {
-        !self.ended && self.last_ms().is_some_and(|l| t_ms.saturating_sub(l) <= LASTS_MS)
+        !self.ended
+            && self
+                .last_ms()
+                .is_some_and(|l| t_ms.saturating_sub(l) <= LASTS_MS)
     }
 
     pub(super) fn open(&self) -> &HistogramAppender {
@@ -181,7 +184,12 @@ impl Shard {
             };
         }
         if let Some(track) = floats.and_then(|n| self.tracked.get_mut(n)) {
-            if track.track.head().last_ms().is_some_and(|last| t_ms <= last) {
+            if track
+                .track
+                .head()
+                .last_ms()
+                .is_some_and(|last| t_ms <= last)
+            {
                 return Outcome::Late;
             }
             if let Some(chunk) = track.track.cut() {

@@ -111,7 +111,9 @@ impl Shard {
         };
         let (h, part) = match role {
             Role::Bucket => {
-                let Some(le) = labels::get(canonical, family::LE).and_then(|le| bound(le.as_bytes())) else {
+                let Some(le) =
+                    labels::get(canonical, family::LE).and_then(|le| bound(le.as_bytes()))
+                else {
                     return;
                 };
                 (self.make_classic(&base, now_ms), Part::Bucket(le))

@@ -87,10 +87,7 @@ impl Shard {
         };
         if slot.epoch != self.epoch {
             self.declare(at, n);
-            slot = self
-                .tracked
-                .get_mut(n)
-                .expect("BUG: the series was there");
+            slot = self.tracked.get_mut(n).expect("BUG: the series was there");
         }
         let spec = self.parts.specs.get(slot.spec);
         let (outcome, finished) = match slot.track.take_since(spec, t_ms, value, start_ms) {

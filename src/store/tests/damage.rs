@@ -86,7 +86,10 @@ fn a_bad_block_is_left_out() {
     assert_eq!(all(&store).1.groups, 3);
     assert_eq!(store.chunks(id(0, 1), &[0], 0, NOW).unwrap(), []);
     assert_eq!(metrics.store_errors.get(), 1);
-    assert_eq!(store.chunks(id(0, 2), &[0], 0, NOW).unwrap(), [chunk(0, NOW)]);
+    assert_eq!(
+        store.chunks(id(0, 2), &[0], 0, NOW).unwrap(),
+        [chunk(0, NOW)]
+    );
 }
 
 #[test]

@@ -94,7 +94,10 @@ impl Build {
         let mut histories = HashMap::new();
         let mut all = Vec::new();
         for history in unit {
-            if let Some(at) = shard.table.peek(fingerprint(&history.labels), &history.labels) {
+            if let Some(at) = shard
+                .table
+                .peek(fingerprint(&history.labels), &history.labels)
+            {
                 if let Some(h) = shard.histogram_of(at)
                     && build.histogram.is_none()
                 {
@@ -119,7 +122,10 @@ impl Build {
     }
 
     fn parts(&self, shard: &Shard) -> Vec<u32> {
-        let slot = self.histogram.as_ref().and_then(|(h, ..)| shard.histograms.get(*h));
+        let slot = self
+            .histogram
+            .as_ref()
+            .and_then(|(h, ..)| shard.histograms.get(*h));
         slot.map(|s| s.parts.clone()).unwrap_or_default()
     }
 
