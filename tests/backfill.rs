@@ -24,6 +24,8 @@ use saimon::config::client::Address;
 use saimon::engine::history::History;
 use saimon::series::labels;
 use saimon::telemetry::Metrics;
+use saimon::wire::proto;
+use saimon::wire::snappy::BodyPool;
 use serving::Serving;
 use stores::{Labels, Store};
 
@@ -320,7 +322,7 @@ fn until(saimon: &Serving, what: &str, so: impl Fn() -> bool) {
     panic!("waited in vain until {what}: {lines:#?}");
 }
 
-fn with_external(of: Labels<'static>) -> Vec<(&'static str, &'static str)> {
+fn with_external(of: Labels<'static>) -> Sent {
     let mut labels = of.to_vec();
     for (name, value) in [("cluster", "eu"), ("replica", "a")] {
         if labels.iter().all(|(n, _)| *n != name) {
@@ -330,14 +332,13 @@ fn with_external(of: Labels<'static>) -> Vec<(&'static str, &'static str)> {
     labels
 }
 
+/// Labels as they are sent to saimon.
+type Sent = Vec<(&'static str, &'static str)>;
+
 const SCORE: &str = "saimon_anomaly_score{";
 
 /// Live samples of the three series as they are sent to saimon.
-fn live(
-    sent: &[Vec<(&'static str, &'static str)>],
-    t_ms: i64,
-    i: i64,
-) -> Vec<(Vec<(&'static str, &'static str)>, Vec<(i64, f64)>)> {
+fn live(sent: &[Sent], t_ms: i64, i: i64) -> Vec<(Sent, Vec<(i64, f64)>)> {
     let values = [wave(i), wave(i) * 2.0, (i * 30 + i % 11) as f64];
     sent.iter()
         .zip(values)
@@ -345,14 +346,14 @@ fn live(
         .collect()
 }
 
-fn send_live(saimon: &Serving, sent: &[Vec<(&'static str, &'static str)>], t_ms: i64, i: i64) {
+fn send_live(saimon: &Serving, sent: &[Sent], t_ms: i64, i: i64) {
     let samples = live(sent, t_ms, i);
     let series: Vec<_> = samples.iter().map(|(l, s)| (&l[..], s.clone())).collect();
     send(saimon, &series);
 }
 
 /// New series are warm with their first samples: they have scores long before a warm-up is over.
-fn warms(store: &Store, sent: &[Vec<(&'static str, &'static str)>]) {
+fn warms(store: &Store, sent: &[Sent]) {
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(store, folder.path());
     let data = folder.path().join("data");
@@ -477,6 +478,27 @@ fn a_backfill_makes_the_next_start_warm() {
     let errors = String::from_utf8_lossy(&none.stderr);
     assert_eq!(none.status.code(), Some(1), "{errors}");
     assert!(errors.contains("no series"), "{errors}");
+}
+
+#[test]
+fn what_a_server_finds_too_much_is_asked_in_smaller_parts() {
+    let store = stores::prometheus(false);
+    store.feed(&past(now_ms()));
+    // No request for several series of a metric.
+    let peer = proxy(&store, |asked| {
+        let raw = BodyPool::new(1).decompress(&asked.body, 1 << 20).ok()?;
+        let asked = proto::ReadRequest::decode(&raw[..]).ok()?;
+        let mut matchers = asked.queries.iter().flat_map(|q| &q.matchers);
+        let several = matchers.any(|m| m.value.contains('|'));
+        several.then(|| Reply::new(400, *b"exceeded sample limit (5)"))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data").display().to_string();
+    let done = backfill(&["--url", &peer.url, "--data-dir", &data_dir, "--range", "3h"]);
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("3 warmed"), "{said}");
+    assert!(said.contains("(1 failed)"), "{said}");
 }
 
 #[test]

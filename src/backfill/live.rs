@@ -89,7 +89,7 @@ impl Warmer {
                     None | Some(Err(AskError::Closed)) => return,
                     // Live samples come first; series wait where they are.
                     Some(Err(error)) => {
-                        tracing::debug!(%error, "history: the engine was not asked")
+                        tracing::debug!(%error, "history: the engine was not asked");
                     }
                 }
             }

@@ -17,6 +17,7 @@ use saimon::series::labels;
 use saimon::telemetry::Metrics;
 use saimon::window::chunk::ChunkAppender;
 use saimon::wire::proto;
+use saimon::wire::snappy::BodyPool;
 
 use crate::client::{WRITE_HEADERS, snappy};
 use crate::peer::{Asked, Peer, Reply};
@@ -118,9 +119,7 @@ fn floats(of: &[History]) -> Vec<Series> {
 }
 
 fn request(asked: &Asked) -> proto::ReadRequest {
-    let raw = snap::raw::Decoder::new()
-        .decompress_vec(&asked.body)
-        .unwrap();
+    let raw = BodyPool::new(1).decompress(&asked.body, 1 << 20).unwrap();
     proto::ReadRequest::decode(&raw[..]).unwrap()
 }
 

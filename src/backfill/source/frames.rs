@@ -52,7 +52,7 @@ impl Frames {
     ///
     /// # Errors
     /// If what there is can be no frame.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, FrameError> {
+    pub fn message(&mut self) -> Result<Option<&[u8]>, FrameError> {
         const { assert!(FRAME_BYTES_MAX < ANSWER_BYTES_MAX) };
         let frame = self.frame;
         let rest = &self.held[self.at..];
@@ -135,7 +135,7 @@ mod tests {
             let mut got = Vec::new();
             for some in bytes.chunks(step) {
                 frames.push(some);
-                while let Some(message) = frames.next().unwrap() {
+                while let Some(message) = frames.message().unwrap() {
                     got.push(message.to_vec());
                 }
             }
@@ -150,7 +150,7 @@ mod tests {
         for cut in 1..good.len() {
             let mut frames = Frames::default();
             frames.push(&good[..cut]);
-            assert_eq!(frames.next(), Ok(None));
+            assert_eq!(frames.message(), Ok(None));
             assert_eq!(frames.finish(), Err(FrameError::Truncated { frame: 0 }));
         }
         for bit in 8..good.len() * 8 {
@@ -158,7 +158,7 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             let mut frames = Frames::default();
             frames.push(&bad);
-            assert!(matches!(frames.next(), Err(FrameError::Checksum { .. })));
+            assert!(matches!(frames.message(), Err(FrameError::Checksum { .. })));
         }
         for (bytes, error) in [
             (&[0xff; 12][..], FrameError::Length { frame: 0 }),
@@ -179,7 +179,7 @@ mod tests {
         ] {
             let mut frames = Frames::default();
             frames.push(bytes);
-            assert_eq!(frames.next(), Err(error));
+            assert_eq!(frames.message(), Err(error));
         }
     }
 }

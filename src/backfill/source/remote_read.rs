@@ -164,7 +164,7 @@ async fn streamed(mut answer: Answer, ask: &Ask<'_>) -> Result<Gather, SourceErr
     let mut frames = Frames::default();
     while let Some(bytes) = answer.body.chunk().await? {
         frames.push(&bytes);
-        while let Some(message) = frames.next().map_err(wrong)? {
+        while let Some(message) = frames.message().map_err(wrong)? {
             let message =
                 proto::ChunkedReadResponse::decode(message).map_err(|e| SourceError::Message {
                     url: url.clone(),
