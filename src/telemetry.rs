@@ -3,9 +3,11 @@
 //! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
+pub mod history;
 pub mod log;
 pub mod process;
 
+use history::HistoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -205,6 +207,8 @@ pub struct Metrics {
     pub store_bytes_written: Counter,
     /// `saimon_store_blocks_dropped_total`: blocks past their retention.
     pub store_blocks_dropped: Counter,
+    /// `saimon_history_*`: what is read of the past of new series.
+    pub history: HistoryMetrics,
     /// `saimon_checkpoint_duration_seconds`.
     pub checkpoint_duration: Histogram,
     /// `saimon_checkpoint_last_success_timestamp_seconds`.
@@ -304,6 +308,7 @@ impl Metrics {
                 "store_blocks_dropped",
                 "blocks deleted because they were past their retention",
             ),
+            history: HistoryMetrics::made(&mut r),
             checkpoint_duration: {
                 let h = Histogram::new(exponential_buckets(0.01, 2.0, 14));
                 r.add(

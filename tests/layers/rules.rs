@@ -47,14 +47,18 @@ const HOMES: [(&str, &str); 2] = [
 /// What a module may use besides itself and what stands aside. `None` if it has no place.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
-        "wire" | "config" | "clock" | "telemetry" | "lib" => &[],
+        "wire" | "config" | "clock" | "telemetry" | "client" | "lib" => &[],
         "series" => &["wire"],
         "window" => &["wire", "series"],
         "model" => &["wire", "series", "window"],
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
         "store" | "expose" | "output" => &["wire", "series", "window", "model", "score", "engine"],
+        "backfill" => &[
+            "wire", "series", "window", "model", "score", "engine", "client",
+        ],
         "generate" | "rules" | "config_file" => &[
+            "client",
             "wire",
             "series",
             "window",
@@ -76,6 +80,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "store",
             "expose",
             "output",
+            "client",
+            "backfill",
             "generate",
             "rules",
             "config_file",
@@ -90,6 +96,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "store",
             "expose",
             "output",
+            "client",
+            "backfill",
             "generate",
             "rules",
             "config_file",
