@@ -349,6 +349,12 @@ async fn real_speed_does_not_run_ahead_of_the_clock() {
         report.totals.samples_acknowledged, 2_000,
         "two rounds in two intervals"
     );
+    let ended = receiver.ended.lock().unwrap();
+    assert_eq!(
+        ended.len(),
+        1_000,
+        "a run that is stopped ends its series too"
+    );
 }
 
 #[tokio::test]
