@@ -97,6 +97,7 @@ fn batch(body: &Body, round: i64) -> Batch {
         plain: Vec::new(),
         histograms: Vec::new(),
         starts: Vec::new(),
+        protocol: saimon::wire::write::Protocol::V1,
         received_ms: round * STEP_MS,
     }
 }
@@ -109,6 +110,7 @@ fn shard() -> Shard {
         families_max: 100,
         forget_ms: i64::MAX,
         keeps: false,
+        wants_history: false,
     };
     let rules = Rules::try_from(&DetectConfig::default()).expect("defaults are valid");
     Pool::new(&spec, rules, &Arc::new(Metrics::new()))

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::engine::keep::Kept;
+use crate::engine::ask::Reader;
+use crate::engine::keep::{Kept, PastChunks};
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
@@ -65,11 +66,15 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         .start(store.is_some().then_some(&kept), &clock)
         .context("the shards could not be started")?;
     drop(kept);
+    let past = store
+        .clone()
+        .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
+    let reader = engine.reader(past);
     let writer = store
         .map(|store| start_writer(store, config, &engine, inbox, &clock, &metrics))
         .transpose()?;
 
-    let served = runtime.block_on(run(config, options, &engine, &metrics, &clock));
+    let served = runtime.block_on(run(config, options, &engine, reader, &metrics, &clock));
     stop(engine, writer);
     served
 }
@@ -78,6 +83,7 @@ async fn run(
     config: &Config,
     options: &ServeOptions,
     engine: &Engine,
+    reader: Reader,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -92,9 +98,11 @@ async fn run(
     let health = Arc::new(Health::default());
     let state = State {
         router: engine.router.clone(),
+        reader,
         board: Arc::clone(&engine.board),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
+        read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
     };
@@ -146,6 +154,7 @@ fn engine_spec(config: &Config, shards: usize, keeps: bool) -> EngineSpec {
         families_max: config.limits.metadata_families as usize,
         forget_ms: i64::try_from(config.store.forget.as_millis()).unwrap_or(i64::MAX),
         keeps,
+        wants_history: false,
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod detect;
 pub mod limits;
+pub mod read;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use limits::LimitsConfig;
+pub use read::ReadConfig;
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +27,9 @@ pub struct Config {
     pub store: StoreConfig,
     /// What `saimon rules` writes.
     pub alerting: AlertingConfig,
+    /// How Prometheus reads the windows back by `remote_read`, see docs/remote-read.md. If it writes
+    /// and reads with the same `external_labels`, none of these keys is needed.
+    pub read: ReadConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

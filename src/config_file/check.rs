@@ -133,7 +133,10 @@ impl Walk<'_> {
                     .map(|(i, node)| {
                         // An empty one for one that is wrong: those after it keep their numbers.
                         self.item(item, node, &format!("{path}[{i}]"))
-                            .unwrap_or_else(|| Json::Object(Default::default()))
+                            .unwrap_or_else(|| match **item {
+                                Shape::Text => Json::String(String::new()),
+                                _ => Json::Object(Default::default()),
+                            })
                     })
                     .collect(),
             )),
@@ -188,6 +191,7 @@ impl Walk<'_> {
 
     fn labels(&mut self, entries: &[(Key, Node)], path: &str) -> Json {
         let mut labels = serde_json::Map::new();
+        let of_alerts = path.starts_with("alerting.");
         for (key, node) in entries {
             let path = joined(path, &key.name);
             let name = key.name.as_str();
@@ -197,13 +201,13 @@ impl Walk<'_> {
                 let message = "not a label name: use letters, digits and underscores, no digit \
                                first, not two underscores first";
                 self.mistake(key.at, &path, message);
-            } else if LABELS_TAKEN.contains(&name) {
+            } else if of_alerts && LABELS_TAKEN.contains(&name) {
                 let message = "is set by every alert itself: choose another name";
                 self.mistake(key.at, &path, message);
             }
             match leaf::read(&Shape::Text, &node.value) {
                 // Prometheus would expand it, once per evaluation, with names of its own.
-                Ok(Json::String(text)) if text.contains("{{") => {
+                Ok(Json::String(text)) if of_alerts && text.contains("{{") => {
                     self.mistake(node.at, &path, "must be plain text, not a template");
                 }
                 Ok(value) => {
@@ -336,6 +340,18 @@ mod tests {
         let found = check(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         found[0].message.clone()
+    }
+
+    #[test]
+    fn labels_of_readers_are_any_names_and_lists_of_names_are_texts() {
+        let text = "read:\n  external_labels: {job: x, __a: y}\n  ignore_labels: [a, 7, b]\n";
+        assert_eq!(
+            places(text),
+            [
+                "2:29 read.external_labels.__a",
+                "3:22 read.ignore_labels[1]"
+            ]
+        );
     }
 
     #[test]

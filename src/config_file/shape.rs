@@ -136,6 +136,7 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
             min: number("minimum"),
             max: number("maximum"),
         },
+        Some("string") => Shape::Text,
         Some("array") => {
             // With the one section that is not set by default, for the order of its keys.
             let item = defaults(&RuleConfig {
@@ -272,7 +273,10 @@ mod tests {
         let config = config();
         let names = |fields: &[Field]| fields.iter().map(|f| f.name.clone()).collect::<Vec<_>>();
         let top = section(&config);
-        assert_eq!(names(top), ["detect", "store", "alerting", "limits"]);
+        assert_eq!(
+            names(top),
+            ["detect", "store", "alerting", "read", "limits"]
+        );
         assert_eq!(
             names(section(&top[2].shape)),
             ["min_severity", "hold", "job", "labels"]

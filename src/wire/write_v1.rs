@@ -10,50 +10,18 @@
 mod labels;
 
 use self::labels::{canonical_labels, gather_labels, label};
-use super::field::{self, FieldError, Wire};
+use super::field::{self, Wire};
+use super::walk::{
+    BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
+};
+pub use super::write::DecodeError;
 use super::write::{
-    HistogramSpan, LabelLimits, MetadataSpan, MetricType, Sample, SeriesSpan, Span, WriteArena,
+    ENTRIES_MAX, HistogramSpan, LabelLimits, MetadataSpan, MetricType, Protocol, Sample,
+    SeriesSpan, Span, WriteArena,
 };
 
-/// Offsets are 32 bits, and rebuilt labels can double a body.
-const BODY_BYTES_MAX: usize = 1 << 30;
-
-/// Series entries, samples and metadata entries of one request, each. Empty messages take two bytes
-/// on the wire and up to 24 in the arena, so the size of a body alone does not bound the memory.
-/// Prometheus sends 2,000 in a request, others up to some 10,000.
-pub const ENTRIES_MAX: usize = 1 << 20;
-
-/// Series and samples whose memory in the arena is kept from request to request.
-const ENTRIES_KEPT_MAX: usize = 1 << 17;
-
-/// Why a body is not a 1.0 write request at all. Nothing of such a body is used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum DecodeError {
-    #[error("body is not a remote-write 1.0 message: {what} at byte {at}")]
-    Broken { what: &'static str, at: usize },
-    #[error("body has more than {limit} {what}: send smaller requests")]
-    TooMany { what: &'static str, limit: usize },
-}
-
-impl From<FieldError> for DecodeError {
-    fn from(FieldError { what, at }: FieldError) -> Self {
-        Self::Broken { what, at }
-    }
-}
-
-const WRONG_TYPE: &str = "field of the wrong type";
-const OVERRUN: &str = "field that runs over the end of its message,";
-
-#[cold]
-fn broken<T>(what: &'static str, at: usize) -> Result<T, DecodeError> {
-    Err(DecodeError::Broken { what, at })
-}
-
-#[cold]
-fn too_many<T>(what: &'static str) -> Result<T, DecodeError> {
-    let limit = ENTRIES_MAX;
-    Err(DecodeError::TooMany { what, limit })
-}
+/// As the check of histograms counts.
+const VERSION: u8 = 1;
 
 /// Fills `out` (cleared first) from `body`. Label sets that are not canonical are rebuilt behind
 /// the body, which therefore may grow, at most to twice its size.
@@ -69,11 +37,7 @@ pub fn decode(
     limits: &LabelLimits,
     out: &mut WriteArena,
 ) -> Result<(), DecodeError> {
-    out.clear();
-    if out.samples.capacity().max(out.series.capacity()) > ENTRIES_KEPT_MAX {
-        out.samples.shrink_to(ENTRIES_KEPT_MAX);
-        out.series.shrink_to(ENTRIES_KEPT_MAX);
-    }
+    out.begin(Protocol::V1);
     let sent = body.len();
     let result = walk(body, limits, out);
     if result.is_err() {
@@ -120,9 +84,8 @@ fn series(
     limits: &LabelLimits,
     out: &mut WriteArena,
 ) -> Result<(), DecodeError> {
-    let samples_start = out.samples.len();
-    let histograms_start = out.histograms.len();
-    let exemplars = out.exemplars;
+    let before = Before::of(out);
+    let mut wrong = None;
     let msg = &body[..sent];
     let mut lying = canonical_labels(msg, start, end, limits);
     let mut at = lying.map_or(start, |(labels, _)| (labels.start + labels.len) as usize);
@@ -153,11 +116,14 @@ fn series(
                 if out.histograms.len() >= ENTRIES_MAX {
                     return too_many("histograms");
                 }
-                let timestamp_ms = histogram(msg, at, histogram_end)?;
-                out.histograms.push(HistogramSpan {
-                    message: span(at, histogram_end - at),
-                    timestamp_ms,
-                });
+                // One that is refused counts as lost.
+                match histogram(msg, at, histogram_end, VERSION)? {
+                    Ok(histogram) => out.histograms.push(histogram),
+                    Err(why) => {
+                        wrong = wrong.or(Some(why));
+                        out.histograms.push(HistogramSpan::default());
+                    }
+                }
                 at = histogram_end;
             }
             (1..=4, _) => return broken(WRONG_TYPE, field_start),
@@ -167,18 +133,19 @@ fn series(
     if at != end {
         return broken(OVERRUN, end);
     }
-    let (labels, name) = match lying {
-        Some(found) => found,
-        None => {
+    let (labels, name) = match (lying, wrong) {
+        (Some(found), None) => found,
+        _ => {
             let mut set = gather_labels(msg, start, end, limits)?;
-            match set.canonical(body, limits) {
+            let built = match wrong {
+                Some(why) => Err(why),
+                None => set.canonical(body, limits),
+            };
+            match built {
                 Ok(built) => built,
                 Err(why) => {
-                    let lost = out.samples.len() - samples_start;
-                    out.samples.truncate(samples_start);
-                    out.histograms.truncate(histograms_start);
-                    out.exemplars = exemplars;
-                    out.refused.add(why, lost as u32, || set.describe(body));
+                    let lost = before.restore(out);
+                    out.refused.add(why, lost, || set.describe(body));
                     return Ok(());
                 }
             }
@@ -190,9 +157,9 @@ fn series(
     out.series.push(SeriesSpan {
         labels,
         name,
-        samples_start: samples_start as u32,
+        samples_start: before.samples as u32,
         samples_end: out.samples.len() as u32,
-        histograms_start: histograms_start as u32,
+        histograms_start: before.histograms as u32,
         histograms_end: out.histograms.len() as u32,
     });
     Ok(())
@@ -251,37 +218,6 @@ fn exemplar(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// One `Histogram`, of which only the outer shape matters here; gives its timestamp. What is in its
-/// spans and packed buckets is not looked at.
-fn histogram(msg: &[u8], mut at: usize, end: usize) -> Result<i64, DecodeError> {
-    let mut timestamp_ms = 0;
-    while at < end {
-        let start = at;
-        let (number, wire) = field::tag(msg, &mut at)?;
-        if (number, wire) == (15, Wire::Varint) {
-            timestamp_ms = field::varint(msg, &mut at)? as i64;
-            continue;
-        }
-        let fits = match number {
-            1 | 4 | 6 | 14 | 15 => wire == Wire::Varint,
-            2 | 3 | 5 | 7 => wire == Wire::Fixed64,
-            8 | 11 => wire == Wire::Len,
-            // Repeated numbers, packed or one by one.
-            9 | 12 => matches!(wire, Wire::Len | Wire::Varint),
-            10 | 13 => matches!(wire, Wire::Len | Wire::Fixed64),
-            _ => true,
-        };
-        if !fits {
-            return broken(WRONG_TYPE, start);
-        }
-        field::skip(msg, &mut at, wire)?;
-    }
-    if at != end {
-        return broken(OVERRUN, end);
-    }
-    Ok(timestamp_ms)
-}
-
 /// One `MetricMetadata`.
 fn metadata(
     msg: &[u8],
@@ -294,7 +230,7 @@ fn metadata(
     while at < end {
         let start = at;
         match field::tag(msg, &mut at)? {
-            (1, Wire::Varint) => kind = MetricType::from_wire(field::varint(msg, &mut at)?),
+            (1, Wire::Varint) => kind = metric_type(field::varint(msg, &mut at)?),
             (2, Wire::Len) => {
                 let family_end = field::len(msg, &mut at)?;
                 family = span(at, family_end - at);
@@ -316,14 +252,6 @@ fn metadata(
     }
     out.metadata.push(MetadataSpan { family, kind });
     Ok(())
-}
-
-#[inline(always)]
-fn span(start: usize, len: usize) -> Span {
-    Span {
-        start: start as u32,
-        len: len as u32,
-    }
 }
 
 #[cfg(test)]

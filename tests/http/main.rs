@@ -1,5 +1,7 @@
 //! The HTTP surface from outside: bytes over real sockets, shards played by the test.
 
+#[path = "../support/client.rs"]
+mod client;
 mod connections;
 mod read;
 mod server;
