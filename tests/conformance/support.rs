@@ -97,8 +97,6 @@ impl Saimon {
         let health = Arc::new(Health::default());
         health.set_ready();
         let state = State {
-            reader: Reader::new(engine.senders.clone(), None),
-            read: Arc::new(setup.read),
             router: engine.router.clone(),
             reader: Reader::new(engine.senders.clone(), None),
             board: Arc::clone(&engine.board),

@@ -159,6 +159,9 @@ impl Driver {
     }
 }
 
+/// Rows, plain rows, histograms and starts of one shard.
+type Parcel = (Vec<Row>, Vec<Row>, Vec<HistogramRow>, Vec<(u32, i64)>);
+
 /// One request as the batches of each shard: floats, of some of them (by index) when they started to
 /// count, and native histograms. Rows go where the router would send them.
 pub(crate) fn batches(
@@ -176,8 +179,7 @@ pub(crate) fn batches(
             len: part.len() as u32,
         }
     };
-    let mut parcels: Vec<(Vec<Row>, Vec<Row>, Vec<HistogramRow>, Vec<(u32, i64)>)> =
-        (0..shards).map(|_| Default::default()).collect();
+    let mut parcels: Vec<Parcel> = (0..shards).map(|_| Parcel::default()).collect();
     for (i, (labels, t, v)) in samples.iter().enumerate() {
         let name = labels::get(labels, "__name__").unwrap();
         let parcel = &mut parcels[partition(family::home(labels)) % shards];

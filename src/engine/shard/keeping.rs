@@ -160,12 +160,12 @@ impl Shard {
                 let spec = self.parts.specs.find(labels);
                 track.declare(self.parts.specs.get(spec), self.declared(labels));
                 let arrived_ms = arrived(track.head().last_ms());
-                let n = self.put_tracked(at, place, spec, track, Shown::ended(), arrived_ms);
+                let n = self.put_tracked(at, place, spec, *track, Shown::ended(), arrived_ms);
                 self.table.settle(at, Home::Tracked(n));
             }
             State::Plain(head) => {
                 let arrived_ms = arrived(head.last_ms());
-                self.put_plain(at, place, head, arrived_ms);
+                self.put_plain(at, place, *head, arrived_ms);
             }
             State::Histogram(stored) => {
                 let arrived_ms = arrived(stored.last_ms());

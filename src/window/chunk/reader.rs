@@ -161,7 +161,10 @@ impl Iterator for Reader<'_> {
         if self.last.samples == self.samples {
             self.done = true;
             self.last.free = (self.bytes.len() * 8 - self.bit).min(255) as u8;
-            return (self.last.free >= 8).then_some(Err(ChunkError::Trailing));
+            // Prometheus' writer begins the next byte as soon as it has filled one, so a chunk that
+            // ends with a whole byte has an empty one behind it.
+            let begun = self.last.free == 8 && self.bytes.last() == Some(&0);
+            return (self.last.free >= 8 && !begun).then_some(Err(ChunkError::Trailing));
         }
         let sample = self.sample();
         self.done = sample.is_err();
