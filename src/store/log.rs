@@ -189,7 +189,9 @@ impl Log {
         };
         let inner = Arc::new(Inner {
             files,
-            salt: survey.salt.unwrap_or(options.salt),
+            salt: survey
+                .salt
+                .unwrap_or_else(|| new_salt(options.salt, survey.next_number)),
             options,
             metrics,
             tail: Mutex::new(tail),
@@ -456,6 +458,12 @@ impl From<&Found> for Segment {
             bytes: found.len,
         }
     }
+}
+
+/// Another one each time that a log begins anew: what an earlier log left in files without a header
+/// must not become readable among records that have its numbers again.
+fn new_salt(secret: u64, next_number: u64) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&next_number.to_le_bytes(), secret)
 }
 
 /// What a killed process left unsynced is about to count as kept.

@@ -279,8 +279,11 @@ fn a_log_of_a_newer_saimon_is_refused_and_left_alone() {
     drop(log);
     disk.shorten(1);
     let (newest, len) = disk.newest();
-    disk.flip(&newest, 8 * 8 + 7);
-    disk.flip(&newest, (64 + 8) * 8 + 7);
+    for copy in [0, 64] {
+        // Its version, and its checksum as of that version.
+        disk.flip(&newest, (copy + 8) * 8 + 7);
+        disk.flip(&newest, (copy + 36) * 8);
+    }
     let refused = Log::open(Box::new(disk.clone()), options(), Arc::default());
     let error = refused.unwrap_err();
     assert!(
