@@ -4,6 +4,7 @@
 //! decided elsewhere. What always holds: timestamps rise strictly.
 
 pub mod chunk;
+pub mod decimal;
 pub mod encoding;
 pub mod head;
 pub mod interval;
