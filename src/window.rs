@@ -8,3 +8,4 @@ pub mod decimal;
 pub mod encoding;
 pub mod head;
 pub mod interval;
+pub mod rollup;

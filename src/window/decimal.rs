@@ -12,8 +12,8 @@
 //! beside as they are, and if there are many there is no decimal form; bytes from outside never
 //! panic and never give more samples than a chunk may have.
 
-mod bits;
-mod ints;
+pub(super) mod bits;
+pub(super) mod ints;
 
 use self::bits::{BitReader, BitWriter};
 use self::ints::Scratch;
@@ -26,8 +26,8 @@ const COUNT_BITS: u32 = 16;
 const EXPONENT_BITS: u32 = 5;
 
 /// `10^22` is the largest power of ten that is exact as f64.
-const EXPONENT_MAX: usize = 22;
-const POWERS: [f64; EXPONENT_MAX + 1] = [
+pub(super) const EXPONENT_MAX: usize = 22;
+pub(super) const POWERS: [f64; EXPONENT_MAX + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
@@ -266,7 +266,7 @@ fn read_exceptions(bits: &mut BitReader<'_>, count: usize) -> Option<Vec<(usize,
 
 /// The whole `m` with `m / 10^exponent == value`, to the bit.
 #[inline]
-fn whole(value: f64, exponent: usize) -> Option<i64> {
+pub(super) fn whole(value: f64, exponent: usize) -> Option<i64> {
     let m = (value * POWERS[exponent]).round();
     // False for NaN, too.
     let exact = m.abs() < WHOLE_MAX && {
@@ -278,7 +278,7 @@ fn whole(value: f64, exponent: usize) -> Option<i64> {
 }
 
 /// The smallest exponent that makes a value whole; `hint` is one that likely does.
-fn exponent(value: f64, hint: usize) -> Option<usize> {
+pub(super) fn exponent(value: f64, hint: usize) -> Option<usize> {
     if let Some(mut m) = whole(value, hint) {
         // Digits behind the point that are zero are not needed.
         let mut e = hint;
@@ -298,7 +298,7 @@ fn exponent(value: f64, hint: usize) -> Option<usize> {
 
 /// The largest number that all distances are multiples of, and what every number leaves when
 /// divided by it. Memory comes in pages, time in ticks.
-fn common_step(whole: &[i64]) -> (i64, i64) {
+pub(super) fn common_step(whole: &[i64]) -> (i64, i64) {
     let Some((first, others)) = whole.split_first() else {
         return (1, 0);
     };

@@ -35,6 +35,19 @@ impl BitWriter {
         self.write(0, 1);
     }
 
+    /// Bits written so far.
+    pub(in crate::window) fn bits(&self) -> usize {
+        self.bytes.len() * 8 + self.count as usize
+    }
+
+    /// Writes all that was written to `other`.
+    pub(in crate::window) fn extend(&mut self, other: Self) {
+        for byte in other.bytes {
+            self.write(byte.into(), 8);
+        }
+        self.write(other.open, other.count);
+    }
+
     /// What was written; the last byte is filled with zeros.
     pub(in crate::window) fn finish(mut self) -> Vec<u8> {
         if self.count > 0 {

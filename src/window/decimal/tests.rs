@@ -37,9 +37,9 @@ fn decimals_of_every_kind_are_small() {
     let noise = |i: i64| i * i * 7919 % 1000;
     assert!(back(&series(|_| 1.0)).unwrap() <= 16);
     assert!(back(&series(|i| i as f64 * 100.0)).unwrap() <= 18);
-    assert!(back(&series(|i| 20.0 + noise(i) as f64 / 100.0)).unwrap() <= 18 + 120 * 11 / 8);
+    assert!(back(&series(|i| 20.0 + noise(i) as f64 / 100.0)).unwrap() <= 25 + 120 * 11 / 8);
     assert!(
-        back(&series(|i| (9_000_000 + noise(i)) as f64 * 4096.0)).unwrap() <= 20 + 120 * 11 / 8
+        back(&series(|i| (9_000_000 + noise(i)) as f64 * 4096.0)).unwrap() <= 25 + 120 * 11 / 8
     );
     assert!(back(&series(|i| 1e-9 * 3.0 + i as f64 / 1e9)).is_some());
     assert!(back(&series(|_| f64::NAN)).unwrap() < 50);
