@@ -146,7 +146,7 @@ impl Encoder {
         for (i, (value, needed)) in self.values.iter().zip(&self.exponents).enumerate() {
             match whole(*value, exponent) {
                 Some(m) if usize::from(*needed) <= exponent => self.whole.push(m),
-                _ => exceptions.push((i, value.to_bits())),
+                _ => add_exception(&mut exceptions, i, value.to_bits()),
             }
         }
         write_exceptions(&exceptions, &mut out);
@@ -205,61 +205,83 @@ fn read(bits: &mut BitReader<'_>) -> Option<Vec<(i64, f64)>> {
     ints::read(bits, count, &mut times)?;
     let power = *POWERS.get(bits.read(EXPONENT_BITS)? as usize)?;
     let exceptions = read_exceptions(bits, count)?;
+    let odd: usize = exceptions.iter().map(|e| e.len).sum();
     let (step, rest) = match bits.read(1)? {
         0 => (1, 0),
         _ => (bits.read_grouped(7)? as i64, bits.read_grouped(7)? as i64),
     };
-    let mut whole = Vec::with_capacity(count - exceptions.len());
-    ints::read(bits, count - exceptions.len(), &mut whole)?;
+    let mut whole = Vec::with_capacity(count - odd);
+    ints::read(bits, count - odd, &mut whole)?;
 
-    let mut exceptions = exceptions.into_iter().peekable();
+    let mut exceptions = exceptions.iter().peekable();
     let mut whole = whole.into_iter();
     let mut samples = Vec::with_capacity(count);
     for (i, t_ms) in times.into_iter().enumerate() {
-        let value = match exceptions.next_if(|(at, _)| *at == i) {
-            Some((_, odd)) => f64::from_bits(odd),
-            None => whole.next()?.wrapping_mul(step).wrapping_add(rest) as f64 / power,
+        exceptions.next_if(|e| e.at + e.len <= i);
+        let value = match exceptions.peek() {
+            Some(e) if e.at <= i => f64::from_bits(e.bits),
+            _ => whole.next()?.wrapping_mul(step).wrapping_add(rest) as f64 / power,
         };
         samples.push((t_ms, value));
     }
     Some(samples)
 }
 
-fn write_exceptions(exceptions: &[(usize, u64)], out: &mut BitWriter) {
-    out.write_grouped(exceptions.len() as u64, 4);
-    let mut last = None;
-    for (i, value) in exceptions {
-        let gap = last.map_or(*i, |(at, _)| i - at - 1);
-        out.write_grouped(gap as u64, 4);
-        let same = last.is_some_and(|(_, before)| before == *value);
-        out.write(u64::from(same), 1);
-        if !same {
-            out.write(*value, 64);
-        }
-        last = Some((*i, *value));
+/// `len` samples from `at` on that have these bits.
+#[derive(Debug, Clone, Copy)]
+struct Exception {
+    at: usize,
+    len: usize,
+    bits: u64,
+}
+
+fn add_exception(exceptions: &mut Vec<Exception>, at: usize, bits: u64) {
+    match exceptions.last_mut() {
+        Some(last) if last.at + last.len == at && last.bits == bits => last.len += 1,
+        _ => exceptions.push(Exception { at, len: 1, bits }),
     }
 }
 
-/// Places, which rise and are below `count`, and bits.
-fn read_exceptions(bits: &mut BitReader<'_>, count: usize) -> Option<Vec<(usize, u64)>> {
-    let odd = usize::try_from(bits.read_grouped(4)?).ok()?;
-    if odd > count {
+fn write_exceptions(exceptions: &[Exception], out: &mut BitWriter) {
+    out.write_grouped(exceptions.len() as u64, 4);
+    let mut last: Option<Exception> = None;
+    for e in exceptions {
+        let from = last.map_or(0, |last| last.at + last.len);
+        out.write_grouped((e.at - from) as u64, 4);
+        out.write_grouped((e.len - 1) as u64, 4);
+        let same = last.is_some_and(|last| last.bits == e.bits);
+        out.write(u64::from(same), 1);
+        if !same {
+            out.write(e.bits, 64);
+        }
+        last = Some(*e);
+    }
+}
+
+/// In order and apart, all of them below `count`.
+fn read_exceptions(bits: &mut BitReader<'_>, count: usize) -> Option<Vec<Exception>> {
+    let runs = usize::try_from(bits.read_grouped(4)?).ok()?;
+    if runs > count {
         return None;
     }
-    let mut found: Vec<(usize, u64)> = Vec::with_capacity(odd);
-    for _ in 0..odd {
-        let gap = usize::try_from(bits.read_grouped(4)?).ok()?;
+    let mut found: Vec<Exception> = Vec::with_capacity(runs);
+    for _ in 0..runs {
         let last = found.last().copied();
-        let at = last.map_or(Some(gap), |(at, _)| gap.checked_add(at + 1))?;
-        let same = bits.read(1)? == 1;
-        let value = match last {
-            Some((_, before)) if same => before,
-            _ => bits.read(64)?,
-        };
-        if at >= count {
+        let from = last.map_or(0, |last| last.at + last.len);
+        let gap = usize::try_from(bits.read_grouped(4)?).ok()?;
+        let len = usize::try_from(bits.read_grouped(4)?)
+            .ok()?
+            .checked_add(1)?;
+        let at = from.checked_add(gap)?;
+        if at.checked_add(len)? > count {
             return None;
         }
-        found.push((at, value));
+        let same = bits.read(1)? == 1;
+        let bits = match last {
+            Some(last) if same => last.bits,
+            _ => bits.read(64)?,
+        };
+        found.push(Exception { at, len, bits });
     }
     Some(found)
 }

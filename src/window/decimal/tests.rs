@@ -37,7 +37,7 @@ fn decimals_of_every_kind_are_small() {
     let noise = |i: i64| i * i * 7919 % 1000;
     assert!(back(&series(|_| 1.0)).unwrap() <= 16);
     assert!(back(&series(|i| i as f64 * 100.0)).unwrap() <= 18);
-    assert!(back(&series(|i| 20.0 + noise(i) as f64 / 100.0)).unwrap() <= 25 + 120 * 11 / 8);
+    assert!(back(&series(|i| (2000 + noise(i)) as f64 / 100.0)).unwrap() <= 25 + 120 * 11 / 8);
     assert!(
         back(&series(|i| (9_000_000 + noise(i)) as f64 * 4096.0)).unwrap() <= 25 + 120 * 11 / 8
     );
