@@ -138,7 +138,7 @@ impl Encoder {
         let mut out = BitWriter::default();
         out.write(VERSION, VERSION_BITS);
         out.write(self.times.len() as u64, COUNT_BITS);
-        ints::write(&self.times, &mut out, &mut self.scratch);
+        ints::write_times(&self.times, &mut out, &mut self.scratch);
 
         out.write(exponent as u64, EXPONENT_BITS);
         self.whole.clear();

@@ -133,19 +133,32 @@ fn differences(guess: Guess, setting: Setting, values: &[i64], out: &mut Vec<u64
 
 /// Writes `values`, of which a reader must know how many they are.
 pub(in crate::window) fn write(values: &[i64], out: &mut BitWriter, scratch: &mut Scratch) {
+    let guesses = [Guess::Level, Guess::Step, Guess::Line];
+    write_best(&guesses, values, out, scratch);
+}
+
+/// As [`write`], for times at a nearly steady pace; [`read`] reads both.
+pub(in crate::window) fn write_times(times: &[i64], out: &mut BitWriter, scratch: &mut Scratch) {
+    write_best(&[Guess::Step, Guess::Clock], times, out, scratch);
+}
+
+fn write_best(guesses: &[Guess], values: &[i64], out: &mut BitWriter, scratch: &mut Scratch) {
     let mut best: Option<(u64, usize)> = None;
-    for guess in [Guess::Level, Guess::Step, Guess::Line, Guess::Clock] {
+    for guess in guesses.iter().copied() {
         let setting = guess.setting(values, &mut scratch.sorted);
         differences(guess, setting, values, &mut scratch.differences);
         let head = head_bits(guess, setting);
-        let zero = scratch.differences.iter().all(|d| *d == 0);
+        let zeros = scratch.differences.iter().filter(|d| **d == 0).count();
+        let zero = zeros == scratch.differences.len();
+        // Where stretches are short, their lengths cost more than zeros do.
+        let calm = zeros > scratch.differences.len() / 2;
         for (number, method) in METHODS.iter().enumerate() {
             let bits = match method {
                 Method::Exact(g) if *g == guess && zero => head,
                 Method::Dense(g) if *g == guess && !zero => {
                     head + counted(|count| dense(&scratch.differences, count))
                 }
-                Method::Sparse(g) if *g == guess && !zero => {
+                Method::Sparse(g) if *g == guess && !zero && calm => {
                     head + counted(|count| sparse(&scratch.differences, count))
                 }
                 _ => continue,
@@ -415,9 +428,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn written(values: &[i64]) -> Vec<u8> {
-        let mut out = BitWriter::default();
-        write(values, &mut out, &mut Scratch::default());
-        out.finish()
+        let forms = [write, write_times].map(|write| {
+            let mut out = BitWriter::default();
+            write(values, &mut out, &mut Scratch::default());
+            out.finish()
+        });
+        forms.into_iter().min_by_key(Vec::len).unwrap()
     }
 
     #[track_caller]
