@@ -1,7 +1,9 @@
 //! What a checkpoint costs: `cargo bench --bench store [-- SERIES]`, 20,000 series by default.
 //!
 //! Writes the way `serve` does: the real writer, one shard, groups of 128 series with 1 KiB of state
-//! each and chunks of 120 samples, all bytes random, so that nothing compresses by accident. Time is
+//! each and chunks of 120 samples. Figures with random bytes are those of the store alone: nothing
+//! compresses by accident. Those of the generator's world are what a sample takes and costs with its
+//! chunk's decimal form, on the millisecond and up to 3 ms late. Time is
 //! CPU time of the whole process (user and system, from `/proc/self/stat`) beside wall time; disk is
 //! the sum of all files of the store. A main of its own, because what is measured is a sequence on
 //! one growing store and not the repetition of one call.
@@ -14,9 +16,11 @@ use saimon::clock::ManualClock;
 use saimon::config::StoreConfig;
 use saimon::engine::keep::{ClosedChunk, GROUP_SERIES, GroupId, GroupSnapshot, Kept, PARTITIONS};
 use saimon::engine::shard::Message;
+use saimon::generate::world::{Shape, World};
 use saimon::store::Store;
 use saimon::store::writer::{self, KEPT_MAX, WriterHandle};
 use saimon::telemetry::Metrics;
+use saimon::window::chunk::ChunkAppender;
 
 /// Bytes of state of one series.
 const STATE: usize = 1024;
@@ -30,12 +34,20 @@ const START: i64 = 1_700_000_000_000;
 const ROUNDS: i64 = 48;
 
 /// What the shard hands over at the next checkpoint.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Order {
     groups: usize,
     state: usize,
-    chunk: bool,
-    at_ms: i64,
+    chunks: Chunks,
+    round: i64,
+}
+
+#[derive(Clone)]
+enum Chunks {
+    None,
+    Noise,
+    /// By series of a small world, then by round.
+    World(Arc<Vec<Vec<Vec<u8>>>>),
 }
 
 fn main() {
@@ -51,10 +63,10 @@ fn main() {
     let order = Order {
         groups,
         state: STATE * GROUP_SERIES,
-        chunk: false,
-        at_ms: START,
+        chunks: Chunks::None,
+        round: 0,
     };
-    let run = measure(order);
+    let run = measure(&order);
     println!(
         "  cpu {:.2} us, wall {:.2} us a series and checkpoint",
         run.cpu_us / series,
@@ -64,24 +76,55 @@ fn main() {
     println!("  opened in {:?}, loaded in {:?}", run.open, run.load);
 
     println!("\nchunks of {SAMPLES} samples and {CHUNK} bytes, states of 16 bytes a group");
-    let order = Order {
+    let samples = series * f64::from(SAMPLES);
+    let mut order = Order {
         state: 16,
-        chunk: true,
+        chunks: Chunks::Noise,
         ..order
     };
-    let run = measure(order);
-    let samples = series * f64::from(SAMPLES);
+    show(&measure(&order), samples, CHUNK as f64 / f64::from(SAMPLES));
+
+    for late_ms in [0, 3] {
+        println!("\nchunks of {SAMPLES} samples of the generator's world, up to {late_ms} ms late");
+        let chunks = world(late_ms);
+        let each: Vec<usize> = chunks.iter().flatten().map(Vec::len).collect();
+        let xor = each.iter().sum::<usize>() as f64 / each.len() as f64 / f64::from(SAMPLES);
+        order.chunks = Chunks::World(Arc::new(chunks));
+        show(&measure(&order), samples, xor);
+    }
+}
+
+/// `samples` of one checkpoint, each of `handed` bytes.
+fn show(run: &Run, samples: f64, handed: f64) {
     println!(
         "  cpu {:.4} us, wall {:.4} us a sample",
         run.cpu_us / samples,
         run.wall_us / samples
     );
     println!(
-        "  disk {:.2} bytes a sample, {:.2} of them the chunk's",
+        "  disk {:.2} bytes a sample, handed over as {handed:.2}",
         run.disk / samples / ROUNDS as f64,
-        CHUNK as f64 / f64::from(SAMPLES)
     );
     println!("  opened in {:?}, loaded in {:?}", run.open, run.load);
+}
+
+/// The chunks of every series of a small world, one a round.
+fn world(late_ms: i64) -> Vec<Vec<Vec<u8>>> {
+    let mut world = World::new(7, &Shape::default());
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut chunks = vec![Vec::new(); world.len()];
+    for round in 0..ROUNDS {
+        let mut open: Vec<_> = (0..world.len()).map(|_| ChunkAppender::new()).collect();
+        for i in 0..i64::from(SAMPLES) {
+            let t = START + round * CHUNK_MS + i * 15_000;
+            let late = rng.i64(0..=late_ms);
+            world.at(t, |s| open[s.id].append(t + late, s.value));
+        }
+        for (chunks, open) in chunks.iter_mut().zip(open) {
+            chunks.push(open.finish());
+        }
+    }
+    chunks
 }
 
 struct Run {
@@ -93,7 +136,7 @@ struct Run {
     load: Duration,
 }
 
-fn measure(order: Order) -> Run {
+fn measure(order: &Order) -> Run {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let dir = temp.path().join("store");
     let metrics = Arc::new(Metrics::new());
@@ -109,8 +152,10 @@ fn measure(order: Order) -> Run {
     let (cpu, wall) = (cpu_us(), Instant::now());
     let mut longest = Duration::ZERO;
     for round in 0..ROUNDS {
-        let at_ms = START + round * CHUNK_MS;
-        *orders.lock().expect("no panic") = Some(Order { at_ms, ..order });
+        *orders.lock().expect("no panic") = Some(Order {
+            round,
+            ..order.clone()
+        });
         let began = Instant::now();
         assert!(writer.checkpoint_now(), "the disk takes it");
         longest = longest.max(began.elapsed());
@@ -157,7 +202,7 @@ fn start(
         while let Some(message) = messages.blocking_recv() {
             if let Some(order) = orders.lock().expect("no panic").take() {
                 for n in 0..order.groups {
-                    let group = group(n, order, &noise);
+                    let group = group(n, &order, &noise);
                     kept.send(Kept::Group(group)).expect("the writer listens");
                 }
             }
@@ -180,15 +225,26 @@ fn start(
     .expect("a thread")
 }
 
-fn group(n: usize, order: Order, noise: &[u8]) -> GroupSnapshot {
+fn group(n: usize, order: &Order, noise: &[u8]) -> GroupSnapshot {
     let at = n * 7919 % (noise.len() / 2);
-    let chunk = |position: usize| ClosedChunk {
-        position: position as u16,
-        first_ms: order.at_ms + position as i64,
-        last_ms: order.at_ms + CHUNK_MS - 15_000 + position as i64,
-        samples: SAMPLES,
-        encoding: saimon::window::encoding::Encoding::Xor,
-        bytes: noise[at + position * CHUNK..][..CHUNK].to_vec(),
+    let at_ms = START + order.round * CHUNK_MS;
+    let bytes = |position: usize| match &order.chunks {
+        Chunks::None => None,
+        Chunks::Noise => Some(noise[at + position * CHUNK..][..CHUNK].to_vec()),
+        Chunks::World(chunks) => {
+            let series = (n * 31 + position) % chunks.len();
+            Some(chunks[series][order.round as usize].clone())
+        }
+    };
+    let chunk = |position: usize| {
+        Some(ClosedChunk {
+            position: position as u16,
+            first_ms: at_ms,
+            last_ms: at_ms + CHUNK_MS - 15_000,
+            samples: SAMPLES,
+            encoding: saimon::window::encoding::Encoding::Xor,
+            bytes: bytes(position)?,
+        })
     };
     GroupSnapshot {
         id: GroupId {
@@ -196,11 +252,8 @@ fn group(n: usize, order: Order, noise: &[u8]) -> GroupSnapshot {
             number: (n / PARTITIONS) as u32,
         },
         state: noise[at..][..order.state].to_vec(),
-        chunks: match order.chunk {
-            true => (0..GROUP_SERIES).map(chunk).collect(),
-            false => [].into(),
-        },
-        newest_ms: order.at_ms + CHUNK_MS,
+        chunks: (0..GROUP_SERIES).filter_map(chunk).collect(),
+        newest_ms: at_ms + CHUNK_MS,
     }
 }
 

@@ -49,6 +49,13 @@ pub struct StoreConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
     pub window: Duration,
+    /// How long the past before `window` is kept as rows of five minutes: least, greatest, mean,
+    /// number and last of the samples. Not longer than `window`, for example 0s: none are made. With
+    /// rollups, raw samples stay up to an eighth of `window` longer (at least an hour), because they
+    /// are rolled up together.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "400d"))]
+    pub rollups: Duration,
     /// How long a series that sends nothing is remembered, its model and window included. At least
     /// `window`.
     #[serde(with = "humantime_serde")]
@@ -68,6 +75,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(24 * 3600),
+            rollups: Duration::from_secs(15 * 24 * 3600),
             forget: Duration::from_secs(7 * 24 * 3600),
             checkpoint: Duration::from_secs(300),
             cache: bytesize::ByteSize::mib(8),

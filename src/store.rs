@@ -15,6 +15,7 @@ mod key;
 mod load;
 pub mod log;
 mod outline;
+mod rollup;
 mod sled;
 mod snapshot;
 mod value;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::StoreConfig;
 use crate::engine::keep::{ClosedChunk, GroupId, PastChunks};
 use crate::telemetry::Metrics;
+use crate::window::rollup::Row;
 
 pub use disk::DiskError;
 pub use load::Loaded;
@@ -37,6 +39,7 @@ pub use load::Loaded;
 use disk::{Disk, Edit, OpenFailure, Opener};
 use folder::Folder;
 use outline::Outline;
+use rollup::Joined;
 
 /// Why there is no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -206,10 +209,12 @@ impl Store {
                 // Retention may have removed it since the lookup.
                 continue;
             };
-            match value::open_any(block::VERSION, &key, &sealed).and_then(block::decode) {
-                Ok(chunks) => found.extend(chunks.into_iter().filter(|c| {
-                    positions.contains(&c.position) && c.first_ms <= to_ms && c.last_ms >= from_ms
-                })),
+            let wanted = |c: &block::Stored<'_>| {
+                positions.contains(&c.position) && c.first_ms <= to_ms && c.last_ms >= from_ms
+            };
+            let opened = value::open_any(block::VERSION, &key, &sealed);
+            match opened.and_then(|block| block::chunks(block, wanted)) {
+                Ok(chunks) => found.extend(chunks),
                 Err(why) => {
                     self.0.metrics.store_errors.inc();
                     tracing::warn!(
@@ -224,6 +229,49 @@ impl Store {
         }
         found.sort_by_key(|c| (c.first_ms, c.last_ms));
         Ok(found)
+    }
+
+    /// The rows of five minutes of the series at `positions` of a group that have any of
+    /// `[from_ms, to_ms]`, by position, in order of time. They begin where the raw samples end, and
+    /// the newest row may lack samples that are still raw. Native histograms have none.
+    ///
+    /// # Errors
+    /// If the disk does not answer. A block that cannot be decoded is left out, counted and logged.
+    pub fn rollups(
+        &self,
+        id: GroupId,
+        positions: &[u16],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<(u16, Vec<Row>)>, DiskError> {
+        let wanted: Vec<_> = match locked(&self.0.index).get(&id) {
+            None => return Ok(Vec::new()),
+            Some(outline) => outline.rollups(from_ms, to_ms).copied().collect(),
+        };
+        let disk = self.disk();
+        let mut joined = Joined::default();
+        for at in wanted {
+            let key = key::rollup(id, at);
+            let Some(sealed) = disk.get(key.clone())? else {
+                continue;
+            };
+            let opened = value::open(rollup::VERSION, &key, &sealed).and_then(rollup::read);
+            let added = opened.and_then(|entries| {
+                let mut wanted = entries.into_iter().filter(|e| positions.contains(&e.0));
+                wanted.try_for_each(|e| joined.add(e, (from_ms, to_ms)))
+            });
+            if let Err(why) = added {
+                self.0.metrics.store_errors.inc();
+                tracing::warn!(
+                    partition = id.partition,
+                    group = id.number,
+                    first_ms = at.first_ms,
+                    %why,
+                    "a block of rollups cannot be read and is left out"
+                );
+            }
+        }
+        Ok(joined.finish())
     }
 
     /// Applies all edits or none, then takes over the outlines that they wrote.

@@ -9,10 +9,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::block;
-use super::disk::Edit;
+use super::disk::{DiskError, Edit};
 use super::outline::{self, BlockRef, Outline};
+use super::rollup::{self, Retention, Roller};
 use super::{key, snapshot, value};
 use crate::engine::keep::{ClosedChunk, GroupId, GroupSnapshot};
+use crate::window::chunk;
+use crate::window::decimal::Encoder;
+use crate::window::encoding::Encoding;
 
 /// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the groups that
 /// have waited longest are given up, then those groups' states; models in memory are not touched.
@@ -30,6 +34,7 @@ pub(super) struct Backlog {
     bytes: u64,
     queued_bytes: u64,
     arrivals: u64,
+    encoder: Encoder,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +61,8 @@ struct Block {
 }
 
 impl Block {
-    fn seal(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let (.., payload) = block::encode(&self.chunks[self.run.clone()])?;
+    fn seal(&self, key: &[u8], encoder: &mut Encoder) -> Option<Vec<u8>> {
+        let (.., payload) = block::encode(&self.chunks[self.run.clone()], encoder)?;
         Some(value::seal(block::VERSION, key, &payload))
     }
 }
@@ -76,6 +81,8 @@ pub(super) struct Plan {
     pub(super) outlines: Vec<(GroupId, Option<Outline>)>,
     /// Blocks that are removed because they are past their retention.
     pub(super) expired: u64,
+    /// Blocks past their retention of which not everything could be read.
+    pub(super) unreadable: u64,
 }
 
 impl Backlog {
@@ -141,13 +148,18 @@ impl Backlog {
     }
 
     /// Takes groups of about `bytes` out of the queue, at least one, and says how to write them;
-    /// `None` if nothing waits. They stay in the backlog until [`Backlog::flushed`].
+    /// `None` if nothing waits. They stay in the backlog until [`Backlog::flushed`]. Blocks that
+    /// leave are read from disk to be rolled up.
+    ///
+    /// # Errors
+    /// Those of `get`; [`Backlog::failed`] is to follow.
     pub(super) fn plan(
         &mut self,
         bytes: u64,
-        window_ms: i64,
+        retention: Retention,
         outline: impl Fn(GroupId) -> Option<Outline>,
-    ) -> Option<Plan> {
+        get: impl Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>,
+    ) -> Result<Option<Plan>, DiskError> {
         let mut plan = Plan::default();
         let mut sum = 0;
         while sum < bytes {
@@ -160,9 +172,15 @@ impl Backlog {
             pending.queued = false;
             self.queued_bytes -= pending.bytes();
             sum += pending.bytes();
-            write(id, pending, outline(id), window_ms, &mut plan);
+            let write = Write {
+                id,
+                pending,
+                retention,
+                get: &get,
+            };
+            write.plan(outline(id), &mut self.encoder, &mut plan)?;
         }
-        (sum > 0).then_some(plan)
+        Ok((sum > 0).then_some(plan))
     }
 
     /// Everything that was planned is on disk.
@@ -217,45 +235,141 @@ impl Backlog {
     }
 }
 
-fn write(
+/// One group that is to be written.
+struct Write<'a, G> {
     id: GroupId,
-    pending: &Pending,
-    on_disk: Option<Outline>,
-    window_ms: i64,
-    plan: &mut Plan,
-) {
-    if pending.state.is_empty() {
-        if let Some(outline) = on_disk {
-            forget(id, &outline, plan);
+    pending: &'a Pending,
+    retention: Retention,
+    get: &'a G,
+}
+
+impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
+    fn plan(
+        &self,
+        on_disk: Option<Outline>,
+        encoder: &mut Encoder,
+        plan: &mut Plan,
+    ) -> Result<(), DiskError> {
+        let (id, pending) = (self.id, self.pending);
+        if pending.state.is_empty() {
+            if let Some(outline) = on_disk {
+                forget(id, &outline, plan);
+            }
+            return Ok(());
         }
-        return;
-    }
-    let mut outline = on_disk.unwrap_or_default();
-    outline.newest_ms = pending.newest_ms;
-    for block in &pending.blocks {
-        if !outline.blocks.contains(&block.at) {
-            outline.blocks.push(block.at);
-        }
-    }
-    let expired = outline.take_expired(pending.newest_ms.saturating_sub(window_ms));
-    for block in &pending.blocks {
-        if !expired.contains(&block.at) {
-            let key = key::block(id, block.at);
-            if let Some(sealed) = block.seal(&key) {
-                plan.edits.push(Edit::Put(key, sealed));
+        let mut outline = on_disk.unwrap_or_default();
+        outline.newest_ms = pending.newest_ms;
+        for block in &pending.blocks {
+            if !outline.blocks.contains(&block.at) {
+                outline.blocks.push(block.at);
             }
         }
+        let oldest_ms = pending.newest_ms.saturating_sub(self.retention.window_ms);
+        let mut expired = outline.take_expired(oldest_ms, self.retention.late_ms());
+        if self.retention.rolls_up() && !expired.is_empty() {
+            self.roll_up(&mut expired, &mut outline, plan)?;
+        }
+        for block in &pending.blocks {
+            if !expired.contains(&block.at) {
+                let key = key::block(id, block.at);
+                if let Some(sealed) = block.seal(&key, encoder) {
+                    plan.edits.push(Edit::Put(key, sealed));
+                }
+            }
+        }
+        plan.expired += expired.len() as u64;
+        let removed = expired
+            .into_iter()
+            .map(|at| Edit::Remove(key::block(id, at)));
+        plan.edits.extend(removed);
+        let oldest_ms = pending.newest_ms.saturating_sub(self.retention.rollups_ms);
+        let expired = outline.take_expired_rollups(oldest_ms);
+        plan.expired += expired.len() as u64;
+        let removed = expired
+            .into_iter()
+            .map(|at| Edit::Remove(key::rollup(id, at)));
+        plan.edits.extend(removed);
+        outline.state_parts =
+            snapshot::put(id, &pending.state, outline.state_parts, &mut plan.edits);
+        let key = key::outline(id);
+        let sealed = value::seal(outline::VERSION, &key, &outline.encode());
+        plan.edits.push(Edit::Put(key, sealed));
+        plan.outlines.push((id, Some(outline)));
+        Ok(())
     }
-    plan.expired += expired.len() as u64;
-    let removed = expired
-        .into_iter()
-        .map(|at| Edit::Remove(key::block(id, at)));
-    plan.edits.extend(removed);
-    outline.state_parts = snapshot::put(id, &pending.state, outline.state_parts, &mut plan.edits);
-    let key = key::outline(id);
-    let sealed = value::seal(outline::VERSION, &key, &outline.encode());
-    plan.edits.push(Edit::Put(key, sealed));
-    plan.outlines.push((id, Some(outline)));
+
+    /// Makes rollups of `expired`. What is too much for one step goes back to the outline.
+    fn roll_up(
+        &self,
+        expired: &mut Vec<BlockRef>,
+        outline: &mut Outline,
+        plan: &mut Plan,
+    ) -> Result<(), DiskError> {
+        let mut roller = Roller::default();
+        let mut done = 0;
+        for at in expired.iter() {
+            if roller.is_full() {
+                break;
+            }
+            done += 1;
+            if !self.roll_block(*at, &mut roller)? {
+                plan.unreadable += 1;
+            }
+        }
+        let rest = expired.split_off(done);
+        outline.blocks.splice(0..0, rest);
+        let oldest_ms = self
+            .pending
+            .newest_ms
+            .saturating_sub(self.retention.rollups_ms);
+        let mut sequence = outline.rollups.iter().map(|r| r.sequence + 1).max();
+        for rolled in roller.finish(oldest_ms) {
+            let at = BlockRef {
+                first_ms: rolled.first_ms,
+                last_ms: rolled.last_ms,
+                sequence: sequence.unwrap_or_default(),
+            };
+            sequence = Some(at.sequence + 1);
+            let key = key::rollup(self.id, at);
+            let sealed = value::seal(rollup::VERSION, &key, &rolled.payload);
+            plan.edits.push(Edit::Put(key, sealed));
+            outline.rollups.push(at);
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of one block. False if some could not be read: they are lost.
+    fn roll_block(&self, at: BlockRef, roller: &mut Roller) -> Result<bool, DiskError> {
+        if let Some(block) = self.pending.blocks.iter().find(|b| b.at == at) {
+            let floats = block.chunks[block.run.clone()]
+                .iter()
+                .filter(|c| c.encoding == Encoding::Xor);
+            let mut whole = true;
+            for chunk in floats {
+                match chunk::decode(&chunk.bytes) {
+                    Ok(samples) => roller.add(chunk.position, samples),
+                    Err(_) => whole = false,
+                }
+            }
+            return Ok(whole);
+        }
+        let key = key::block(self.id, at);
+        let Some(sealed) = (self.get)(key.clone())? else {
+            return Ok(false);
+        };
+        let opened = value::open_any(block::VERSION, &key, &sealed).and_then(block::read);
+        let Ok(stored) = opened else {
+            return Ok(false);
+        };
+        let mut whole = true;
+        for chunk in stored {
+            match chunk.floats() {
+                Ok(samples) => roller.add(chunk.position, samples),
+                Err(_) => whole = false,
+            }
+        }
+        Ok(whole)
+    }
 }
 
 /// Removes a group with all its blocks.
@@ -265,7 +379,10 @@ pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
     let blocks = outline.blocks.iter();
     plan.edits
         .extend(blocks.map(|&at| Edit::Remove(key::block(id, at))));
-    plan.expired += outline.blocks.len() as u64;
+    let rollups = outline.rollups.iter();
+    plan.edits
+        .extend(rollups.map(|&at| Edit::Remove(key::rollup(id, at))));
+    plan.expired += (outline.blocks.len() + outline.rollups.len()) as u64;
     plan.outlines.push((id, None));
 }
 
@@ -301,6 +418,21 @@ mod tests {
         1_000 + i64::from(number)
     }
 
+    /// A plan that reads nothing and makes no rollups.
+    fn planned(
+        backlog: &mut Backlog,
+        bytes: u64,
+        window_ms: i64,
+        outline: impl Fn(GroupId) -> Option<Outline>,
+    ) -> Option<Plan> {
+        let retention = Retention {
+            window_ms,
+            rollups_ms: 0,
+        };
+        let get = |_| unreachable!("nothing is rolled up");
+        backlog.plan(bytes, retention, outline, get).unwrap()
+    }
+
     fn outline_of(plan: &Plan, number: u32) -> Outline {
         let found = plan.outlines.iter().find(|(at, _)| *at == id(number));
         found.unwrap().1.clone().unwrap()
@@ -310,14 +442,14 @@ mod tests {
     fn a_group_stays_until_it_is_flushed_and_comes_again_after_a_failure() {
         let mut backlog = Backlog::default();
         backlog.add(group(1, b"one", Some((0, 10))), None);
-        let first = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
-        assert!(backlog.plan(u64::MAX, 1 << 40, |_| None).is_none());
+        let first = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
+        assert!(planned(&mut backlog, u64::MAX, 1 << 40, |_| None).is_none());
         backlog.failed();
-        let second = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        let second = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
         assert_eq!(first.edits, second.edits);
         backlog.flushed();
         backlog.failed();
-        assert!(backlog.plan(u64::MAX, 1 << 40, |_| None).is_none());
+        assert!(planned(&mut backlog, u64::MAX, 1 << 40, |_| None).is_none());
         assert_eq!((backlog.bytes, backlog.queued_bytes), (0, 0));
     }
 
@@ -325,14 +457,12 @@ mod tests {
     fn a_block_written_twice_is_one_block() {
         let mut backlog = Backlog::default();
         backlog.add(group(1, b"one", Some((0, 10))), None);
-        let plan = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         // The batch arrived, the flush did not; then a newer snapshot with a block of equal times.
         backlog.failed();
         backlog.add(group(1, b"two", Some((0, 10))), Some(&on_disk));
-        let plan = backlog
-            .plan(u64::MAX, 1 << 40, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone())).unwrap();
         let blocks = outline_of(&plan, 1).blocks;
         assert_eq!(blocks.len(), 2);
         assert_eq!((blocks[0].sequence, blocks[1].sequence), (0, 1));
@@ -344,7 +474,7 @@ mod tests {
         for n in 0..10 {
             backlog.add(group(n, &[1; 1000], None), None);
         }
-        let plan = backlog.plan(3_000, 0, |_| None).unwrap();
+        let plan = planned(&mut backlog, 3_000, 0, |_| None).unwrap();
         assert_eq!(plan.outlines.len(), 3);
         assert_eq!(backlog.queue.len(), 7);
         // What was not planned is not taken for flushed.
@@ -378,13 +508,11 @@ mod tests {
     fn a_group_that_is_gone_takes_its_blocks_with_it() {
         let mut backlog = Backlog::default();
         backlog.add(group(1, b"one", Some((0, 10))), None);
-        let plan = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         backlog.flushed();
         backlog.add(group(1, b"", None), Some(&on_disk));
-        let plan = backlog
-            .plan(u64::MAX, 0, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone())).unwrap();
         assert_eq!(plan.outlines, [(id(1), None)]);
         assert_eq!(plan.edits.len(), 3);
         assert!(plan.edits.iter().all(|e| matches!(e, Edit::Remove(_))));
@@ -394,15 +522,13 @@ mod tests {
     fn blocks_past_the_window_go_in_the_same_step() {
         let mut backlog = Backlog::default();
         backlog.add(group(1, b"one", Some((0, 500))), None);
-        let plan = backlog.plan(u64::MAX, 600, |_| None).unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 600, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         assert_eq!((on_disk.blocks.len(), plan.expired), (1, 0));
         let mut next = group(1, b"two", Some((500, 1200)));
         next.newest_ms = 1_200;
         backlog.add(next, Some(&on_disk));
-        let plan = backlog
-            .plan(u64::MAX, 600, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone())).unwrap();
         assert_eq!(plan.expired, 1);
         let removed = Edit::Remove(key::block(id(1), on_disk.blocks[0]));
         assert!(plan.edits.contains(&removed));

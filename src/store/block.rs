@@ -1,17 +1,23 @@
 //! Blocks: the chunks of one group that ended between two checkpoints, as one value.
 //!
 //! sled costs tens of microseconds a key and next to nothing a byte, so the chunks of up to
-//! [`crate::engine::keep::GROUP_SERIES`] series share a key.
+//! [`crate::engine::keep::GROUP_SERIES`] series share a key. Chunks of floats are kept in decimal form
+//! where that is smaller ([`crate::window::decimal`]): it is made when a block is written, on the
+//! writer's thread, and undone when a chunk is asked for.
 
 use serde::{Deserialize, Serialize};
 
 use super::value::ValueError;
 use crate::engine::keep::ClosedChunk;
+use crate::window::chunk;
+use crate::window::decimal::{self, Encoder};
 use crate::window::encoding::Encoding;
 
 /// Version of a stored block.
-pub(super) const VERSION: u8 = 2;
-/// The version before, when all chunks were XOR chunks and did not say so; still read.
+pub(super) const VERSION: u8 = 3;
+/// The version before, when all chunks were as they had been handed over; still read.
+const AS_HANDED: u8 = 2;
+/// The version before that, when all chunks were XOR chunks and did not say so; still read.
 const XOR_ONLY: u8 = 1;
 
 /// A block is closed when its chunks reach this many bytes. Values below 128 KiB are written into
@@ -21,6 +27,37 @@ pub(super) const BLOCK_BYTES: usize = 96 * 1024;
 /// Room for the fields of a chunk beside its bytes, when a block is filled.
 const CHUNK_FIELDS: usize = 16;
 
+/// How the bytes of a chunk are stored. The first three are those of [`Encoding`], in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Form {
+    Xor,
+    Histogram,
+    FloatHistogram,
+    /// An XOR chunk in decimal form.
+    Decimal,
+}
+
+impl From<Encoding> for Form {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Xor => Self::Xor,
+            Encoding::Histogram => Self::Histogram,
+            Encoding::FloatHistogram => Self::FloatHistogram,
+        }
+    }
+}
+
+impl Form {
+    /// What a reader gets.
+    pub(super) fn encoding(self) -> Encoding {
+        match self {
+            Self::Xor | Self::Decimal => Encoding::Xor,
+            Self::Histogram => Encoding::Histogram,
+            Self::FloatHistogram => Encoding::FloatHistogram,
+        }
+    }
+}
+
 /// One chunk with its times counted from the first of its block: 3 to 4 bytes instead of 12.
 #[derive(Serialize, Deserialize)]
 struct Packed<B> {
@@ -28,8 +65,50 @@ struct Packed<B> {
     after_ms: u64,
     length_ms: u64,
     samples: u16,
-    encoding: Encoding,
+    form: Form,
     bytes: B,
+}
+
+/// A chunk as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stored<'a> {
+    pub(super) position: u16,
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+    pub(super) samples: u16,
+    pub(super) form: Form,
+    pub(super) bytes: &'a [u8],
+}
+
+impl Stored<'_> {
+    /// The samples of a chunk of floats; none of one of histograms.
+    pub(super) fn floats(&self) -> Result<Vec<(i64, f64)>, ValueError> {
+        match self.form {
+            Form::Xor => chunk::decode(self.bytes).map_err(|e| ValueError::Decode(e.to_string())),
+            Form::Decimal => {
+                decimal::decode(self.bytes).map_err(|e| ValueError::Decode(e.to_string()))
+            }
+            Form::Histogram | Form::FloatHistogram => Ok(Vec::new()),
+        }
+    }
+
+    /// The chunk as it was handed over.
+    pub(super) fn open(&self) -> Result<ClosedChunk, ValueError> {
+        let bytes = match self.form {
+            Form::Decimal => {
+                decimal::to_xor(self.bytes).map_err(|e| ValueError::Decode(e.to_string()))?
+            }
+            _ => self.bytes.to_vec(),
+        };
+        Ok(ClosedChunk {
+            position: self.position,
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
+            samples: self.samples,
+            encoding: self.form.encoding(),
+            bytes,
+        })
+    }
 }
 
 /// A chunk of version [`XOR_ONLY`].
@@ -68,17 +147,22 @@ pub(super) fn span(chunks: &[ClosedChunk]) -> Option<(i64, i64)> {
 }
 
 /// The payload of a block, and the time that it spans; `None` for no chunks.
-pub(super) fn encode(chunks: &[ClosedChunk]) -> Option<(i64, i64, Vec<u8>)> {
+pub(super) fn encode(chunks: &[ClosedChunk], encoder: &mut Encoder) -> Option<(i64, i64, Vec<u8>)> {
     let (first_ms, last_ms) = span(chunks)?;
+    let decimals: Vec<Option<Vec<u8>>> = chunks.iter().map(|c| smaller(c, encoder)).collect();
     let packed: Vec<_> = chunks
         .iter()
-        .map(|c| Packed {
+        .zip(&decimals)
+        .map(|(c, decimal)| Packed {
             position: c.position,
             after_ms: c.first_ms.wrapping_sub(first_ms).cast_unsigned(),
             length_ms: c.last_ms.wrapping_sub(c.first_ms).cast_unsigned(),
             samples: c.samples,
-            encoding: c.encoding,
-            bytes: c.bytes.as_slice(),
+            form: match decimal {
+                Some(_) => Form::Decimal,
+                None => c.encoding.into(),
+            },
+            bytes: decimal.as_deref().unwrap_or(&c.bytes),
         })
         .collect();
     let payload =
@@ -86,11 +170,21 @@ pub(super) fn encode(chunks: &[ClosedChunk]) -> Option<(i64, i64, Vec<u8>)> {
     Some((first_ms, last_ms, payload))
 }
 
-/// The chunks of a block of this version, as they were handed over.
-pub(super) fn decode((version, payload): (u8, &[u8])) -> Result<Vec<ClosedChunk>, ValueError> {
+/// The decimal form of a chunk of floats, if there is a smaller one. Bytes that are not the chunk
+/// they are said to be stay as they are: whoever reads them is to see what is wrong.
+fn smaller(chunk: &ClosedChunk, encoder: &mut Encoder) -> Option<Vec<u8>> {
+    let samples = chunk.bytes.first_chunk::<2>()?;
+    if chunk.encoding != Encoding::Xor || u16::from_be_bytes(*samples) != chunk.samples {
+        return None;
+    }
+    encoder.encode(&chunk.bytes).ok().flatten()
+}
+
+/// The chunks of a block of this version, as they are stored.
+pub(super) fn read((version, payload): (u8, &[u8])) -> Result<Vec<Stored<'_>>, ValueError> {
     let damaged = |e: postcard::Error| ValueError::Decode(e.to_string());
     let (first_ms, packed): (i64, Vec<Packed<&[u8]>>) = match version {
-        VERSION => postcard::from_bytes(payload).map_err(damaged)?,
+        VERSION | AS_HANDED => postcard::from_bytes(payload).map_err(damaged)?,
         XOR_ONLY => {
             let (first_ms, packed): (i64, Vec<PackedV1<'_>>) =
                 postcard::from_bytes(payload).map_err(damaged)?;
@@ -99,7 +193,7 @@ pub(super) fn decode((version, payload): (u8, &[u8])) -> Result<Vec<ClosedChunk>
                 after_ms: p.after_ms,
                 length_ms: p.length_ms,
                 samples: p.samples,
-                encoding: Encoding::Xor,
+                form: Form::Xor,
                 bytes: p.bytes,
             });
             (first_ms, packed.collect())
@@ -113,21 +207,35 @@ pub(super) fn decode((version, payload): (u8, &[u8])) -> Result<Vec<ClosedChunk>
         .into_iter()
         .map(|p| {
             let from = first_ms.wrapping_add_unsigned(p.after_ms);
-            ClosedChunk {
+            Stored {
                 position: p.position,
                 first_ms: from,
                 last_ms: from.wrapping_add_unsigned(p.length_ms),
                 samples: p.samples,
-                encoding: p.encoding,
-                bytes: p.bytes.to_vec(),
+                form: p.form,
+                bytes: p.bytes,
             }
         })
         .collect())
 }
 
+/// The chunks of a block that `wanted` names, as they were handed over.
+pub(super) fn chunks(
+    block: (u8, &[u8]),
+    wanted: impl Fn(&Stored<'_>) -> bool,
+) -> Result<Vec<ClosedChunk>, ValueError> {
+    let stored = read(block)?;
+    stored
+        .iter()
+        .filter(|c| wanted(c))
+        .map(Stored::open)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::window::chunk::ChunkAppender;
 
     fn chunk(position: u16, first_ms: i64, last_ms: i64, len: usize) -> ClosedChunk {
         ClosedChunk {
@@ -140,6 +248,65 @@ mod tests {
         }
     }
 
+    fn decode(block: (u8, &[u8])) -> Result<Vec<ClosedChunk>, ValueError> {
+        chunks(block, |_| true)
+    }
+
+    /// Version and payload as a fixture has them.
+    fn fixture(text: &str) -> (u8, Vec<u8>) {
+        let (version, hex) = text.trim().split_once(' ').unwrap();
+        let bytes = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap());
+        (version.parse().unwrap(), bytes.collect())
+    }
+
+    /// A chunk that is one: 120 samples, values in steps of `unit`.
+    fn real(position: u16, unit: f64) -> ClosedChunk {
+        let start = 1_700_000_000_000;
+        let mut chunk = ChunkAppender::new();
+        for i in 0..120i64 {
+            chunk.append(start + i * 15_000, ((i * i * 7) % 1000) as f64 * unit);
+        }
+        ClosedChunk {
+            position,
+            first_ms: start,
+            last_ms: start + 119 * 15_000,
+            samples: 120,
+            encoding: Encoding::Xor,
+            bytes: chunk.finish(),
+        }
+    }
+
+    #[test]
+    fn decimals_are_stored_smaller_and_come_back_as_the_same_bytes() {
+        // A division leaves digits without end: these stay XOR.
+        let chunks = [real(0, 0.01), real(1, 4096.0), real(2, 1.0 / 3.0)];
+        let (.., payload) = encode(&chunks, &mut Encoder::new()).unwrap();
+        let stored = read((VERSION, &payload)).unwrap();
+        let forms: Vec<_> = stored.iter().map(|c| c.form).collect();
+        assert_eq!(forms, [Form::Decimal, Form::Decimal, Form::Xor]);
+        for (stored, chunk) in stored.iter().zip(&chunks).take(2) {
+            assert!(stored.bytes.len() < chunk.bytes.len());
+        }
+        assert_eq!(decode((VERSION, &payload)).unwrap(), chunks);
+        let second = super::chunks((VERSION, &payload), |c| c.position == 1);
+        assert_eq!(second.unwrap(), chunks[1..2]);
+    }
+
+    #[test]
+    fn a_chunk_that_is_not_what_it_says_is_stored_as_it_is() {
+        let mut lies = real(0, 1.0);
+        lies.samples = 119;
+        let mut cut = real(1, 1.0);
+        cut.bytes.pop();
+        let mut other = real(2, 1.0);
+        other.encoding = Encoding::Histogram;
+        let chunks = [lies, cut, other];
+        let (.., payload) = encode(&chunks, &mut Encoder::new()).unwrap();
+        assert_eq!(decode((VERSION, &payload)).unwrap(), chunks);
+    }
+
     #[test]
     fn survives_encoding() {
         let chunks = vec![
@@ -148,22 +315,17 @@ mod tests {
             chunk(u16::MAX, i64::MIN, i64::MAX, 1),
             chunk(3, 10, 9, 1),
         ];
-        let (first_ms, last_ms, payload) = encode(&chunks).unwrap();
+        let (first_ms, last_ms, payload) = encode(&chunks, &mut Encoder::new()).unwrap();
         assert_eq!((first_ms, last_ms), (i64::MIN, i64::MAX));
         assert_eq!(decode((VERSION, &payload)), Ok(chunks));
-        assert_eq!(encode(&[]), None);
+        assert_eq!(encode(&[], &mut Encoder::new()), None);
     }
 
     /// A block that an older saimon wrote.
     #[test]
     fn a_block_of_version_1_is_read() {
-        let fixture = include_str!("../../tests/fixtures/block-v1.txt");
-        let (version, hex) = fixture.trim().split_once(' ').unwrap();
-        let payload: Vec<u8> = (0..hex.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
-            .collect();
-        let chunks = decode((version.parse().unwrap(), &payload)).unwrap();
+        let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v1.txt"));
+        let chunks = decode((version, &payload)).unwrap();
         let start = 1_700_000_000_000;
         let want: Vec<_> = (0..3u16)
             .map(|n| ClosedChunk {
@@ -176,7 +338,28 @@ mod tests {
             })
             .collect();
         assert_eq!(chunks, want);
-        assert!(decode((3, &payload)).is_err());
+        assert!(decode((4, &payload)).is_err());
+    }
+
+    #[test]
+    fn a_block_of_version_2_is_read() {
+        let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v2.txt"));
+        assert_eq!(version, AS_HANDED);
+        let chunks = decode((version, &payload)).unwrap();
+        let start = 1_700_000_000_000;
+        let encodings = [Encoding::Xor, Encoding::Histogram, Encoding::FloatHistogram];
+        for (n, chunk) in (0..3u16).zip(&chunks) {
+            assert_eq!(
+                (chunk.position, chunk.samples, chunk.encoding),
+                (n * 5, 4, encodings[usize::from(n)])
+            );
+            assert_eq!((chunk.first_ms, chunk.last_ms), (start, start + 45_000));
+        }
+        let samples = crate::window::chunk::decode(&chunks[0].bytes).unwrap();
+        let value = |i: i64| (i * 100) as f64 / 8.0;
+        let want: Vec<_> = (0..4).map(|i| (start + i * 15_000, value(i))).collect();
+        assert_eq!(samples, want);
+        assert_eq!(chunks[2].bytes, [2; 9]);
     }
 
     #[test]
@@ -185,13 +368,14 @@ mod tests {
         let chunks: Vec<_> = (0..128)
             .map(|n| chunk(n, start + i64::from(n), start + 1_785_000, 300))
             .collect();
-        let (.., payload) = encode(&chunks).unwrap();
+        let (.., payload) = encode(&chunks, &mut Encoder::new()).unwrap();
         assert!(payload.len() <= 128 * (300 + 10), "{}", payload.len());
     }
 
     #[test]
     fn no_cut_block_decodes_and_none_panics() {
-        let (.., payload) = encode(&[chunk(1, 2, 3, 40), chunk(2, 3, 4, 40)]).unwrap();
+        let (.., payload) =
+            encode(&[chunk(1, 2, 3, 40), real(2, 0.5)], &mut Encoder::new()).unwrap();
         for len in 0..payload.len() {
             assert!(decode((VERSION, &payload[..len])).is_err(), "cut to {len}");
         }

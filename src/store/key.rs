@@ -13,6 +13,7 @@ pub(super) const FLUSHES: &[u8] = &[0, 1];
 const OUTLINE: u8 = 1;
 const STATE: u8 = 2;
 const BLOCK: u8 = 3;
+const ROLLUP: u8 = 4;
 
 /// All outlines, as a half-open range.
 pub(super) const OUTLINES: (&[u8], &[u8]) = (&[OUTLINE], &[OUTLINE + 1]);
@@ -22,6 +23,9 @@ pub(super) const STATES: (&[u8], &[u8]) = (&[STATE], &[STATE + 1]);
 
 /// All blocks, as a half-open range.
 pub(super) const BLOCKS: (&[u8], &[u8]) = (&[BLOCK], &[BLOCK + 1]);
+
+/// All blocks of rollups, as a half-open range.
+pub(super) const ROLLUPS: (&[u8], &[u8]) = (&[ROLLUP], &[ROLLUP + 1]);
 
 /// Kinds whose keys begin with a group.
 pub(super) const OF_GROUP: [u8; 2] = [OUTLINE, STATE];
@@ -41,8 +45,17 @@ pub(super) fn state(id: GroupId, part: u16) -> Vec<u8> {
 /// leaf again and again (a quarter more CPU and a tenth more disk at 100,000 series). The sign bit
 /// is flipped so that times before 1970 sort before those after.
 pub(super) fn block(id: GroupId, at: BlockRef) -> Vec<u8> {
+    timed(BLOCK, id, at)
+}
+
+/// As of a block.
+pub(super) fn rollup(id: GroupId, at: BlockRef) -> Vec<u8> {
+    timed(ROLLUP, id, at)
+}
+
+fn timed(kind: u8, id: GroupId, at: BlockRef) -> Vec<u8> {
     let mut key = Vec::with_capacity(18);
-    key.push(BLOCK);
+    key.push(kind);
     key.extend_from_slice(&(at.first_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes());
     key.push(id.partition);
     key.extend_from_slice(&id.number.to_be_bytes());
@@ -50,7 +63,7 @@ pub(super) fn block(id: GroupId, at: BlockRef) -> Vec<u8> {
     key
 }
 
-/// The group that a block key belongs to; `None` if it is not such a key.
+/// The group that the key of a block, raw or of rollups, belongs to; `None` if it is not such a key.
 pub(super) fn group_of_block(key: &[u8]) -> Option<GroupId> {
     group(key.get(8..)?)
 }

@@ -94,12 +94,13 @@ impl Store {
                 pages(&disk, &from, &to, |key, _| keys.push(key.to_vec()))?;
             }
         }
-        let (from, to) = key::BLOCKS;
-        pages(&disk, from, to, |key, _| {
-            if key::group_of_block(key).is_some_and(|id| remains.contains(&id)) {
-                keys.push(key.to_vec());
-            }
-        })?;
+        for (from, to) in [key::BLOCKS, key::ROLLUPS] {
+            pages(&disk, from, to, |key, _| {
+                if key::group_of_block(key).is_some_and(|id| remains.contains(&id)) {
+                    keys.push(key.to_vec());
+                }
+            })?;
+        }
         for some in keys.chunks(PURGE_EDITS) {
             disk.apply(some.iter().cloned().map(Edit::Remove).collect())?;
         }
@@ -113,7 +114,7 @@ pub(super) fn outlines(disk: &Disk) -> Result<HashMap<GroupId, Outline>, DiskErr
     let mut found = HashMap::new();
     let (from, to) = key::OUTLINES;
     pages(disk, from, to, |key, sealed| {
-        let outline = value::open(outline::VERSION, key, sealed).and_then(Outline::decode);
+        let outline = value::open_any(outline::VERSION, key, sealed).and_then(Outline::decode);
         if let (Some(id), Ok(outline)) = (key::group(key), outline) {
             found.insert(id, outline);
         }
@@ -122,7 +123,7 @@ pub(super) fn outlines(disk: &Disk) -> Result<HashMap<GroupId, Outline>, DiskErr
 }
 
 /// All states, each joined from its parts.
-fn states(disk: &Disk, mut take: impl FnMut(GroupId, &[u8])) -> Result<(), DiskError> {
+pub(super) fn states(disk: &Disk, mut take: impl FnMut(GroupId, &[u8])) -> Result<(), DiskError> {
     let mut joined = Vec::new();
     let mut current = None;
     let (from, to) = key::STATES;
@@ -144,7 +145,7 @@ fn states(disk: &Disk, mut take: impl FnMut(GroupId, &[u8])) -> Result<(), DiskE
 }
 
 /// Everything in `[from, to)`, a page at a time.
-fn pages(
+pub(super) fn pages(
     disk: &Disk,
     from: &[u8],
     to: &[u8],

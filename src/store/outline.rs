@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::value::ValueError;
 
 /// Version of a stored outline.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
+/// The version before, when there were no rollups; still read.
+const RAW_ONLY: u8 = 1;
 
 /// Most blocks of one group. A day of chunks that all end together is 48 blocks at one sample in
 /// 15 s; 4096 leaves room for series whose chunks end at different times, and bounds an outline to
@@ -32,6 +34,16 @@ pub(super) struct Outline {
     pub(super) state_parts: u16,
     /// In the order in which they were written.
     pub(super) blocks: Vec<BlockRef>,
+    /// Blocks of rollups, in the order in which they were written; at most [`BLOCKS_MAX`].
+    pub(super) rollups: Vec<BlockRef>,
+}
+
+/// An outline of version [`RAW_ONLY`].
+#[derive(Deserialize)]
+struct OutlineV1 {
+    newest_ms: i64,
+    state_parts: u16,
+    blocks: Vec<BlockRef>,
 }
 
 impl Outline {
@@ -39,28 +51,64 @@ impl Outline {
         postcard::to_stdvec(self).expect("BUG: an outline is plain numbers")
     }
 
-    pub(super) fn decode(payload: &[u8]) -> Result<Self, ValueError> {
-        postcard::from_bytes(payload).map_err(|e| ValueError::Decode(e.to_string()))
+    pub(super) fn decode((version, payload): (u8, &[u8])) -> Result<Self, ValueError> {
+        let damaged = |e: postcard::Error| ValueError::Decode(e.to_string());
+        match version {
+            VERSION => postcard::from_bytes(payload).map_err(damaged),
+            RAW_ONLY => {
+                let old: OutlineV1 = postcard::from_bytes(payload).map_err(damaged)?;
+                Ok(Self {
+                    newest_ms: old.newest_ms,
+                    state_parts: old.state_parts,
+                    blocks: old.blocks,
+                    rollups: Vec::new(),
+                })
+            }
+            found => {
+                let known = VERSION;
+                Err(ValueError::Version { found, known })
+            }
+        }
     }
 
     /// Blocks that may have samples in `[from_ms, to_ms]`.
     pub(super) fn overlapping(&self, from_ms: i64, to_ms: i64) -> impl Iterator<Item = &BlockRef> {
-        self.blocks
-            .iter()
-            .filter(move |b| b.first_ms <= to_ms && b.last_ms >= from_ms)
+        overlapping(&self.blocks, from_ms, to_ms)
     }
 
-    /// Takes out the blocks whose every sample is older than `oldest_ms`, and the oldest ones
-    /// beyond [`BLOCKS_MAX`].
-    pub(super) fn take_expired(&mut self, oldest_ms: i64) -> Vec<BlockRef> {
-        let mut expired: Vec<_> = self
-            .blocks
-            .extract_if(.., |b| b.last_ms < oldest_ms)
-            .collect();
-        let beyond = self.blocks.len().saturating_sub(BLOCKS_MAX);
-        expired.extend(self.blocks.drain(..beyond));
-        expired
+    /// The same of rollups.
+    pub(super) fn rollups(&self, from_ms: i64, to_ms: i64) -> impl Iterator<Item = &BlockRef> {
+        overlapping(&self.rollups, from_ms, to_ms)
     }
+
+    /// Takes out the blocks whose every sample is older than `oldest_ms`, once there is one that is
+    /// older by `late_ms`, and the oldest ones beyond [`BLOCKS_MAX`].
+    pub(super) fn take_expired(&mut self, oldest_ms: i64, late_ms: i64) -> Vec<BlockRef> {
+        let latest_ms = oldest_ms.saturating_sub(late_ms);
+        match self.blocks.iter().any(|b| b.last_ms < latest_ms) {
+            true => take_expired(&mut self.blocks, oldest_ms),
+            false => take_expired(&mut self.blocks, i64::MIN),
+        }
+    }
+
+    /// Takes out the blocks of rollups whose every row is older than `oldest_ms`, and the oldest
+    /// ones beyond [`BLOCKS_MAX`].
+    pub(super) fn take_expired_rollups(&mut self, oldest_ms: i64) -> Vec<BlockRef> {
+        take_expired(&mut self.rollups, oldest_ms)
+    }
+}
+
+fn overlapping(blocks: &[BlockRef], from_ms: i64, to_ms: i64) -> impl Iterator<Item = &BlockRef> {
+    blocks
+        .iter()
+        .filter(move |b| b.first_ms <= to_ms && b.last_ms >= from_ms)
+}
+
+fn take_expired(blocks: &mut Vec<BlockRef>, oldest_ms: i64) -> Vec<BlockRef> {
+    let mut expired: Vec<_> = blocks.extract_if(.., |b| b.last_ms < oldest_ms).collect();
+    let beyond = blocks.len().saturating_sub(BLOCKS_MAX);
+    expired.extend(blocks.drain(..beyond));
+    expired
 }
 
 #[cfg(test)]
@@ -81,8 +129,43 @@ mod tests {
             newest_ms: -5,
             state_parts: 3,
             blocks: vec![block(i64::MIN, i64::MAX, 7), block(0, 1, u32::MAX)],
+            rollups: vec![block(1, 2, 3)],
         };
-        assert_eq!(Outline::decode(&outline.encode()), Ok(outline));
+        assert_eq!(Outline::decode((VERSION, &outline.encode())), Ok(outline));
+    }
+
+    /// An outline that an older saimon wrote.
+    #[test]
+    fn an_outline_of_version_1_is_read() {
+        let fixture = include_str!("../../tests/fixtures/outline-v1.txt");
+        let (version, hex) = fixture.trim().split_once(' ').unwrap();
+        let payload: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect();
+        let start = 1_700_000_000_000;
+        let want = Outline {
+            newest_ms: start + 45_000,
+            state_parts: 2,
+            blocks: vec![block(start, start + 45_000, 3), block(-5, 7, 9)],
+            rollups: Vec::new(),
+        };
+        assert_eq!(
+            Outline::decode((version.parse().unwrap(), &payload)),
+            Ok(want)
+        );
+        assert!(Outline::decode((3, &payload)).is_err());
+    }
+
+    #[test]
+    fn blocks_wait_for_each_other_and_leave_together() {
+        let mut outline = Outline {
+            blocks: (0..10).map(|n| block(n * 10, n * 10 + 9, 0)).collect(),
+            ..Outline::default()
+        };
+        assert_eq!(outline.take_expired(59, 50), []);
+        assert_eq!(outline.take_expired(60, 50).len(), 6);
+        assert_eq!(outline.blocks.len(), 4);
     }
 
     #[test]
@@ -91,7 +174,7 @@ mod tests {
             blocks: vec![block(0, 9, 0), block(5, 10, 1), block(20, 30, 2)],
             ..Outline::default()
         };
-        assert_eq!(outline.take_expired(10), [block(0, 9, 0)]);
+        assert_eq!(outline.take_expired(10, 0), [block(0, 9, 0)]);
         assert_eq!(outline.blocks, [block(5, 10, 1), block(20, 30, 2)]);
         assert_eq!(outline.overlapping(10, 19).count(), 1);
         assert_eq!(outline.overlapping(11, 19).count(), 0);
@@ -105,7 +188,7 @@ mod tests {
             blocks,
             ..Outline::default()
         };
-        assert_eq!(outline.take_expired(0), [block(0, 9, 0), block(0, 9, 1)]);
+        assert_eq!(outline.take_expired(0, 0), [block(0, 9, 0), block(0, 9, 1)]);
         assert_eq!(outline.blocks.len(), BLOCKS_MAX);
     }
 }

@@ -17,9 +17,13 @@ use super::disk::{Backend, DiskError, Edit, OpenFailure, Opener, Pairs, Waits};
 use super::key;
 
 /// The format of the whole store: keys, kinds, and what may be in a value of each version. A store
-/// of another format is moved aside, so a new value version that an older saimon must not skip over
+/// of a newer format is moved aside, so a new value version that an older saimon must not skip over
 /// silently needs a new format too.
-const FORMAT: &[u8] = b"saimon store 1";
+const FORMAT: &[u8] = b"saimon store 2";
+
+/// Formats of which everything is still read; such a store becomes one of [`FORMAT`] when it is
+/// opened. The first had no rollups and no decimal chunks.
+const FORMATS_BEFORE: [&[u8]; 1] = [b"saimon store 1"];
 
 /// File in the store's folder with the number of flushes that succeeded. sled has the number too, so
 /// that a store that lost its newest part is noticed.
@@ -71,6 +75,10 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
     };
     match store.db.get(key::FORMAT).map_err(open_failure)? {
         Some(format) if format == FORMAT => store.compare_flushes()?,
+        Some(format) if FORMATS_BEFORE.contains(&&*format) => {
+            store.compare_flushes()?;
+            store.db.insert(key::FORMAT, FORMAT).map_err(open_failure)?;
+        }
         Some(format) => {
             return damaged(format!(
                 "it has the format {:?}, this saimon reads {:?}",

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::backlog::{self, BACKLOG_BYTES_MAX, Backlog, Plan};
+use super::rollup::Retention;
 use super::{DiskError, Store};
 use crate::clock::Clock;
 use crate::config::StoreConfig;
@@ -357,14 +358,28 @@ impl Writer {
             return Ok(false);
         }
         self.prepare()?;
-        let window_ms = millis(self.config.window);
+        let retention = Retention {
+            window_ms: millis(self.config.window),
+            rollups_ms: millis(self.config.rollups),
+        };
         let store = &self.store;
-        let Some(plan) = self
-            .backlog
-            .plan(BATCH_BYTES, window_ms, |id| store.outline(id))
+        let disk = store.disk();
+        let Some(plan) = self.backlog.plan(
+            BATCH_BYTES,
+            retention,
+            |id| store.outline(id),
+            |key| disk.get(key),
+        )?
         else {
             return Ok(false);
         };
+        if plan.unreadable > 0 {
+            self.metrics.store_errors.inc_by(plan.unreadable);
+            tracing::warn!(
+                blocks = plan.unreadable,
+                "blocks past their retention cannot be read: the long past of their series has a gap"
+            );
+        }
         self.apply(plan)?;
         if self.unflushed >= UNFLUSHED_BYTES {
             self.flush()?;

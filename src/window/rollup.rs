@@ -60,6 +60,22 @@ impl Row {
         self.last
     }
 
+    /// The row of the samples of both, which are of the same five minutes; `later` has the newer
+    /// ones. The mean is rounded to a level once more.
+    pub fn join(&self, later: &Self) -> Self {
+        let (a, b) = (f64::from(self.count), f64::from(later.count));
+        let share = b / (a + b);
+        let (min, max) = (self.min.min(later.min), self.max.max(later.max));
+        Self {
+            slot: self.slot,
+            count: self.count.saturating_add(later.count),
+            min,
+            max,
+            last: later.last,
+            level: level(min, max, self.mean() * (1.0 - share) + later.mean() * share),
+        }
+    }
+
     /// Mean of the samples, to 1/8,190 of the distance from [`Self::min`] to [`Self::max`]; never
     /// outside them.
     pub fn mean(&self) -> f64 {

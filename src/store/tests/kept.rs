@@ -1,6 +1,10 @@
 //! What is written comes back, for as long as it should.
 
+use super::super::disk::Edit;
+use super::super::key;
 use super::*;
+use crate::window::chunk::ChunkAppender;
+use crate::window::rollup::{Row, STEP_MS};
 
 #[test]
 fn groups_and_chunks_survive_a_restart() {
@@ -119,6 +123,7 @@ fn old_blocks_go_by_the_newest_sample_not_by_the_clock() {
         &dir,
         StoreConfig {
             window: Duration::from_secs(3600),
+            rollups: Duration::ZERO,
             ..config()
         },
     );
@@ -141,6 +146,160 @@ fn old_blocks_go_by_the_newest_sample_not_by_the_clock() {
         store.chunks(id(0, 1), &[0], 0, i64::MAX).unwrap(),
         [chunk(0, start)]
     );
+}
+
+/// Half an hour of samples 15 s apart that ends at `last_ms`.
+fn measured(position: u16, last_ms: i64) -> ClosedChunk {
+    let mut appender = ChunkAppender::new();
+    for i in 0..120 {
+        let t_ms = last_ms - (119 - i) * 15_000;
+        appender.append(t_ms, value(t_ms));
+    }
+    ClosedChunk {
+        first_ms: last_ms - 119 * 15_000,
+        bytes: appender.finish(),
+        ..super::chunk(position, last_ms)
+    }
+}
+
+fn value(t_ms: i64) -> f64 {
+    (t_ms / 15_000 % 1009) as f64 / 8.0
+}
+
+/// Everything by a plain loop over the samples.
+fn expected(from_ms: i64, last_ms: i64) -> Vec<(i64, u32, f64, f64, f64)> {
+    let mut rows: Vec<(i64, u32, f64, f64, f64)> = Vec::new();
+    let mut t_ms = from_ms;
+    while t_ms <= last_ms {
+        let start_ms = t_ms.div_euclid(STEP_MS) * STEP_MS;
+        let v = value(t_ms);
+        match rows.last_mut() {
+            Some(row) if row.0 == start_ms => {
+                *row = (start_ms, row.1 + 1, row.2.min(v), row.3.max(v), v);
+            }
+            _ => rows.push((start_ms, 1, v, v, v)),
+        }
+        t_ms += 15_000;
+    }
+    rows
+}
+
+fn plain(rows: &[Row]) -> Vec<(i64, u32, f64, f64, f64)> {
+    rows.iter()
+        .map(|r| (r.start_ms(), r.count(), r.min(), r.max(), r.last()))
+        .collect()
+}
+
+#[test]
+fn raw_samples_become_rows_and_rows_go_in_their_turn() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    let rig = Rig::on(
+        &dir,
+        StoreConfig {
+            window: Duration::from_secs(2 * 3600),
+            rollups: Duration::from_secs(10 * 3600),
+            ..config()
+        },
+    );
+    let half = HOUR / 2;
+    let begin = NOW - 100 * HOUR;
+    let write = |n: i64| {
+        let last_ms = begin + n * half;
+        rig.write([group(
+            id(2, 2),
+            b"s",
+            last_ms,
+            vec![measured(0, last_ms), measured(9, last_ms)],
+        )])
+    };
+    // Six half hours: the oldest block is older than the window, but not by an hour.
+    for n in 1..=6 {
+        assert!(write(n));
+    }
+    let first = begin + half - 119 * 15_000;
+    let all_time = (i64::MIN, i64::MAX);
+    let rows_of = |store: &Store, position: u16, (from, to): (i64, i64)| {
+        let found = store.rollups(id(2, 2), &[position], from, to).unwrap();
+        found.into_iter().next().map_or(Vec::new(), |(at, rows)| {
+            assert_eq!(at, position);
+            rows
+        })
+    };
+    assert_eq!(rig.metrics.store_blocks_dropped.get(), 0);
+    for n in 7..=10 {
+        assert!(write(n));
+    }
+    rig.stop();
+    let store = reopened(&dir);
+    let newest = begin + 10 * half;
+    let raw = store.chunks(id(2, 2), &[9], 0, i64::MAX).unwrap();
+    let oldest_raw = raw[0].first_ms;
+    assert!(oldest_raw <= newest - 2 * HOUR && oldest_raw > newest - 4 * HOUR);
+    // Raw and rows together are all that was written, each sample in one of them.
+    let rows = rows_of(&store, 9, all_time);
+    assert_eq!(plain(&rows), expected(first, oldest_raw - 15_000));
+    assert_eq!(rows, rows_of(&store, 0, all_time));
+    let from = rows[3].start_ms();
+    assert_eq!(rows_of(&store, 9, (from + 1, from + 2)), rows[3..4]);
+    assert!(rows_of(&store, 5, all_time).is_empty());
+
+    let metrics = Arc::new(Metrics::new());
+    let rig = Rig::start(
+        store,
+        StoreConfig {
+            window: Duration::from_secs(2 * 3600),
+            rollups: Duration::from_secs(10 * 3600),
+            ..config()
+        },
+        &metrics,
+    );
+    for n in 11..=40 {
+        let last_ms = begin + n * half;
+        assert!(rig.write([group(id(2, 2), b"s", last_ms, vec![measured(9, last_ms)])]));
+    }
+    rig.stop();
+    let store = reopened(&dir);
+    let newest = begin + 40 * half;
+    let rows = rows_of(&store, 9, all_time);
+    let oldest_ms = rows[0].start_ms();
+    assert!(oldest_ms <= newest - 10 * HOUR + STEP_MS && oldest_ms > newest - 13 * HOUR);
+    let oldest_raw = store.chunks(id(2, 2), &[9], 0, i64::MAX).unwrap()[0].first_ms;
+    let want: Vec<_> = expected(first, oldest_raw - 15_000)
+        .into_iter()
+        .filter(|r| r.0 >= oldest_ms)
+        .collect();
+    // The oldest row that is left may have been cut by the border of two batches.
+    assert_eq!(plain(&rows)[1..], want[1..]);
+    assert_eq!(rows_of(&store, 0, all_time), []);
+
+    // A group that is gone takes its rows with it.
+    let rig = Rig::start(store, config(), &metrics);
+    assert!(rig.write([group(id(2, 2), b"", newest, vec![])]));
+    rig.stop();
+    assert_eq!(keys(&reopened(&dir)), 0);
+}
+
+#[test]
+fn a_store_of_the_format_before_is_taken_over() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    let rig = Rig::on(&dir, config());
+    assert!(rig.write([group(id(0, 0), b"a", NOW, vec![chunk(0, NOW)])]));
+    rig.stop();
+    let store = reopened(&dir);
+    let format = |bytes: &[u8]| Edit::Put(key::FORMAT.to_vec(), bytes.to_vec());
+    store.disk().apply(vec![format(b"saimon store 1")]).unwrap();
+    drop(store);
+    let store = reopened(&dir);
+    assert_eq!(all(&store).1.groups, 1);
+    let now = store.disk().get(key::FORMAT.to_vec()).unwrap().unwrap();
+    assert_eq!(now, b"saimon store 2");
+    // A newer one is put aside as it is.
+    store.disk().apply(vec![format(b"saimon store 3")]).unwrap();
+    drop(store);
+    let opened = open(&dir, &Arc::new(Metrics::new())).unwrap();
+    assert!(opened.moved_aside.is_some());
 }
 
 #[test]
