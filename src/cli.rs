@@ -12,12 +12,12 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, BackfillOptions, ServeOptions};
-use crate::clock::SystemClock;
+use crate::clock::{self, SystemClock};
 use crate::config::Config;
 use crate::config::client::Address;
 use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
-use crate::{config_file, generate, rules};
+use crate::{config_file, generate, inspect, rules};
 
 /// Anomaly detection in the Prometheus write path: every sample scored on arrival.
 #[derive(Debug, Parser)]
@@ -52,6 +52,8 @@ enum Command {
     Serve(Serve),
     /// Read the past of all series once, from a Prometheus or another store, so that serve starts warm
     Backfill(Backfill),
+    /// Show what is kept on disk: series, models, windows, sizes; check it; export windows
+    Inspect(Box<inspect::Args>),
     /// Check a configuration file, saimon's own or a prometheus.yml that should send to saimon
     Check {
         /// The file
@@ -109,10 +111,10 @@ struct Backfill {
     #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "start")]
     range: Option<Duration>,
     /// Oldest time to read: RFC 3339, or seconds since 1970
-    #[arg(long, value_parser = parse_time, allow_negative_numbers = true)]
+    #[arg(long, value_parser = clock::parse_time, allow_negative_numbers = true)]
     start: Option<i64>,
     /// Newest time to read, by default now
-    #[arg(long, value_parser = parse_time, allow_negative_numbers = true)]
+    #[arg(long, value_parser = clock::parse_time, allow_negative_numbers = true)]
     end: Option<i64>,
     /// Read only series that match, for example '{job="node"}'; may be repeated
     #[arg(long = "selector", value_parser = Selector::parse)]
@@ -170,6 +172,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Inspect(args) => Ok(ExitCode::from(inspect::run(*args)?)),
         Command::Generate(args) => run_generate(*args),
         Command::Backfill(args) => run_backfill(args),
     }
@@ -202,19 +205,6 @@ fn run_backfill(args: Backfill) -> anyhow::Result<ExitCode> {
         eprintln!("saimon: the server has no series in this range that match");
     }
     Ok(ExitCode::from(u8::from(!report.is_complete())))
-}
-
-/// RFC 3339, or seconds since 1970, as milliseconds.
-fn parse_time(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = text.parse::<f64>()
-        && seconds.abs() < 1e11
-    {
-        return Ok((seconds * 1000.0).round() as i64);
-    }
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| "neither a time such as 2026-11-22T10:00:00Z nor seconds since 1970")?;
-    Ok(time.as_millisecond())
 }
 
 fn run_generate(args: generate::Args) -> anyhow::Result<ExitCode> {

@@ -49,3 +49,19 @@ impl Clock for ManualClock {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// RFC 3339, or seconds since 1970, as milliseconds, as a user writes a time.
+///
+/// # Errors
+/// If it is neither.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse::<f64>()
+        && seconds.abs() < 1e11
+    {
+        return Ok((seconds * 1000.0).round() as i64);
+    }
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| "neither a time such as 2026-11-22T10:00:00Z nor seconds since 1970")?;
+    Ok(time.as_millisecond())
+}

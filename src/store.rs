@@ -19,6 +19,7 @@ mod rollup;
 mod sled;
 mod snapshot;
 mod value;
+pub mod view;
 pub mod writer;
 
 #[cfg(test)]

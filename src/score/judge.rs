@@ -129,6 +129,16 @@ impl Judge {
         self.verdict.alarm()
     }
 
+    /// Values judged so far, those of the warm-up included.
+    pub fn seen(&self) -> u32 {
+        self.seen
+    }
+
+    /// True if it knows a day of the series and judges by it.
+    pub fn knows_the_day(&self) -> bool {
+        self.models.profile.in_use()
+    }
+
     /// Judges one finite value, then learns from it. `interval_ms` is the usual distance between
     /// two samples of the series. Values must come in order of time.
     pub fn judge(&mut self, spec: &SeriesSpec, interval_ms: f64, x: Point) -> Judgement {

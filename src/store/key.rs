@@ -13,7 +13,7 @@ pub(super) const FLUSHES: &[u8] = &[0, 1];
 const OUTLINE: u8 = 1;
 const STATE: u8 = 2;
 const BLOCK: u8 = 3;
-const ROLLUP: u8 = 4;
+const ROLLUP: u8 = 6;
 
 /// All outlines, as a half-open range.
 pub(super) const OUTLINES: (&[u8], &[u8]) = (&[OUTLINE], &[OUTLINE + 1]);

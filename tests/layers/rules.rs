@@ -57,7 +57,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "backfill" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
         ],
-        "generate" | "rules" | "config_file" => &[
+        "generate" | "rules" | "config_file" | "inspect" | "estimate" => &[
             "client",
             "wire",
             "series",
@@ -83,6 +83,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "client",
             "backfill",
             "generate",
+            "inspect",
+            "estimate",
             "rules",
             "config_file",
         ],
@@ -99,6 +101,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "client",
             "backfill",
             "generate",
+            "inspect",
+            "estimate",
             "rules",
             "config_file",
             "app",

@@ -6,6 +6,8 @@
 //! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
 //! parts.
 
+mod peek;
+
 use serde::{Deserialize, Serialize};
 
 use super::native::Native;

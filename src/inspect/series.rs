@@ -1,0 +1,166 @@
+//! The series of a store: what their state says.
+
+use std::collections::BTreeMap;
+
+use crate::engine::keep::GroupId;
+use crate::engine::rules::Rules;
+use crate::engine::state::{self, Member, MemberRef, State, StateRef};
+use crate::score::judge::{Judge, Phase};
+use crate::score::track::Track;
+use crate::series::kind::Kind;
+use crate::series::matcher::Selector;
+use crate::store::view::View;
+use crate::window::encoding::Encoding;
+use crate::window::head::Head;
+
+/// Where a series is kept.
+pub(super) type Place = (GroupId, u16);
+
+/// An open chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) encoding: Encoding,
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+    pub(super) samples: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// One series.
+#[derive(Debug)]
+pub(super) struct Series {
+    /// Canonical.
+    pub(super) labels: Vec<u8>,
+    pub(super) kind: &'static str,
+    /// Of its model; `-` without one.
+    pub(super) phase: &'static str,
+    pub(super) model: &'static str,
+    /// Values that its model has judged.
+    pub(super) judged: u32,
+    pub(super) last_ms: Option<i64>,
+    /// Floats, then native histograms.
+    pub(super) open: Vec<Open>,
+    pub(super) state_bytes: usize,
+}
+
+/// All series that match, by place.
+///
+/// # Errors
+/// If the store cannot be read. A group that cannot be is left out and logged.
+pub(super) fn all(
+    view: &View,
+    rules: &Rules,
+    selector: Option<&Selector>,
+) -> anyhow::Result<BTreeMap<Place, Series>> {
+    let mut found = BTreeMap::new();
+    view.states(|id, bytes, _| {
+        let members = match state::decode(bytes) {
+            Ok(members) => members,
+            Err(error) => {
+                tracing::warn!(%error, partition = id.partition, group = id.number, "a group cannot be read");
+                return;
+            }
+        };
+        for (position, member) in members.into_iter().enumerate() {
+            let matches =
+                |m: &Member| selector.is_none_or(|s| s.matches_labels(&m.labels));
+            if let Some(member) = member.filter(matches) {
+                found.insert((id, position as u16), series(member, rules));
+            }
+        }
+    })?;
+    Ok(found)
+}
+
+fn series(member: Member, rules: &Rules) -> Series {
+    let spec = rules.resolve(&member.labels);
+    let phase = |judge: &Judge| match judge.phase(&spec) {
+        Phase::Warmup => "warm-up",
+        Phase::Young => "young",
+        Phase::Mature => "mature",
+    };
+    let judges: Vec<&Judge> = match &member.state {
+        State::Tracked(track) => vec![track.judge()],
+        State::Plain(_) => Vec::new(),
+        State::Histogram(h) => h.judges().map(|(_, judge)| judge).collect(),
+    };
+    let oldest = judges.iter().max_by_key(|j| j.seen());
+    let mut series = Series {
+        kind: "window",
+        phase: oldest.map_or("-", |j| phase(j)),
+        model: oldest.map_or("-", |j| match j.knows_the_day() {
+            true => "day",
+            false => "norm",
+        }),
+        judged: oldest.map_or(0, |j| j.seen()),
+        last_ms: None,
+        open: Vec::new(),
+        state_bytes: state_bytes(&member),
+        labels: Vec::new(),
+    };
+    let float = |track: &Track| match track.kind() {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+    };
+    match &member.state {
+        State::Tracked(track) => {
+            series.kind = float(track);
+            series.last_ms = track.head().last_ms();
+            series.open.extend(open(track.head()));
+        }
+        State::Plain(head) => {
+            series.last_ms = head.last_ms();
+            series.open.extend(open(head));
+        }
+        State::Histogram(h) => {
+            series.kind = match h.is_classic() {
+                true => "histogram",
+                false => "native",
+            };
+            if let Some(track) = h.floats() {
+                series.last_ms = track.head().last_ms();
+                series.open.extend(open(track.head()));
+            }
+            let native = h.open().filter(|o| !o.is_empty());
+            if let Some(native) = native
+                && let (Some(first_ms), Some(last_ms)) = (native.first_ms(), native.last_ms())
+            {
+                series.last_ms = series.last_ms.max(Some(last_ms));
+                series.open.push(Open {
+                    encoding: native.encoding(),
+                    first_ms,
+                    last_ms,
+                    samples: native.len() as u64,
+                    bytes: native.bytes().to_vec(),
+                });
+            }
+        }
+    }
+    series.labels = member.labels;
+    series
+}
+
+fn open(head: &Head) -> Option<Open> {
+    let chunk = head.chunk();
+    Some(Open {
+        encoding: Encoding::Xor,
+        first_ms: chunk.first_ms()?,
+        last_ms: chunk.last_ms()?,
+        samples: chunk.len() as u64,
+        bytes: chunk.bytes().to_vec(),
+    })
+}
+
+/// Bytes of a member in the state of its group.
+fn state_bytes(member: &Member) -> usize {
+    let state = match &member.state {
+        State::Tracked(track) => StateRef::Tracked(track),
+        State::Plain(head) => StateRef::Plain(head),
+        State::Histogram(h) => StateRef::Histogram(h.borrowed()),
+    };
+    let member = MemberRef {
+        labels: &member.labels,
+        state,
+    };
+    postcard::to_stdvec(&Some(member)).map_or(0, |bytes| bytes.len())
+}

@@ -1,0 +1,152 @@
+//! How one group is brought to disk: its new blocks, its state, what leaves, and what is left of it.
+//!
+//! What always holds: all of it is one step.
+
+use super::{Pending, Plan, forget};
+use crate::engine::keep::GroupId;
+use crate::store::disk::{DiskError, Edit};
+use crate::store::outline::{self, BlockRef, Outline};
+use crate::store::rollup::{self, Retention, Roller};
+use crate::store::{block, key, snapshot, value};
+use crate::window::chunk;
+use crate::window::decimal::Encoder;
+use crate::window::encoding::Encoding;
+
+/// One group that is to be written.
+pub(super) struct Write<'a, G> {
+    pub(super) id: GroupId,
+    pub(super) pending: &'a Pending,
+    pub(super) retention: Retention,
+    /// Reads a value of the store.
+    pub(super) get: &'a G,
+}
+
+impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
+    /// Adds what brings the group to disk to `plan`.
+    pub(super) fn plan(
+        &self,
+        on_disk: Option<Outline>,
+        encoder: &mut Encoder,
+        plan: &mut Plan,
+    ) -> Result<(), DiskError> {
+        let (id, pending) = (self.id, self.pending);
+        if pending.state.is_empty() {
+            if let Some(outline) = on_disk {
+                forget(id, &outline, plan);
+            }
+            return Ok(());
+        }
+        let mut outline = on_disk.unwrap_or_default();
+        outline.newest_ms = pending.newest_ms;
+        for block in &pending.blocks {
+            if !outline.blocks.contains(&block.at) {
+                outline.blocks.push(block.at);
+            }
+        }
+        let oldest_ms = pending.newest_ms.saturating_sub(self.retention.window_ms);
+        let mut expired = outline.take_expired(oldest_ms, self.retention.late_ms());
+        if self.retention.rolls_up() && !expired.is_empty() {
+            self.roll_up(&mut expired, &mut outline, plan)?;
+        }
+        for block in &pending.blocks {
+            if !expired.contains(&block.at) {
+                let key = key::block(id, block.at);
+                if let Some(sealed) = block.seal(&key, encoder) {
+                    plan.edits.push(Edit::Put(key, sealed));
+                }
+            }
+        }
+        plan.expired += expired.len() as u64;
+        let removed = expired
+            .into_iter()
+            .map(|at| Edit::Remove(key::block(id, at)));
+        plan.edits.extend(removed);
+        let oldest_ms = pending.newest_ms.saturating_sub(self.retention.rollups_ms);
+        let expired = outline.take_expired_rollups(oldest_ms);
+        plan.expired += expired.len() as u64;
+        let removed = expired
+            .into_iter()
+            .map(|at| Edit::Remove(key::rollup(id, at)));
+        plan.edits.extend(removed);
+        outline.state_parts =
+            snapshot::put(id, &pending.state, outline.state_parts, &mut plan.edits);
+        let key = key::outline(id);
+        let sealed = value::seal(outline::VERSION, &key, &outline.encode());
+        plan.edits.push(Edit::Put(key, sealed));
+        plan.outlines.push((id, Some(outline)));
+        Ok(())
+    }
+
+    /// Makes rollups of `expired`. What is too much for one step goes back to the outline.
+    fn roll_up(
+        &self,
+        expired: &mut Vec<BlockRef>,
+        outline: &mut Outline,
+        plan: &mut Plan,
+    ) -> Result<(), DiskError> {
+        let mut roller = Roller::default();
+        let mut done = 0;
+        for at in expired.iter() {
+            if roller.is_full() {
+                break;
+            }
+            done += 1;
+            if !self.roll_block(*at, &mut roller)? {
+                plan.unreadable += 1;
+            }
+        }
+        let rest = expired.split_off(done);
+        outline.blocks.splice(0..0, rest);
+        let oldest_ms = self
+            .pending
+            .newest_ms
+            .saturating_sub(self.retention.rollups_ms);
+        let mut sequence = outline.rollups.iter().map(|r| r.sequence + 1).max();
+        for rolled in roller.finish(oldest_ms) {
+            let at = BlockRef {
+                first_ms: rolled.first_ms,
+                last_ms: rolled.last_ms,
+                sequence: sequence.unwrap_or_default(),
+            };
+            sequence = Some(at.sequence + 1);
+            let key = key::rollup(self.id, at);
+            let sealed = value::seal(rollup::VERSION, &key, &rolled.payload);
+            plan.edits.push(Edit::Put(key, sealed));
+            outline.rollups.push(at);
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of one block. False if some could not be read: they are lost.
+    fn roll_block(&self, at: BlockRef, roller: &mut Roller) -> Result<bool, DiskError> {
+        if let Some(block) = self.pending.blocks.iter().find(|b| b.at == at) {
+            let floats = block.chunks[block.run.clone()]
+                .iter()
+                .filter(|c| c.encoding == Encoding::Xor);
+            let mut whole = true;
+            for chunk in floats {
+                match chunk::decode(&chunk.bytes) {
+                    Ok(samples) => roller.add(chunk.position, samples),
+                    Err(_) => whole = false,
+                }
+            }
+            return Ok(whole);
+        }
+        let key = key::block(self.id, at);
+        let Some(sealed) = (self.get)(key.clone())? else {
+            return Ok(false);
+        };
+        let opened = value::open_any(block::VERSION, &key, &sealed).and_then(block::read);
+        let Ok(stored) = opened else {
+            return Ok(false);
+        };
+        let mut whole = true;
+        for chunk in stored {
+            match chunk.floats() {
+                Ok(samples) => roller.add(chunk.position, samples),
+                Err(_) => whole = false,
+            }
+        }
+        Ok(whole)
+    }
+}
