@@ -20,7 +20,8 @@ use saimon::generate::world::{Shape, World};
 use saimon::store::Store;
 use saimon::store::writer::{self, KEPT_MAX, WriterHandle};
 use saimon::telemetry::Metrics;
-use saimon::window::chunk::ChunkAppender;
+use saimon::window::chunk::{self, ChunkAppender};
+use saimon::window::rollup::{self, Builder};
 
 /// Bytes of state of one series.
 const STATE: usize = 1024;
@@ -30,6 +31,8 @@ const SAMPLES: u16 = 120;
 const CHUNK: usize = 360;
 const CHUNK_MS: i64 = SAMPLES as i64 * 15_000;
 const START: i64 = 1_700_000_000_000;
+/// Three hours.
+const ROLLED_CHUNKS: usize = 6;
 /// Checkpoints per figure.
 const ROUNDS: i64 = 48;
 
@@ -89,6 +92,7 @@ fn main() {
         let chunks = world(late_ms);
         let each: Vec<usize> = chunks.iter().flatten().map(Vec::len).collect();
         let xor = each.iter().sum::<usize>() as f64 / each.len() as f64 / f64::from(SAMPLES);
+        println!("  as rollups {:.2} bytes a row", rollups(&chunks));
         order.chunks = Chunks::World(Arc::new(chunks));
         show(&measure(&order), samples, xor);
     }
@@ -108,6 +112,27 @@ fn show(run: &Run, samples: f64, handed: f64) {
     println!("  opened in {:?}, loaded in {:?}", run.open, run.load);
 }
 
+/// Bytes of a row of five minutes, of those that leave retention together.
+fn rollups(chunks: &[Vec<Vec<u8>>]) -> f64 {
+    let (mut bytes, mut rows) = (0, 0);
+    for chunks in chunks
+        .iter()
+        .flat_map(|series| series.chunks(ROLLED_CHUNKS))
+    {
+        let mut builder = Builder::new();
+        let mut of = Vec::new();
+        for chunk in chunks {
+            for (t, v) in chunk::decode(chunk).expect("a chunk") {
+                of.extend(builder.take(t, v));
+            }
+        }
+        of.extend(builder.finish());
+        bytes += rollup::encode(&of).len();
+        rows += of.len();
+    }
+    bytes as f64 / f64::from(rows as u32)
+}
+
 /// The chunks of every series of a small world, one a round.
 fn world(late_ms: i64) -> Vec<Vec<Vec<u8>>> {
     let mut world = World::new(7, &Shape::default());
@@ -118,9 +143,11 @@ fn world(late_ms: i64) -> Vec<Vec<Vec<u8>>> {
         for i in 0..i64::from(SAMPLES) {
             let t = START + round * CHUNK_MS + i * 15_000;
             let late = rng.i64(0..=late_ms);
-            world.at(t, |s| open[s.id].append(t + late, s.value));
+            world.at(t, |s| {
+                open[s.id].append(t + late, s.value);
+            });
         }
-        for (chunks, open) in chunks.iter_mut().zip(open) {
+        for (chunks, mut open) in chunks.iter_mut().zip(open) {
             chunks.push(open.finish());
         }
     }

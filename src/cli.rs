@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::config::client::Address;
 use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
-use crate::{config_file, generate, inspect, rules};
+use crate::{config_file, estimate, generate, inspect, rules};
 
 /// Anomaly detection in the Prometheus write path: every sample scored on arrival.
 #[derive(Debug, Parser)]
@@ -54,6 +54,8 @@ enum Command {
     Backfill(Backfill),
     /// Show what is kept on disk: series, models, windows, sizes; check it; export windows
     Inspect(Box<inspect::Args>),
+    /// Say what a number of series needs of memory, disk and CPU, from numbers or from a Prometheus
+    Estimate(Box<estimate::Args>),
     /// Check a configuration file, saimon's own or a prometheus.yml that should send to saimon
     Check {
         /// The file
@@ -170,6 +172,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             for path in rules::write(&load(&config)?, &out)? {
                 println!("wrote {}", path.display());
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Estimate(args) => {
+            estimate::run(&args, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Inspect(args) => Ok(ExitCode::from(inspect::run(*args)?)),
