@@ -97,6 +97,7 @@ fn batch(body: &Body, round: i64) -> Batch {
         plain: Vec::new(),
         histograms: Vec::new(),
         starts: Vec::new(),
+        protocol: saimon::wire::write::Protocol::V1,
         received_ms: round * STEP_MS,
     }
 }

@@ -101,6 +101,7 @@ async fn run(
         board: Arc::clone(&engine.board),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
+        read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
     };

@@ -8,6 +8,7 @@ pub mod client;
 pub mod detect;
 pub mod history;
 pub mod limits;
+pub mod read;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
+pub use read::ReadConfig;
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +34,9 @@ pub struct Config {
     pub history: HistoryConfig,
     /// What `saimon rules` writes.
     pub alerting: AlertingConfig,
+    /// How Prometheus reads the windows back by `remote_read`, see docs/remote-read.md. If it writes
+    /// and reads with the same `external_labels`, none of these keys is needed.
+    pub read: ReadConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

@@ -150,12 +150,17 @@ pub struct Metrics {
     process: Registry,
     /// `saimon_ingest_samples_total{protocol="1.0"}`.
     pub ingest_v1: IngestCounters,
+    /// `saimon_ingest_samples_total{protocol="2.0"}`.
+    pub ingest_v2: IngestCounters,
     /// `saimon_ingest_requests_total{code}`.
     pub requests: Family<CodeLabel, Counter>,
     /// `saimon_ingest_exemplars_total`.
     pub exemplars: Counter,
-    /// `saimon_ingest_histograms_total`.
-    pub histograms: Counter,
+    /// `saimon_ingest_histograms_total{protocol="1.0"}`. Here `accepted` is what was handed to the
+    /// shards.
+    pub histograms_v1: IngestCounters,
+    /// `saimon_ingest_histograms_total{protocol="2.0"}`.
+    pub histograms_v2: IngestCounters,
     /// `saimon_resets_total`.
     pub resets: Counter,
     /// `saimon_gaps_total`: samples after a silence of several intervals.
@@ -181,6 +186,14 @@ pub struct Metrics {
     pub detection_latency: Histogram,
     /// `saimon_queue_full_total`: requests answered 503 because a shard's queue stayed full.
     pub queue_full: Counter,
+    /// `saimon_read_requests_total{code}`; one that was cut off half-way had begun with 200.
+    pub read_requests: Family<CodeLabel, Counter>,
+    /// `saimon_read_samples_total`: samples in answers to remote reads.
+    pub read_samples: Counter,
+    /// `saimon_read_bytes_total`: bytes of such answers, as sent.
+    pub read_bytes: Counter,
+    /// `saimon_read_cut_total`: answers that were not sent to their end.
+    pub read_cut: Counter,
     /// `saimon_scores_left_out`: score lines that the last page had no room for.
     pub scores_left_out: Gauge,
     /// `saimon_store_ok`: 1 while the store takes writes.
@@ -216,31 +229,22 @@ impl Metrics {
             .set(1);
         r.add("build_info", "version of this saimon", build);
 
-        let ingest = Family::<IngestLabels, Counter>::default();
-        let ingest_v1 = IngestCounters(
-            Outcome::ALL
-                .iter()
-                .map(|o| {
-                    ingest
-                        .get_or_create(&IngestLabels {
-                            protocol: Text("1.0"),
-                            outcome: Text(o.as_str()),
-                        })
-                        .clone()
-                })
-                .collect(),
-        );
-        r.add(
+        let (ingest_v1, ingest_v2) = r.ingest(
             "ingest_samples",
             "samples received by what became of them; every sample has one outcome",
-            ingest,
+        );
+        let (histograms_v1, histograms_v2) = r.ingest(
+            "ingest_histograms",
+            "native histograms received by what became of them",
         );
 
         let metrics = Self {
             ingest_v1,
+            ingest_v2,
+            histograms_v1,
+            histograms_v2,
             requests: r.made("ingest_requests", "write requests by answered status"),
             exemplars: r.made("ingest_exemplars", "exemplars received"),
-            histograms: r.made("ingest_histograms", "native histograms received"),
             resets: r.made("resets", "counter resets seen and left out of the rates"),
             gaps: r.made(
                 "gaps",
@@ -278,6 +282,13 @@ impl Metrics {
             queue_full: r.made(
                 "queue_full",
                 "write requests answered 503 because the queue of a shard stayed full",
+            ),
+            read_requests: r.made("read_requests", "remote reads by answered status"),
+            read_samples: r.made("read_samples", "samples in answers to remote reads"),
+            read_bytes: r.made("read_bytes", "bytes of answers to remote reads"),
+            read_cut: r.made(
+                "read_cut",
+                "answers to remote reads that were not sent to their end",
             ),
             scores_left_out: r.made(
                 "scores_left_out",
@@ -349,6 +360,24 @@ struct Register<'a>(&'a mut Registry);
 impl Register<'_> {
     fn add(&mut self, name: &str, help: &str, metric: impl prometheus_client::registry::Metric) {
         self.0.register(name, help, metric);
+    }
+
+    /// Counters of every outcome for both versions of remote write.
+    fn ingest(&mut self, name: &str, help: &str) -> (IngestCounters, IngestCounters) {
+        let all = Family::<IngestLabels, Counter>::default();
+        let of = |protocol| {
+            let counter = |outcome: &Outcome| {
+                let labels = IngestLabels {
+                    protocol: Text(protocol),
+                    outcome: Text(outcome.as_str()),
+                };
+                all.get_or_create(&labels).clone()
+            };
+            IngestCounters(Outcome::ALL.iter().map(counter).collect())
+        };
+        let both = (of("1.0"), of("2.0"));
+        self.add(name, help, all);
+        both
     }
 
     fn made<M: prometheus_client::registry::Metric + Clone + Default>(

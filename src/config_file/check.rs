@@ -134,7 +134,10 @@ impl Walk<'_> {
                     .map(|(i, node)| {
                         // An empty one for one that is wrong: those after it keep their numbers.
                         self.item(item, node, &format!("{path}[{i}]"))
-                            .unwrap_or_else(|| Json::Object(Default::default()))
+                            .unwrap_or_else(|| match **item {
+                                Shape::Text => Json::String(String::new()),
+                                _ => Json::Object(Default::default()),
+                            })
                     })
                     .collect(),
             )),
@@ -375,6 +378,18 @@ mod tests {
         let found = check(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         found[0].message.clone()
+    }
+
+    #[test]
+    fn labels_of_readers_are_any_names_and_lists_of_names_are_texts() {
+        let text = "read:\n  external_labels: {job: x, __a: y}\n  ignore_labels: [a, 7, b]\n";
+        assert_eq!(
+            places(text),
+            [
+                "2:29 read.external_labels.__a",
+                "3:22 read.ignore_labels[1]"
+            ]
+        );
     }
 
     #[test]

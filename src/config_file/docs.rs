@@ -107,12 +107,13 @@ fn row(field: &Field, path: &str) -> String {
     let link = anchor(path);
     let kind = match &field.shape {
         Shape::Section(_) => format!("[section](#{link})"),
-        Shape::List(_) => format!("[list](#{link})"),
+        Shape::List(item) if has_keys(item) => format!("[list](#{link})"),
         other => kind(other).to_owned(),
     };
     // A section's own heading has the anchor.
     let here = match &field.shape {
-        Shape::Section(_) | Shape::List(_) => String::new(),
+        Shape::Section(_) => String::new(),
+        Shape::List(item) if has_keys(item) => String::new(),
         _ => format!("<a id=\"{link}\"></a>"),
     };
     let mut meaning = field.doc.clone();
@@ -127,6 +128,10 @@ fn row(field: &Field, path: &str) -> String {
         range(&field.shape),
         meaning.replace('|', "\\|")
     )
+}
+
+fn has_keys(shape: &Shape) -> bool {
+    matches!(shape, Shape::Section(_))
 }
 
 fn anchor(path: &str) -> String {
@@ -147,7 +152,7 @@ fn kind(shape: &Shape) -> &'static str {
         Shape::Labels | Shape::Headers => "names and texts",
         Shape::Choice(_) => "word",
         Shape::Section(_) => "section",
-        Shape::List(_) => "list",
+        Shape::List(_) => "list of texts",
     }
 }
 

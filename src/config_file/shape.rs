@@ -147,6 +147,7 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
             min: number("minimum"),
             max: number("maximum"),
         },
+        Some("string") => Shape::Text,
         Some("array") => {
             // With the one section that is not set by default, for the order of its keys.
             let item = defaults(&RuleConfig {
@@ -301,7 +302,7 @@ mod tests {
         let top = section(&config);
         assert_eq!(
             names(top),
-            ["detect", "store", "history", "alerting", "limits"]
+            ["detect", "store", "history", "alerting", "read", "limits"]
         );
         assert_eq!(
             names(section(&top[3].shape)),

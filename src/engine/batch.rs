@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::wire::snappy::PooledBody;
-use crate::wire::write::{MetricType, Span};
+use crate::wire::write::{MetricType, Protocol, Span};
 
 /// One sample on its way to its series.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,8 @@ pub struct Batch {
     pub histograms: Vec<HistogramRow>,
     /// Start timestamps: (index in `rows`, milliseconds), in order.
     pub starts: Vec<(u32, i64)>,
+    /// What the request was in; its samples are counted under it.
+    pub protocol: Protocol,
     /// Wall clock when the request arrived, in milliseconds.
     pub received_ms: i64,
 }

@@ -168,6 +168,7 @@ impl Router {
                 plain: parcel.plain,
                 histograms: parcel.histograms,
                 starts: parcel.starts,
+                protocol: arena.protocol,
                 received_ms,
             })
             .collect();

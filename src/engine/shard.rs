@@ -160,6 +160,7 @@ impl Shard {
 
     /// Takes one batch.
     pub fn take(&mut self, batch: &Batch) {
+        self.tally.protocol = batch.protocol;
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);

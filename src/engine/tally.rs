@@ -7,6 +7,7 @@ use crate::score::board::{Alarm, AlarmState};
 use crate::score::judge::Phase;
 use crate::score::track::Note;
 use crate::telemetry::{Metrics, Outcome, PhaseLabel, ReasonLabel, SeverityLabel, Text};
+use crate::wire::write::Protocol;
 
 /// Room for new series, shared by all shards; touched only at births and deaths.
 #[derive(Debug)]
@@ -112,6 +113,8 @@ pub fn begin(metrics: &Metrics) {
 /// Counts of one shard since it last published.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Under what `outcomes` are published: what the batch at hand was sent in.
+    pub protocol: Protocol,
     pub outcomes: [u64; Outcome::ALL.len()],
     /// The same of native histograms.
     pub histograms: [u64; Outcome::ALL.len()],
@@ -155,10 +158,12 @@ impl Tally {
 
     /// Adds everything to the metrics and starts again from zero.
     pub fn publish(&mut self, metrics: &Metrics) {
+        let samples = match self.protocol {
+            Protocol::V1 => &metrics.ingest_v1,
+            Protocol::V2 => &metrics.ingest_v2,
+        };
         for outcome in Outcome::ALL {
-            metrics
-                .ingest_v1
-                .add(outcome, self.outcomes[outcome as usize]);
+            samples.add(outcome, self.outcomes[outcome as usize]);
         }
         metrics.resets.inc_by(self.resets);
         metrics.gaps.inc_by(self.gaps);

@@ -1,17 +1,20 @@
-//! `POST /api/v1/write`: one remote-write request, from its headers to one batch for each shard.
+//! `POST /api/v1/write`: one remote-write request, 1.0 or 2.0, from its headers to one batch for each
+//! shard.
 //!
 //! What always holds:
 //! - Headers are judged before the body is touched.
 //! - A request is handed over as a whole or not at all; with 2xx or 400, what was not refused is with
 //!   its shards; with 503, nothing is, and the sender still has it.
-//! - Every sample that was decoded is counted with exactly one outcome: those that end here are
+//! - Every sample that was decoded is counted under its protocol with exactly one outcome: those that end here are
 //!   counted here, the others by their shards, also if the sender goes away meanwhile.
 //! - What a request may use (bytes, samples, time, its turn) has a named limit.
 
 mod answer;
 mod arena;
 mod body;
+mod families;
 mod negotiate;
+mod unpack;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,30 +24,35 @@ use axum::extract::{Request, State as Extract};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use self::answer::{Answer, QuietLog, Unavailable};
+use self::answer::{Answer, QuietLog, Unavailable, Written};
 use self::arena::{ArenaPool, PooledArena};
 use self::body::{BodyError, Collector};
+use self::families::{Known, News};
+use self::negotiate::Form;
+use self::unpack::NotUnpacked;
 use super::State;
 use super::listener::Peer;
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
-use crate::engine::router::{RouteError, Routed, Router as Shards};
-use crate::telemetry::{CodeLabel, Metrics, Outcome};
-use crate::wire::snappy::{BodyPool, PooledBody, SnappyError};
-use crate::wire::write::{LabelLimits, WriteArena};
-use crate::wire::write_v1;
+use crate::engine::router::{RouteError, Router as Shards};
+use crate::telemetry::{CodeLabel, IngestCounters, Metrics, Outcome};
+use crate::wire::snappy::{BodyPool, PooledBody};
+use crate::wire::write::{DecodeError, LabelLimits, Lost, Protocol, WriteArena};
+use crate::wire::{write_v1, write_v2};
 
 /// Samples further ahead of the clock than this are refused, as Prometheus' own
 /// receiver does: one of them would make every honest sample after it late.
 const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
 
-/// Compressed bodies up to this size are decoded where they arrive. Snappy makes at most 22 bytes of
-/// one, so that is 3 MiB and a few milliseconds; larger ones go to a thread that may block.
+/// Bodies of up to this size compressed, and the next decompressed, are decoded where they arrive:
+/// a few milliseconds. Larger ones go to a thread that may block. A snappy block of the first size
+/// never has more than the second; a zstd frame may, and is begun again then.
 const INLINE_MAX: usize = 128 * 1024;
+const INLINE_RAW_MAX: usize = 3 * 1024 * 1024;
 
 pub(super) fn routes(state: &State) -> Router {
     Router::new()
@@ -108,6 +116,7 @@ struct Ingest {
     turns: Arc<Semaphore>,
     bodies: Arc<BodyPool>,
     arenas: Arc<ArenaPool>,
+    families: Known,
     refused_log: QuietLog,
     unavailable_log: QuietLog,
 }
@@ -116,20 +125,46 @@ struct Ingest {
 struct Decoded {
     body: PooledBody,
     arena: PooledArena,
-    /// Samples taken out because they are too far ahead; part of `arena.refused`.
-    future: u32,
+    /// What was taken out because it is too far ahead; part of `arena.refused`.
+    future: Lost,
+    news: News,
     waiting: Waiting,
 }
 
 /// Why a body could not be decoded; nothing of it is used.
 #[derive(Debug, thiserror::Error)]
 enum Undecodable {
-    #[error("{0}: send a snappy block (not frames) of a prometheus.WriteRequest")]
-    Snappy(SnappyError),
-    #[error("{0}; the limit is limits.body_raw: send smaller batches")]
-    RawTooLarge(SnappyError),
     #[error(transparent)]
-    Message(#[from] write_v1::DecodeError),
+    Compression(#[from] NotUnpacked),
+    #[error(transparent)]
+    Message(#[from] DecodeError),
+}
+
+/// Counters of samples, and of native histograms, of one protocol.
+#[derive(Debug, Clone, Copy)]
+struct Counters<'a> {
+    samples: &'a IngestCounters,
+    histograms: &'a IngestCounters,
+}
+
+impl<'a> Counters<'a> {
+    fn of(metrics: &'a Metrics, protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::V1 => Self {
+                samples: &metrics.ingest_v1,
+                histograms: &metrics.histograms_v1,
+            },
+            Protocol::V2 => Self {
+                samples: &metrics.ingest_v2,
+                histograms: &metrics.histograms_v2,
+            },
+        }
+    }
+
+    fn add(self, outcome: Outcome, samples: u64, histograms: u64) {
+        self.samples.add(outcome, samples);
+        self.histograms.add(outcome, histograms);
+    }
 }
 
 impl Ingest {
@@ -145,6 +180,7 @@ impl Ingest {
             turns: Arc::new(Semaphore::new(at_once)),
             bodies: BodyPool::new(at_once),
             arenas: ArenaPool::new(at_once),
+            families: Known::new(),
             refused_log: QuietLog::new(),
             unavailable_log: QuietLog::new(),
         }
@@ -153,19 +189,24 @@ impl Ingest {
     async fn take(self: Arc<Self>, request: Request, now_ms: i64) -> Answer {
         let until = Instant::now() + self.limits.request;
         let (head, body) = request.into_parts();
-        let refused = if head.method == Method::POST {
+        let judged = if head.method == Method::POST {
             negotiate::judge(&head.headers).map_err(Answer::Unsupported)
+        } else if head.method == Method::GET && asks_for_zstd(&head.uri) {
+            Err(Answer::ZstdVersion)
         } else {
             Err(Answer::Method)
         };
-        if let Err(answer) = refused {
-            body::discard(&head.headers, body).await;
-            return answer;
-        }
+        let form = match judged {
+            Ok(form) => form,
+            Err(answer) => {
+                body::discard(&head.headers, body).await;
+                return answer;
+            }
+        };
         let collected = match timeout_at(until, self.collector.collect(body)).await {
             Ok(Ok(collected)) => collected,
             Ok(Err(BodyError::NoRoom)) => return Answer::Unavailable(Unavailable::Busy),
-            Ok(Err(e)) => return Answer::Refused(e.to_string()),
+            Ok(Err(e)) => return Answer::Refused(e.to_string(), None),
             // Not 408: to Prometheus any 4xx is final, and the data would be lost.
             Err(_) => return Answer::Unavailable(Unavailable::Slow),
         };
@@ -175,12 +216,12 @@ impl Ingest {
             return Answer::Unavailable(Unavailable::Busy);
         };
         let (decoded, turn) = Arc::clone(&self)
-            .decode_somewhere(collected.bytes.clone(), now_ms, turn)
+            .decode_somewhere(collected.bytes.clone(), form, now_ms, turn)
             .await;
         drop(collected);
         let answer = match decoded {
             Ok(decoded) => self.hand_over(decoded, now_ms, until).await,
-            Err(e) => Answer::Refused(e.to_string()),
+            Err(e) => Answer::Refused(e.to_string(), None),
         };
         drop(turn);
         answer
@@ -191,38 +232,53 @@ impl Ingest {
     async fn decode_somewhere(
         self: Arc<Self>,
         body: Bytes,
+        form: Form,
         now_ms: i64,
         turn: OwnedSemaphorePermit,
     ) -> (Result<Decoded, Undecodable>, OwnedSemaphorePermit) {
+        let raw_max = self.limits.body_raw;
         if body.len() <= INLINE_MAX {
-            return (self.decode(&body, now_ms), turn);
+            let decoded = self.decode(&body, form, raw_max.min(INLINE_RAW_MAX), now_ms);
+            let too_large = matches!(
+                decoded,
+                Err(Undecodable::Compression(NotUnpacked::TooLarge(_)))
+            );
+            if !too_large || raw_max <= INLINE_RAW_MAX {
+                return (decoded, turn);
+            }
         }
-        let work = move || (self.decode(&body, now_ms), turn);
+        let work = move || (self.decode(&body, form, raw_max, now_ms), turn);
         match tokio::task::spawn_blocking(work).await {
             Ok(decoded) => decoded,
             Err(e) => std::panic::resume_unwind(e.into_panic()),
         }
     }
 
-    fn decode(&self, compressed: &[u8], now_ms: i64) -> Result<Decoded, Undecodable> {
-        let mut body = self
-            .bodies
-            .decompress(compressed, self.limits.body_raw)
-            .map_err(|e| match e {
-                SnappyError::TooLarge { .. } => Undecodable::RawTooLarge(e),
-                SnappyError::Corrupt(_) => Undecodable::Snappy(e),
-            })?;
+    fn decode(
+        &self,
+        compressed: &[u8],
+        form: Form,
+        raw_max: usize,
+        now_ms: i64,
+    ) -> Result<Decoded, Undecodable> {
+        let mut body = unpack::unpack(&self.bodies, compressed, form.encoding, raw_max)?;
         let mut arena = self.arenas.take();
-        write_v1::decode(body.bytes_mut(), &self.limits.labels, &mut arena)?;
+        let bytes = body.bytes_mut();
+        let Limits {
+            labels, body_raw, ..
+        } = &self.limits;
+        match form.protocol {
+            Protocol::V1 => write_v1::decode(bytes, labels, &mut arena)?,
+            Protocol::V2 => write_v2::decode(bytes, labels, *body_raw, &mut arena)?,
+        }
         let future = arena::take_out_future(&mut arena, &body, now_ms + AHEAD_MAX_MS);
-        let waiting = Waiting {
-            metrics: Arc::clone(&self.metrics),
-            samples: received(&arena),
-        };
+        let news = self.families.keep_new(&mut arena, &body);
+        let waiting = Waiting::new(Arc::clone(&self.metrics), &arena);
         Ok(Decoded {
             body,
             arena,
             future,
+            news,
             waiting,
         })
     }
@@ -232,9 +288,9 @@ impl Ingest {
             body,
             arena,
             future,
+            news,
             waiting,
         } = decoded;
-        let counters = &self.metrics.ingest_v1;
         let wait = until.saturating_duration_since(Instant::now());
         let routed = match self.shards.route(body, &arena, now_ms, wait).await {
             Ok(routed) => routed,
@@ -245,47 +301,75 @@ impl Ingest {
             Err(RouteError::Closed) => return Answer::Unavailable(Unavailable::Closed),
         };
         waiting.handed_over();
-        counters.add(Outcome::Skipped, routed.skipped);
-        counters.add(Outcome::Future, u64::from(future));
-        counters.add(Outcome::Refused, u64::from(arena.refused.samples - future));
-        self.metrics.exemplars.inc_by(u64::from(arena.exemplars));
-        self.metrics
-            .histograms
-            .inc_by(arena.histograms.len() as u64);
-        taken(&arena, routed)
+        self.families.remember(&news);
+        let written = Written::of(&arena);
+        let refused = &arena.refused;
+        let counters = Counters::of(&self.metrics, arena.protocol);
+        counters.add(Outcome::Skipped, routed.skipped, 0);
+        counters.add(Outcome::Accepted, 0, written.histograms);
+        counters.add(
+            Outcome::Future,
+            u64::from(future.samples),
+            u64::from(future.histograms),
+        );
+        counters.add(
+            Outcome::Refused,
+            u64::from(refused.samples - future.samples),
+            u64::from(refused.histograms - future.histograms),
+        );
+        self.metrics.exemplars.inc_by(written.exemplars);
+        let told = (arena.protocol == Protocol::V2).then_some(written);
+        if refused.is_empty() {
+            Answer::Taken(told)
+        } else {
+            Answer::Refused(answer::refusal(refused, written), told)
+        }
     }
 }
 
-fn taken(arena: &WriteArena, routed: Routed) -> Answer {
-    if arena.refused.is_empty() {
-        Answer::Taken
-    } else {
-        Answer::Refused(answer::refusal(&arena.refused, routed))
-    }
+/// True for the question of vmagent before 1.116 whether zstd is understood.
+fn asks_for_zstd(uri: &Uri) -> bool {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    pairs.any(|pair| {
+        pair.strip_prefix("get_vm_proto_version=")
+            .is_some_and(|version| !version.is_empty())
+    })
 }
 
-/// All samples of a request, refused ones included.
-fn received(arena: &WriteArena) -> u64 {
-    arena.samples.len() as u64 + u64::from(arena.refused.samples)
-}
-
-/// Samples that are with nobody yet. If they never get anywhere (no room, a sender that left), they
-/// are counted as unavailable: the sender has them and will send them again.
+/// Samples and histograms that are with nobody yet. If they never get anywhere (no room, a sender
+/// that left), they are counted as unavailable: the sender has them and will send them again.
 struct Waiting {
     metrics: Arc<Metrics>,
+    protocol: Protocol,
     samples: u64,
+    histograms: u64,
 }
 
 impl Waiting {
+    /// All of a request, refused ones included.
+    fn new(metrics: Arc<Metrics>, arena: &WriteArena) -> Self {
+        let Written {
+            samples,
+            histograms,
+            ..
+        } = Written::of(arena);
+        Self {
+            metrics,
+            protocol: arena.protocol,
+            samples: samples + u64::from(arena.refused.samples),
+            histograms: histograms + u64::from(arena.refused.histograms),
+        }
+    }
+
     fn handed_over(mut self) {
-        self.samples = 0;
+        (self.samples, self.histograms) = (0, 0);
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let counters = &self.metrics.ingest_v1;
-        counters.add(Outcome::Unavailable, self.samples);
+        let counters = Counters::of(&self.metrics, self.protocol);
+        counters.add(Outcome::Unavailable, self.samples, self.histograms);
     }
 }
 
@@ -334,6 +418,7 @@ mod tests {
         let (sender, mut shard) = mpsc::channel(1);
         let state = State {
             reader: Reader::new(vec![sender.clone()], None),
+            read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),
@@ -344,7 +429,7 @@ mod tests {
         let unavailable = || state.metrics.ingest_v1.get(Outcome::Unavailable);
         let ingest = Arc::new(Ingest::new(&state));
         let first = Arc::clone(&ingest).take(request(), 0).await;
-        assert_eq!((first, unavailable()), (Answer::Taken, 0));
+        assert_eq!((first, unavailable()), (Answer::Taken(None), 0));
         // The queue is full now: the second waits, and is dropped while it does.
         let second = Arc::clone(&ingest).take(request(), 0);
         let waited = tokio::time::timeout(Duration::ZERO, second).await;
@@ -363,6 +448,7 @@ mod tests {
         let (sender, _shard) = mpsc::channel(1);
         let state = State {
             reader: Reader::new(vec![sender.clone()], None),
+            read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),

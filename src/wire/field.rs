@@ -5,7 +5,8 @@
 //! message it is in as long as it stays in the slice; who walks a message compares the position
 //! with its end (`at == end`) after the last field.
 //!
-//! Groups (wire types 3 and 4) are refused: proto3 has none, and no sender writes them.
+//! Groups (wire types 3 and 4) are no part of proto3, but a parser must be able to step over them as
+//! over every field that it does not know.
 
 /// Why bytes are not a protobuf field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +24,12 @@ pub enum Wire {
     Fixed64,
     Len,
     Fixed32,
+    /// The start of the group with this field number.
+    Group(u32),
 }
+
+/// Groups within groups. Nobody sends any; protobuf's own parsers stop at 100 levels of anything.
+pub const GROUPS_NESTED_MAX: usize = 64;
 
 const TRUNCATED: &str = "truncated field";
 
@@ -83,9 +89,19 @@ fn long_varint(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
 /// The number and the wire type of a field.
 ///
 /// # Errors
-/// If the tag is cut off, has field number 0, is too large, or starts or ends a group.
+/// If the tag is cut off, has field number 0, is too large, or ends a group that did not start.
 #[inline]
 pub fn tag(buf: &[u8], at: &mut usize) -> Result<(u32, Wire), FieldError> {
+    let start = *at;
+    match tag_or_end(buf, at)? {
+        (number, Some(wire)) => Ok((number, wire)),
+        (_, None) => error("end of a group that did not start", start),
+    }
+}
+
+/// As [`tag`]; `None` for the end of a group.
+#[inline]
+fn tag_or_end(buf: &[u8], at: &mut usize) -> Result<(u32, Option<Wire>), FieldError> {
     let start = *at;
     let tag = varint(buf, at)?;
     let Ok(tag) = u32::try_from(tag) else {
@@ -99,10 +115,11 @@ pub fn tag(buf: &[u8], at: &mut usize) -> Result<(u32, Wire), FieldError> {
         1 => Wire::Fixed64,
         2 => Wire::Len,
         5 => Wire::Fixed32,
-        3 | 4 => return error("group, which proto3 does not have,", start),
+        3 => Wire::Group(tag >> 3),
+        4 => return Ok((tag >> 3, None)),
         _ => return error("unknown wire type", start),
     };
-    Ok((tag >> 3, wire))
+    Ok((tag >> 3, Some(wire)))
 }
 
 /// The end of a length-delimited value that starts behind the length now at `at`.
@@ -153,7 +170,31 @@ pub fn skip(buf: &[u8], at: &mut usize, wire: Wire) -> Result<(), FieldError> {
             *at += 4;
             Ok(())
         }
+        Wire::Group(number) => skip_group(buf, at, number),
     }
+}
+
+/// Steps over the rest of a group whose start was read.
+#[cold]
+fn skip_group(buf: &[u8], at: &mut usize, number: u32) -> Result<(), FieldError> {
+    let mut open = [number; GROUPS_NESTED_MAX];
+    let mut depth = 1;
+    while depth > 0 {
+        let start = *at;
+        match tag_or_end(buf, at)? {
+            (number, None) if number == open[depth - 1] => depth -= 1,
+            (_, None) => return error("end of another group", start),
+            (number, Some(Wire::Group(_))) => {
+                if depth == GROUPS_NESTED_MAX {
+                    return error("group in too many groups", start);
+                }
+                open[depth] = number;
+                depth += 1;
+            }
+            (_, Some(wire)) => skip(buf, at, wire)?,
+        }
+    }
+    Ok(())
 }
 
 /// Appends a varint in as few bytes as it needs.
@@ -212,12 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn every_wire_type_is_stepped_over_and_groups_are_refused() {
+    fn every_wire_type_is_stepped_over() {
         for (bytes, wire) in [
             (&b"\x08\x96\x01"[..], Wire::Varint),
             (b"\x0912345678", Wire::Fixed64),
             (b"\x0a\x02ab", Wire::Len),
             (b"\x0d1234", Wire::Fixed32),
+            (b"\x0b\x0c", Wire::Group(1)),
+            (b"\x0b\x08\x05\x13\x1a\x01x\x14\x0c", Wire::Group(1)),
         ] {
             let mut at = 0;
             assert_eq!(tag(bytes, &mut at), Ok((1, wire)));
@@ -229,8 +272,7 @@ mod tests {
             }
         }
         for bad in [
-            &b"\x0b"[..],
-            b"\x0c",
+            &b"\x0c"[..],
             b"\x0e",
             b"\x0f",
             b"\x02",
@@ -239,6 +281,23 @@ mod tests {
         ] {
             assert!(tag(bad, &mut 0).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn groups_end_as_they_started_and_nest_to_a_limit() {
+        let read = |bytes: &[u8]| {
+            let mut at = 0;
+            let (_, wire) = tag(bytes, &mut at)?;
+            skip(bytes, &mut at, wire).map(|()| at)
+        };
+        assert!(read(b"\x0b\x14").is_err(), "end of another group");
+        assert!(read(b"\x0b\x13\x0c\x14").is_err(), "crossed");
+        let nested = |n: usize| [vec![0x0b; n], vec![0x0c; n]].concat();
+        for n in [1, 2, GROUPS_NESTED_MAX] {
+            assert_eq!(read(&nested(n)), Ok(2 * n));
+        }
+        assert!(read(&nested(GROUPS_NESTED_MAX + 1)).is_err());
+        assert!(read(&vec![0x0b; 1 << 20]).is_err());
     }
 
     #[test]

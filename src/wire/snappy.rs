@@ -59,10 +59,7 @@ impl BodyPool {
         limit: usize,
     ) -> Result<PooledBody, SnappyError> {
         let declared = declared_len(compressed, limit)?;
-        let mut body = PooledBody {
-            bytes: self.take(),
-            pool: Arc::clone(self),
-        };
+        let mut body = self.buffer();
         // Cuts a longer buffer and zeroes only what a shorter one lacks.
         body.bytes.resize(declared, 0);
         snap::raw::Decoder::new()
@@ -76,12 +73,13 @@ impl BodyPool {
         self.idle.lock().map_or(0, |idle| idle.len())
     }
 
-    fn take(&self) -> Vec<u8> {
-        self.idle
-            .lock()
-            .ok()
-            .and_then(|mut idle| idle.pop())
-            .unwrap_or_default()
+    /// A buffer with whatever was in it, if there is one.
+    pub(super) fn buffer(self: &Arc<Self>) -> PooledBody {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        PooledBody {
+            bytes: idle.unwrap_or_default(),
+            pool: Arc::clone(self),
+        }
     }
 }
 

@@ -4,12 +4,47 @@
 //! the decompressed body. A protocol version is one file that fills this arena; all that comes
 //! after works on the arena alone. The vectors are reused, so a warm decoder allocates nothing.
 
+use super::write_v2::Scratch;
+
 /// The bits of the NaN that ends a series (Prometheus, `model/value`).
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
 /// True for the staleness marker alone. Any other NaN is an ordinary sample.
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
+}
+
+/// The version of remote write that a request is in. The message of its body follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// `prometheus.WriteRequest`.
+    #[default]
+    V1,
+    /// `io.prometheus.write.v2.Request`.
+    V2,
+}
+
+/// Series entries, samples, histograms, symbols and metadata entries of one request, each. Empty
+/// messages take two bytes on the wire and up to 24 in the arena, so the size of a body alone does
+/// not bound the memory. Prometheus sends 2,000 in a request, others up to some 10,000.
+pub const ENTRIES_MAX: usize = 1 << 20;
+
+/// Entries of each kind whose memory is kept from request to request.
+const ENTRIES_KEPT_MAX: usize = 1 << 17;
+
+/// Why a body is no write request at all. Nothing of such a body is used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    #[error(
+        "body is not the remote-write message that its content-type names: {what} at byte {at}"
+    )]
+    Broken { what: &'static str, at: usize },
+    #[error("body has more than {limit} {what}: send smaller requests")]
+    TooMany { what: &'static str, limit: usize },
+    #[error(
+        "labels of the body take more than {limit} bytes when its references are followed (limits.body_raw): send smaller requests"
+    )]
+    LabelsTooLarge { limit: usize },
 }
 
 /// One float sample.
@@ -64,6 +99,8 @@ pub struct HistogramSpan {
     pub message: Span,
     /// Milliseconds since the Unix epoch; may be negative.
     pub timestamp_ms: i64,
+    /// When it started to count, as for [`SampleStart`]; 0 if that is not known.
+    pub start_ms: i64,
 }
 
 /// When a sample's counter or histogram started to count (2.0: created or start timestamp). Few
@@ -106,7 +143,7 @@ impl MetricType {
     }
 }
 
-/// Metadata of one metric family (1.0 sends it in requests of its own).
+/// Metadata of one metric family (1.0 sends it in requests of its own, 2.0 with every series).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetadataSpan {
     pub family: Span,
@@ -128,6 +165,10 @@ pub enum Refusal {
     TooManyLabels,
     /// A name longer than `limits.label_name_bytes` or a value longer than `limits.label_value_bytes`.
     LabelTooLong,
+    /// A label, an exemplar, a help text or a unit refers to no symbol, or a name has no value (2.0).
+    BadReference,
+    /// A native histogram that contradicts itself, or is of a kind that the protocol does not have.
+    BadHistogram,
     /// A sample more than ten minutes ahead of the clock.
     FarFuture,
 }
@@ -141,9 +182,19 @@ impl Refusal {
             Self::InvalidUtf8 => "label is not valid utf-8",
             Self::TooManyLabels => "too many labels",
             Self::LabelTooLong => "label name or value too long",
+            Self::BadReference => "reference to no symbol",
+            Self::BadHistogram => "invalid native histogram",
             Self::FarFuture => "sample is too far in the future",
         }
     }
+}
+
+/// What a refused series had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    pub samples: u32,
+    pub histograms: u32,
+    pub exemplars: u32,
 }
 
 /// Series refused in one request: all are counted, the first few are named.
@@ -153,6 +204,10 @@ pub struct Refusals {
     pub series: u32,
     /// Samples lost with them.
     pub samples: u32,
+    /// Native histograms lost with them.
+    pub histograms: u32,
+    /// Exemplars lost with them.
+    pub exemplars: u32,
     /// Reason and the series' labels as text, for the first [`Refusals::NAMED_MAX`].
     pub named: Vec<(Refusal, String)>,
 }
@@ -163,9 +218,11 @@ impl Refusals {
 
     /// Counts one refused series; `series` renders its labels and is only called while names are
     /// still wanted.
-    pub fn add(&mut self, why: Refusal, samples: u32, series: impl FnOnce() -> String) {
+    pub fn add(&mut self, why: Refusal, lost: Lost, series: impl FnOnce() -> String) {
         self.series += 1;
-        self.samples += samples;
+        self.samples += lost.samples;
+        self.histograms += lost.histograms;
+        self.exemplars += lost.exemplars;
         if self.named.len() < Self::NAMED_MAX {
             self.named.push((why, series()));
         }
@@ -178,6 +235,8 @@ impl Refusals {
     pub fn clear(&mut self) {
         self.series = 0;
         self.samples = 0;
+        self.histograms = 0;
+        self.exemplars = 0;
         self.named.clear();
     }
 }
@@ -185,6 +244,8 @@ impl Refusals {
 /// One decoded request, reused from request to request.
 #[derive(Debug, Default)]
 pub struct WriteArena {
+    /// What the request was in; set by the decoder.
+    pub protocol: Protocol,
     pub series: Vec<SeriesSpan>,
     pub samples: Vec<Sample>,
     pub metadata: Vec<MetadataSpan>,
@@ -194,6 +255,8 @@ pub struct WriteArena {
     /// Exemplars seen; counted as accepted, not kept yet.
     pub exemplars: u32,
     pub refused: Refusals,
+    /// What the 2.0 decoder works with; of no meaning to others.
+    pub scratch: Scratch,
 }
 
 impl WriteArena {
@@ -206,6 +269,43 @@ impl WriteArena {
         self.starts.clear();
         self.exemplars = 0;
         self.refused.clear();
+    }
+
+    /// Empties it for a request, and gives memory back that only a giant one needed.
+    pub(super) fn begin(&mut self, protocol: Protocol) {
+        self.clear();
+        self.protocol = protocol;
+        let Self {
+            series,
+            samples,
+            metadata,
+            histograms,
+            starts,
+            ..
+        } = self;
+        shrink(series);
+        shrink(samples);
+        shrink(metadata);
+        shrink(histograms);
+        shrink(starts);
+    }
+
+    /// Bytes that it holds, empty or not.
+    pub fn capacity_bytes(&self) -> usize {
+        self.series.capacity() * size_of::<SeriesSpan>()
+            + self.samples.capacity() * size_of::<Sample>()
+            + self.metadata.capacity() * size_of::<MetadataSpan>()
+            + self.histograms.capacity() * size_of::<HistogramSpan>()
+            + self.starts.capacity() * size_of::<SampleStart>()
+            + self.scratch.capacity_bytes()
+    }
+}
+
+/// Gives back what is beyond [`ENTRIES_KEPT_MAX`]; what is in it must be done with.
+pub(super) fn shrink<T>(entries: &mut Vec<T>) {
+    entries.clear();
+    if entries.capacity() > ENTRIES_KEPT_MAX {
+        entries.shrink_to(ENTRIES_KEPT_MAX);
     }
 }
 

@@ -10,50 +10,15 @@
 mod labels;
 
 use self::labels::{canonical_labels, gather_labels, label};
-use super::field::{self, FieldError, Wire};
-use super::write::{
-    HistogramSpan, LabelLimits, MetadataSpan, MetricType, Sample, SeriesSpan, Span, WriteArena,
+use super::field::{self, Wire};
+use super::walk::{
+    BODY_BYTES_MAX, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
 };
-
-/// Offsets are 32 bits, and rebuilt labels can double a body.
-const BODY_BYTES_MAX: usize = 1 << 30;
-
-/// Series entries, samples and metadata entries of one request, each. Empty messages take two bytes
-/// on the wire and up to 24 in the arena, so the size of a body alone does not bound the memory.
-/// Prometheus sends 2,000 in a request, others up to some 10,000.
-pub const ENTRIES_MAX: usize = 1 << 20;
-
-/// Series and samples whose memory in the arena is kept from request to request.
-const ENTRIES_KEPT_MAX: usize = 1 << 17;
-
-/// Why a body is not a 1.0 write request at all. Nothing of such a body is used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum DecodeError {
-    #[error("body is not a remote-write 1.0 message: {what} at byte {at}")]
-    Broken { what: &'static str, at: usize },
-    #[error("body has more than {limit} {what}: send smaller requests")]
-    TooMany { what: &'static str, limit: usize },
-}
-
-impl From<FieldError> for DecodeError {
-    fn from(FieldError { what, at }: FieldError) -> Self {
-        Self::Broken { what, at }
-    }
-}
-
-const WRONG_TYPE: &str = "field of the wrong type";
-const OVERRUN: &str = "field that runs over the end of its message,";
-
-#[cold]
-fn broken<T>(what: &'static str, at: usize) -> Result<T, DecodeError> {
-    Err(DecodeError::Broken { what, at })
-}
-
-#[cold]
-fn too_many<T>(what: &'static str) -> Result<T, DecodeError> {
-    let limit = ENTRIES_MAX;
-    Err(DecodeError::TooMany { what, limit })
-}
+pub use super::write::DecodeError;
+use super::write::{
+    ENTRIES_MAX, HistogramSpan, LabelLimits, Lost, MetadataSpan, MetricType, Protocol, Sample,
+    SeriesSpan, Span, WriteArena,
+};
 
 /// Fills `out` (cleared first) from `body`. Label sets that are not canonical are rebuilt behind
 /// the body, which therefore may grow, at most to twice its size.
@@ -69,11 +34,7 @@ pub fn decode(
     limits: &LabelLimits,
     out: &mut WriteArena,
 ) -> Result<(), DecodeError> {
-    out.clear();
-    if out.samples.capacity().max(out.series.capacity()) > ENTRIES_KEPT_MAX {
-        out.samples.shrink_to(ENTRIES_KEPT_MAX);
-        out.series.shrink_to(ENTRIES_KEPT_MAX);
-    }
+    out.begin(Protocol::V1);
     let sent = body.len();
     let result = walk(body, limits, out);
     if result.is_err() {
@@ -153,10 +114,11 @@ fn series(
                 if out.histograms.len() >= ENTRIES_MAX {
                     return too_many("histograms");
                 }
-                let timestamp_ms = histogram(msg, at, histogram_end)?;
+                let outline = histogram(msg, at, histogram_end, Protocol::V1)?;
                 out.histograms.push(HistogramSpan {
                     message: span(at, histogram_end - at),
-                    timestamp_ms,
+                    timestamp_ms: outline.timestamp_ms,
+                    start_ms: 0,
                 });
                 at = histogram_end;
             }
@@ -174,11 +136,15 @@ fn series(
             match set.canonical(body, limits) {
                 Ok(built) => built,
                 Err(why) => {
-                    let lost = out.samples.len() - samples_start;
+                    let lost = Lost {
+                        samples: (out.samples.len() - samples_start) as u32,
+                        histograms: (out.histograms.len() - histograms_start) as u32,
+                        exemplars: out.exemplars - exemplars,
+                    };
                     out.samples.truncate(samples_start);
                     out.histograms.truncate(histograms_start);
                     out.exemplars = exemplars;
-                    out.refused.add(why, lost as u32, || set.describe(body));
+                    out.refused.add(why, lost, || set.describe(body));
                     return Ok(());
                 }
             }
@@ -251,37 +217,6 @@ fn exemplar(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// One `Histogram`, of which only the outer shape matters here; gives its timestamp. What is in its
-/// spans and packed buckets is not looked at.
-fn histogram(msg: &[u8], mut at: usize, end: usize) -> Result<i64, DecodeError> {
-    let mut timestamp_ms = 0;
-    while at < end {
-        let start = at;
-        let (number, wire) = field::tag(msg, &mut at)?;
-        if (number, wire) == (15, Wire::Varint) {
-            timestamp_ms = field::varint(msg, &mut at)? as i64;
-            continue;
-        }
-        let fits = match number {
-            1 | 4 | 6 | 14 | 15 => wire == Wire::Varint,
-            2 | 3 | 5 | 7 => wire == Wire::Fixed64,
-            8 | 11 => wire == Wire::Len,
-            // Repeated numbers, packed or one by one.
-            9 | 12 => matches!(wire, Wire::Len | Wire::Varint),
-            10 | 13 => matches!(wire, Wire::Len | Wire::Fixed64),
-            _ => true,
-        };
-        if !fits {
-            return broken(WRONG_TYPE, start);
-        }
-        field::skip(msg, &mut at, wire)?;
-    }
-    if at != end {
-        return broken(OVERRUN, end);
-    }
-    Ok(timestamp_ms)
-}
-
 /// One `MetricMetadata`.
 fn metadata(
     msg: &[u8],
@@ -294,7 +229,7 @@ fn metadata(
     while at < end {
         let start = at;
         match field::tag(msg, &mut at)? {
-            (1, Wire::Varint) => kind = MetricType::from_wire(field::varint(msg, &mut at)?),
+            (1, Wire::Varint) => kind = metric_type(field::varint(msg, &mut at)?),
             (2, Wire::Len) => {
                 let family_end = field::len(msg, &mut at)?;
                 family = span(at, family_end - at);
@@ -316,14 +251,6 @@ fn metadata(
     }
     out.metadata.push(MetadataSpan { family, kind });
     Ok(())
-}
-
-#[inline(always)]
-fn span(start: usize, len: usize) -> Span {
-    Span {
-        start: start as u32,
-        len: len as u32,
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 mod client;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/reading.rs"]
+mod reading;
 #[path = "../support/serving.rs"]
 mod serving;
 mod support;
@@ -18,4 +20,5 @@ mod conformance_a;
 mod conformance_b;
 mod conformance_c;
 mod conformance_d;
+mod conformance_e;
 mod conformance_f;

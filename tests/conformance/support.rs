@@ -2,11 +2,17 @@
 
 #![allow(dead_code, reason = "sections use different parts of it")]
 
+#[path = "support/clock.rs"]
 pub(crate) mod clock;
+#[path = "support/histogram.rs"]
 pub(crate) mod histogram;
+#[path = "support/kept.rs"]
 pub(crate) mod kept;
+#[path = "support/raw.rs"]
 pub(crate) mod raw;
+#[path = "support/v1.rs"]
 pub(crate) mod v1;
+#[path = "support/v2.rs"]
 pub(crate) mod v2;
 
 use std::collections::BTreeMap;
@@ -16,7 +22,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use saimon::clock::Clock;
-pub(crate) use saimon::config::{DetectConfig, LimitsConfig};
+pub(crate) use saimon::config::{DetectConfig, LimitsConfig, ReadConfig};
+use saimon::engine::ask::Reader;
 use saimon::engine::keep::Kept;
 use saimon::engine::pool::{EngineSpec, Pool};
 use saimon::engine::rules::Rules;
@@ -38,6 +45,7 @@ pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 pub(crate) struct Setup {
     pub(crate) limits: LimitsConfig,
     pub(crate) detect: DetectConfig,
+    pub(crate) read: ReadConfig,
     pub(crate) shards: usize,
 }
 
@@ -63,6 +71,7 @@ impl Saimon {
         let mut setup = Setup {
             limits: LimitsConfig::default(),
             detect: DetectConfig::default(),
+            read: ReadConfig::default(),
             shards: 3,
         };
         tune(&mut setup);
@@ -76,6 +85,7 @@ impl Saimon {
             families_max: setup.limits.metadata_families as usize,
             forget_ms: 7 * 86_400_000,
             keeps: true,
+            wants_history: false,
         };
         let rules = Rules::try_from(&setup.detect).unwrap();
         let (to_store, kept) = sync_channel(1024);
@@ -85,6 +95,8 @@ impl Saimon {
         let health = Arc::new(Health::default());
         health.set_ready();
         let state = State {
+            reader: Reader::new(engine.senders.clone(), None),
+            read: Arc::new(setup.read),
             router: engine.router.clone(),
             board: Arc::clone(&engine.board),
             metrics,
@@ -139,6 +151,16 @@ impl Saimon {
             for sender in &self.senders {
                 let now_ms = self.clock.now_ms();
                 sender.blocking_send(Message::Tick { now_ms }).unwrap();
+            }
+        }
+    }
+
+    /// Ends the shards under the running server, as nothing but a defect does.
+    pub(crate) fn stop_shards(&self) {
+        for sender in &self.senders {
+            let _ = sender.blocking_send(Message::Stop);
+            while !sender.is_closed() {
+                std::thread::yield_now();
             }
         }
     }

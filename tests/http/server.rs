@@ -38,12 +38,13 @@ impl Server {
         tune(&mut limits);
         let (senders, shards) = (0..2)
             .map(|_| mpsc::channel(limits.queue_batches as usize))
-            .unzip();
+            .unzip::<_, _, Vec<_>, Vec<_>>();
         let (board, mut writers) = Board::new(1);
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
         let state = State {
             reader: Reader::new(senders.clone(), None),
+            read: Arc::default(),
             router: Router::new(senders),
             board,
             metrics: Arc::clone(&metrics),

@@ -1,4 +1,4 @@
-//! `POST /api/v1/write` from outside, as remote write 1.0 has it.
+//! `POST /api/v1/write` from outside, as remote write 1.0 has it, and what holds for both versions.
 
 use std::time::Duration;
 
@@ -44,12 +44,12 @@ fn headers_are_judged_before_a_corrupt_body_and_the_connection_goes_on() {
     let bad = [
         ("application/json", "snappy"),
         ("image/png", "snappy"),
-        (v2, "snappy"),
         (unknown, "snappy"),
+        (v2, "gzip"),
         (x, "gzip"),
         (x, "deflate"),
         (x, "br"),
-        (x, "zstd"),
+        (x, "identity"),
         (x, "what"),
     ];
     for (content_type, encoding) in bad {
@@ -57,16 +57,10 @@ fn headers_are_judged_before_a_corrupt_body_and_the_connection_goes_on() {
         assert_eq!(response.status, 415, "{content_type} {encoding}");
         assert!(response.text().contains("send "), "{}", response.text());
     }
-    let response = client.post(&post(v2, "snappy"), b"corrupt");
-    assert!(
-        response
-            .text()
-            .contains("protobuf_message: prometheus.WriteRequest")
-    );
     let sent = request(&[(UP, &[(1, 1.0)])]);
     assert_eq!(client.write(&sent).status, 204);
     assert_eq!(server.received().len(), 1);
-    assert_eq!(server.answered(415), 10);
+    assert_eq!(server.answered(415), 9);
 }
 
 #[test]

@@ -52,6 +52,7 @@ impl Driver {
             families_max: 100,
             forget_ms: 7 * 86_400_000,
             keeps: true,
+            wants_history: false,
         };
         let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
         for group in groups {
@@ -93,6 +94,7 @@ impl Driver {
                 plain: Vec::new(),
                 histograms: Vec::new(),
                 starts: Vec::new(),
+                protocol: saimon::wire::write::Protocol::V1,
                 received_ms,
             });
         }

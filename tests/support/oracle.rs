@@ -2,7 +2,7 @@
 
 use saimon::series::labels;
 use saimon::wire::proto::{TimeSeries, WriteRequest};
-use saimon::wire::write::{LabelLimits, WriteArena};
+use saimon::wire::write::{LabelLimits, Lost, WriteArena};
 
 /// Panics unless `arena`, filled from `body`, has what prost found in the same bytes.
 pub(crate) fn assert_same(
@@ -12,12 +12,14 @@ pub(crate) fn assert_same(
     request: &WriteRequest,
 ) {
     let mut kept = arena.series.iter();
-    let (mut refused, mut lost) = (0, 0);
+    let (mut refused, mut lost) = (0, Lost::default());
     let (mut exemplars, mut histograms, mut samples) = (0, 0, 0);
     for entry in &request.timeseries {
         let Some(name) = metric_name(entry, limits) else {
             refused += 1;
-            lost += entry.samples.len();
+            lost.samples += entry.samples.len() as u32;
+            lost.histograms += entry.histograms.len() as u32;
+            lost.exemplars += entry.exemplars.len() as u32;
             continue;
         };
         let series = kept.next().expect("a series is missing");
@@ -40,7 +42,7 @@ pub(crate) fn assert_same(
     assert_eq!(arena.exemplars as usize, exemplars);
     assert_eq!(arena.histograms.len(), histograms);
     assert_eq!(arena.refused.series, refused);
-    assert_eq!(arena.refused.samples as usize, lost);
+    assert_eq!(lost_of(arena), lost);
     let metadata = arena
         .metadata
         .iter()
@@ -55,6 +57,14 @@ pub(crate) fn assert_same(
             (m.metric_family_name.as_bytes(), kind)
         });
     assert!(metadata.eq(sent));
+}
+
+fn lost_of(arena: &WriteArena) -> Lost {
+    Lost {
+        samples: arena.refused.samples,
+        histograms: arena.refused.histograms,
+        exemplars: arena.refused.exemplars,
+    }
 }
 
 /// The name of a series that may be taken, by the rules written out once more; `None` for one that

@@ -9,12 +9,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::negotiate::Unsupported;
-use crate::engine::router::Routed;
-use crate::wire::write::Refusals;
+use crate::wire::write::{Refusals, WriteArena};
 
 /// Bytes of one series' labels in an answer: three of them leave room for the reason.
 const SERIES_SHOWN: usize = 200;
@@ -28,6 +27,9 @@ const RETRY_FULL_S: u32 = 1;
 
 /// The same when saimon is on its way out: about what a restart takes.
 const RETRY_CLOSED_S: u32 = 5;
+
+/// What VictoriaMetrics' own receiver says: the only version there is.
+const ZSTD_VERSION: &str = "1";
 
 /// Why a request could not be taken now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,13 +46,51 @@ pub(super) enum Unavailable {
     Closed,
 }
 
+/// What was taken of a request: all that is neither refused nor too far in the future. What is
+/// ignored on purpose, came late or twice counts as written, else senders report it as lost (2.0
+/// specification, "Required Written Response Headers").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) samples: u64,
+    pub(super) histograms: u64,
+    pub(super) exemplars: u64,
+}
+
+impl Written {
+    pub(super) fn of(arena: &WriteArena) -> Self {
+        Self {
+            samples: arena.samples.len() as u64,
+            histograms: arena.histograms.len() as u64,
+            exemplars: u64::from(arena.exemplars),
+        }
+    }
+
+    fn headers(self) -> [(HeaderName, HeaderValue); 3] {
+        let header = |name, count: u64| (HeaderName::from_static(name), HeaderValue::from(count));
+        [
+            header("x-prometheus-remote-write-samples-written", self.samples),
+            header(
+                "x-prometheus-remote-write-histograms-written",
+                self.histograms,
+            ),
+            header(
+                "x-prometheus-remote-write-exemplars-written",
+                self.exemplars,
+            ),
+        ]
+    }
+}
+
 /// The answer to a write request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// All of it is with its shards.
-    Taken,
-    /// Some of it, or all, can never be taken; the rest is with its shards.
-    Refused(String),
+    /// All of it is with its shards. Counts are for 2.0 only: a 1.0 sender that finds any may take
+    /// them for a failure.
+    Taken(Option<Written>),
+    /// Some of it, or all, can never be taken; the rest, if there is a count of it, is with its shards.
+    Refused(String, Option<Written>),
+    /// To VictoriaMetrics' question whether zstd is understood.
+    ZstdVersion,
     Unsupported(Unsupported),
     Method,
     Unavailable(Unavailable),
@@ -59,19 +99,20 @@ pub(super) enum Answer {
 impl Answer {
     pub(super) fn code(&self) -> StatusCode {
         match self {
-            Self::Taken => StatusCode::NO_CONTENT,
-            Self::Refused(_) => StatusCode::BAD_REQUEST,
+            Self::Taken(_) => StatusCode::NO_CONTENT,
+            Self::ZstdVersion => StatusCode::OK,
+            Self::Refused(..) => StatusCode::BAD_REQUEST,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// What to say; `None` if there is nothing to say.
+    /// Why the request was not taken; `None` if it was.
     pub(super) fn text(&self) -> Option<String> {
         let mut text = match self {
-            Self::Taken => return None,
-            Self::Refused(why) => why.clone(),
+            Self::Taken(_) | Self::ZstdVersion => return None,
+            Self::Refused(why, _) => why.clone(),
             Self::Unsupported(why) => why.to_string(),
             Self::Method => "write requests are sent with POST".to_owned(),
             Self::Unavailable(why) => why.to_string(),
@@ -84,10 +125,14 @@ impl Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let code = self.code();
-        let Some(text) = self.text() else {
-            return code.into_response();
-        };
         let kind = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+        let Some(text) = self.text() else {
+            return match self {
+                Self::Taken(Some(written)) => (code, written.headers()).into_response(),
+                Self::ZstdVersion => (code, kind, ZSTD_VERSION).into_response(),
+                _ => code.into_response(),
+            };
+        };
         let body = (kind, text + "\n");
         match self {
             Self::Unavailable(Unavailable::Closed) => {
@@ -96,6 +141,7 @@ impl IntoResponse for Answer {
             Self::Unavailable(_) => {
                 (code, [(RETRY_AFTER, RETRY_FULL_S.to_string())], body).into_response()
             }
+            Self::Refused(_, Some(written)) => (code, written.headers(), body).into_response(),
             Self::Method => (code, [(ALLOW, "POST")], body).into_response(),
             _ => (code, body).into_response(),
         }
@@ -103,13 +149,23 @@ impl IntoResponse for Answer {
 }
 
 /// Totals, a few names with their reasons, and what to do.
-pub(super) fn refusal(refused: &Refusals, routed: Routed) -> String {
-    let mut text = format!(
-        "refused {} samples of {} series, kept {}: ",
-        refused.samples,
-        refused.series,
-        routed.rows + routed.skipped
+pub(super) fn refusal(refused: &Refusals, written: Written) -> String {
+    let mut text = format!("refused {} samples", refused.samples);
+    let rare = |text: &mut String, count: u64, what: &str| {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    };
+    rare(&mut text, refused.histograms.into(), "histograms");
+    rare(&mut text, refused.exemplars.into(), "exemplars");
+    let _ = write!(
+        text,
+        " of {} series, kept {}",
+        refused.series, written.samples
     );
+    rare(&mut text, written.histograms, "histograms");
+    rare(&mut text, written.exemplars, "exemplars");
+    text.push_str(": ");
     for (why, series) in &refused.named {
         let mut series = series.clone();
         truncate(&mut series, SERIES_SHOWN);
@@ -192,21 +248,24 @@ impl QuietLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::write::Refusal;
+    use crate::wire::write::{Lost, Refusal};
 
     #[test]
     fn an_answer_names_a_few_series_and_stays_short() {
         let mut refused = Refusals::default();
         for i in 0..40 {
             let series = || format!("m{{i=\"{i}\",long=\"{}\"}}", "\u{20ac}".repeat(4000));
-            refused.add(Refusal::DuplicateLabel, 2, series);
+            let lost = Lost {
+                samples: 2,
+                ..Lost::default()
+            };
+            refused.add(Refusal::DuplicateLabel, lost, series);
         }
-        let routed = Routed {
-            rows: 400,
-            skipped: 20,
-            ..Routed::default()
+        let written = Written {
+            samples: 420,
+            ..Written::default()
         };
-        let answer = Answer::Refused(refusal(&refused, routed));
+        let answer = Answer::Refused(refusal(&refused, written), None);
         let text = answer.text().unwrap();
         assert!(text.starts_with(
             "refused 80 samples of 40 series, kept 420: duplicate label name: m{i=\"0\""
@@ -217,8 +276,28 @@ mod tests {
     }
 
     #[test]
+    fn histograms_and_exemplars_are_named_where_there_are_any() {
+        let mut refused = Refusals::default();
+        let lost = Lost {
+            samples: 1,
+            histograms: 2,
+            exemplars: 3,
+        };
+        refused.add(Refusal::BadHistogram, lost, || "h{}".to_owned());
+        let written = Written {
+            samples: 4,
+            histograms: 0,
+            exemplars: 5,
+        };
+        assert!(refusal(&refused, written).starts_with(
+            "refused 1 samples, 2 histograms, 3 exemplars of 1 series, kept 4, 5 exemplars: \
+             invalid native histogram: h{}; "
+        ));
+    }
+
+    #[test]
     fn any_text_is_cut_below_what_senders_read() {
-        let answer = Answer::Refused("\u{20ac}".repeat(4000));
+        let answer = Answer::Refused("\u{20ac}".repeat(4000), None);
         assert!(answer.text().unwrap().len() < 1023);
     }
 

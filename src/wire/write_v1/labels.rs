@@ -4,13 +4,12 @@
 //! What always holds: the quick way says yes or nothing. Every error and every refusal is found by
 //! the thorough one, so both agree.
 
-use super::{BODY_BYTES_MAX, DecodeError, OVERRUN, WRONG_TYPE, broken, span};
 use crate::wire::canonical::LabelSet;
 use crate::wire::field::{self, Wire};
-use crate::wire::write::{LabelLimits, Span};
-
-/// The first eight bytes of a name as a number that sorts as they do.
-const NAME_KEY: u64 = u64::from_be_bytes(*b"__name__");
+use crate::wire::walk::{
+    BODY_BYTES_MAX, NAME_KEY, OVERRUN, WRONG_TYPE, broken, is_ascii, sort_key, span,
+};
+use crate::wire::write::{DecodeError, LabelLimits, Span};
 
 /// Where the two parts of a canonical label lie.
 struct Parts {
@@ -123,37 +122,6 @@ fn minimal_len(msg: &[u8], at: &mut usize) -> Option<usize> {
     let len = field::varint(msg, at).ok()?;
     let minimal = *at == start + 1 || msg[*at - 1] != 0;
     (minimal && len <= BODY_BYTES_MAX as u64).then_some(len as usize)
-}
-
-/// Zeros stand for what a short name lacks; equal keys say nothing.
-#[inline(always)]
-fn sort_key(msg: &[u8], at: usize, len: usize) -> u64 {
-    let word = match msg[at..].first_chunk::<8>() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
-        None => msg[at..at + len.min(8)]
-            .iter()
-            .zip([56, 48, 40, 32, 24, 16, 8, 0])
-            .fold(0, |word, (&byte, shift)| word | u64::from(byte) << shift),
-    };
-    if len < 8 {
-        word & !(u64::MAX >> (8 * len))
-    } else {
-        word
-    }
-}
-
-/// As the method of slices, which however goes through up to 63 bytes at the end one by one: that
-/// took a seventh of the whole walk.
-#[inline]
-fn is_ascii(bytes: &[u8]) -> bool {
-    let Some(end) = bytes.last_chunk::<16>() else {
-        return bytes.is_ascii();
-    };
-    let (chunks, _) = bytes.as_chunks::<16>();
-    let any = chunks.iter().fold(u128::from_ne_bytes(*end), |any, chunk| {
-        any | u128::from_ne_bytes(*chunk)
-    });
-    any & 0x8080_8080_8080_8080_8080_8080_8080_8080 == 0
 }
 
 /// True if every name and value of canonical labels is UTF-8.

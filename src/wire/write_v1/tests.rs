@@ -228,7 +228,7 @@ fn metadata_exemplars_histograms_and_unknown_fields() {
             1,
             &[&up(), &histogram, b"\x28\x01\x3112345678\x3a\x02xx\x3d1234"],
         ),
-        b"\x10\x01\x2112345678\x2a\x02xx\x351234".to_vec(),
+        b"\x10\x01\x2112345678\x2a\x02xx\x351234\x2b\x08\x01\x2c".to_vec(),
     ]
     .concat();
     let (body, arena) = decoded(&sent).unwrap();
@@ -275,7 +275,9 @@ fn a_broken_message_leaves_nothing() {
         b"\x0a\x04\x22\x02\x10\x01",
         b"\x1a\x02\x0a\x00",
         b"\x1a\x01\x12",
-        b"\x2b\x2c",
+        b"\x2b\x34",
+        b"\x2b",
+        b"\x0b\x0c",
         b"\x00",
         b"\x80",
     ] {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use saimon::engine::groups;
 use saimon::engine::keep::{ClosedChunk, GroupId, GroupSnapshot};
+use saimon::engine::state;
 use saimon::series::kind::Kind;
 use saimon::series::labels as canonical;
 use saimon::window::chunk;
@@ -30,19 +30,22 @@ impl Store {
     pub(crate) fn take(&mut self, group: GroupSnapshot) {
         let (state, chunks) = self.groups.entry(group.id).or_default();
         *state = group.state;
-        chunks.extend(group.chunks);
+        chunks.extend(group.chunks.iter().cloned());
     }
 
     pub(crate) fn held(&self) -> BTreeMap<String, Held> {
         let mut all = BTreeMap::new();
         for (state, chunks) in self.groups.values() {
-            for (position, member) in groups::decode(state).unwrap().into_iter().enumerate() {
+            for (position, member) in state::decode(state).unwrap().into_iter().enumerate() {
                 let Some(member) = member else { continue };
+                let state::State::Tracked(track) = &member.state else {
+                    continue;
+                };
                 let finished = chunks
                     .iter()
                     .filter(|c| usize::from(c.position) == position)
                     .map(|c| &c.bytes[..]);
-                let open = member.track.head().chunk().bytes();
+                let open = track.head().chunk().bytes();
                 let samples = finished
                     .chain([open])
                     .flat_map(|bytes| chunk::decode(bytes).unwrap())
@@ -50,9 +53,9 @@ impl Store {
                     .collect();
                 let held = Held {
                     samples,
-                    state: postcard::to_stdvec(&member.track).unwrap(),
-                    kind: member.track.kind(),
-                    ended: member.track.ended(),
+                    state: postcard::to_stdvec(track).unwrap(),
+                    kind: track.kind(),
+                    ended: track.ended(),
                 };
                 let before = all.insert(canonical::display(&member.labels), held);
                 assert!(before.is_none(), "one series twice");
