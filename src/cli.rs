@@ -66,7 +66,7 @@ enum Command {
         out: PathBuf,
     },
     /// Serve realistic series with labelled faults, or load a receiver with --push or --replay
-    Generate(generate::Args),
+    Generate(Box<generate::Args>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -170,7 +170,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Generate(args) => run_generate(args),
+        Command::Generate(args) => run_generate(*args),
         Command::Backfill(args) => run_backfill(args),
     }
 }

@@ -3,7 +3,8 @@
 //! The layers, each of which may use those to its left and none to its right:
 //!
 //! ```text
-//! wire -> series -> window -> model -> score -> engine -> { store, expose, backfill } -> app -> main
+//! wire -> series -> window -> model -> score -> engine
+//!      -> { store, expose, output, backfill } -> app -> main
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
@@ -35,6 +36,7 @@ pub mod store;
 pub mod expose;
 
 pub mod backfill;
+pub mod output;
 
 pub mod config_file;
 pub mod generate;

@@ -156,8 +156,7 @@ pub struct Metrics {
     pub requests: Family<CodeLabel, Counter>,
     /// `saimon_ingest_exemplars_total`.
     pub exemplars: Counter,
-    /// `saimon_ingest_histograms_total{protocol="1.0"}`. Here `accepted` is what was handed to the
-    /// shards.
+    /// `saimon_ingest_histograms_total{protocol="1.0"}`.
     pub histograms_v1: IngestCounters,
     /// `saimon_ingest_histograms_total{protocol="2.0"}`.
     pub histograms_v2: IngestCounters,
@@ -194,7 +193,7 @@ pub struct Metrics {
     pub read_bytes: Counter,
     /// `saimon_read_cut_total`: answers that were not sent to their end.
     pub read_cut: Counter,
-    /// `saimon_scores_left_out`: score lines that the last page had no room for.
+    /// `saimon_scores_left_out`: score lines that the last page left out.
     pub scores_left_out: Gauge,
     /// `saimon_store_ok`: 1 while the store takes writes.
     pub store_ok: Gauge,
@@ -292,7 +291,7 @@ impl Metrics {
             ),
             scores_left_out: r.made(
                 "scores_left_out",
-                "score lines that the last page of scores had no room for",
+                "score lines that the last page of scores left out: above the limit, or one series with another once names are escaped",
             ),
             store_ok: r.made("store_ok", "1 while the store takes writes"),
             store_moved_aside: r.made(

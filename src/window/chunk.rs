@@ -460,10 +460,14 @@ mod tests {
             let _ = ChunkAppender::resume(bad);
         }
         assert!(postcard::from_bytes::<ChunkAppender>(&[1, 0]).is_err());
-        // A new window of 31 leading zeros and 40 bits; an old window where there is none.
-        let head = [&[0, 2, 0][..], &[0; 8], &[1]].concat();
-        assert!(decode(&[&head[..], &[0xff, 0xd1, 0, 0, 0, 0, 0, 0, 0]].concat()).is_err());
-        assert!(decode(&[&head[..], &[0x80]].concat()).is_err());
+        // A new window of 31 leading zeros and 40 bits.
+        let head = [&[0, 2, 0][..], &[0; 7], &[1, 5]].concat();
+        let wide = decode(&[&head[..], &[0xff, 0x40, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(wide, Err(ChunkError::Malformed { sample: 2 }));
+        // An old window where there is none is one of all bits.
+        let whole = [&head[..], &[0x80, 0, 0, 0, 0, 0, 0, 0, 0x40]].concat();
+        assert_eq!(decode(&whole).unwrap()[1], (5, 0.0));
+        assert!(decode(&whole[..whole.len() - 1]).is_err());
     }
 
     #[test]

@@ -22,3 +22,8 @@ mod conformance_c;
 mod conformance_d;
 mod conformance_e;
 mod conformance_f;
+mod conformance_g;
+mod conformance_h;
+mod outside;
+mod page;
+mod receiver;

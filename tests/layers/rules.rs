@@ -53,7 +53,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "model" => &["wire", "series", "window"],
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
-        "store" | "expose" => &["wire", "series", "window", "model", "score", "engine"],
+        "store" | "expose" | "output" => &["wire", "series", "window", "model", "score", "engine"],
         "backfill" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
         ],
@@ -67,6 +67,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "config_file",
         ],
         "app" => &[
@@ -78,6 +79,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "client",
             "backfill",
             "generate",
@@ -93,6 +95,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "client",
             "backfill",
             "generate",

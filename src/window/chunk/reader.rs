@@ -95,13 +95,15 @@ impl<'a> Reader<'a> {
                 significant,
             };
         }
+        if self.last.window.significant == 0 {
+            // A Prometheus that goes on with a chunk it has read has no window yet, and takes it for
+            // one of all bits.
+            self.last.window.significant = 64;
+        }
         let Window {
             leading,
             significant,
         } = self.last.window;
-        if significant == 0 {
-            return Err(self.malformed());
-        }
         let xor = self.read(u32::from(significant))?;
         self.last.bits ^= xor << (64 - leading - significant);
         Ok(())
