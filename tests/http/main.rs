@@ -4,3 +4,4 @@ mod connections;
 mod read;
 mod server;
 mod write;
+mod write_v2;
