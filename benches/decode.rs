@@ -1,11 +1,15 @@
 //! What it costs to receive a sample, as remote write 1.0 and as 2.0: decompression, the walk into the
 //! arena, the fingerprint; and what prost needs for the same bodies. Figures are per sample.
 
+#[path = "decode/cpu.rs"]
+mod cpu;
+
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
+use cpu::CpuTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use saimon::series::fingerprint::fingerprint;
@@ -205,7 +209,7 @@ fn streams() -> Vec<Stream> {
     streams
 }
 
-fn decode(c: &mut Criterion) {
+fn decode(c: &mut Criterion<CpuTime>) {
     let pool = BodyPool::new(1);
     for Stream {
         protocol,
@@ -247,5 +251,9 @@ fn decode(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decode);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = decode
+}
 criterion_main!(benches);

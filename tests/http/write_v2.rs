@@ -134,7 +134,12 @@ fn shards_are_told_what_a_batch_was_sent_in() {
     for shard in &mut server.shards {
         while let Ok(message) = shard.try_recv() {
             if let Message::Batch(batch) = message {
-                protocols.extend(batch.rows.iter().map(|row| (row.timestamp_ms, batch.protocol)));
+                protocols.extend(
+                    batch
+                        .rows
+                        .iter()
+                        .map(|row| (row.timestamp_ms, batch.protocol)),
+                );
             }
         }
     }
@@ -174,7 +179,11 @@ fn what_is_refused_is_not_counted_as_written_and_the_rest_is_kept() {
     let totals = "refused 4 samples, 3 histograms, 1 exemplars of 5 series, \
                   kept 2, 1 histograms, 1 exemplars: ";
     assert!(text.starts_with(totals), "{text}");
-    for part in ["missing metric name: {job=", "reference to no symbol: up{", "2 more"] {
+    for part in [
+        "missing metric name: {job=",
+        "reference to no symbol: up{",
+        "2 more",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(server.received().len(), 2);
@@ -215,7 +224,10 @@ fn few_bytes_that_stand_for_many_labels_are_refused() {
     let response = write(&mut client, &sent);
     assert_eq!(response.status, 400);
     let text = response.text();
-    assert!(text.contains("limits.body_raw") && text.contains("65536 bytes"), "{text}");
+    assert!(
+        text.contains("limits.body_raw") && text.contains("65536 bytes"),
+        "{text}"
+    );
 }
 
 /// What the shards have heard of families since they were last asked.
@@ -296,7 +308,10 @@ fn zstd_is_taken_whatever_the_label_says() {
     let raw = request(&[(&up(), &[(1, 1.0)])]).encode_to_vec();
     let many = |t: i64| {
         let labels: Vec<_> = (0..20_000).map(|i| format!("{t}-{i}")).collect();
-        let labels: Vec<_> = labels.iter().map(|i| [("__name__", "m"), ("i", i)]).collect();
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|i| [("__name__", "m"), ("i", i)])
+            .collect();
         let samples = [(t, 1.0)];
         let all: Vec<_> = labels.iter().map(|l| (&l[..], &samples[..])).collect();
         request(&all).encode_to_vec()
@@ -305,7 +320,15 @@ fn zstd_is_taken_whatever_the_label_says() {
         (ZSTD_HEADERS, zstd(&raw)),
         (ZSTD_HEADERS, snappy(&raw)),
         (WRITE_HEADERS, zstd(&raw)),
-        (V2_HEADERS, zstd(&Builder::default().samples(&up(), &[(1, 1.0)]).0.encode_to_vec())),
+        (
+            V2_HEADERS,
+            zstd(
+                &Builder::default()
+                    .samples(&up(), &[(1, 1.0)])
+                    .0
+                    .encode_to_vec(),
+            ),
+        ),
     ] {
         assert_eq!(client.post(headers, &body).status, 204);
         assert_eq!(server.received().len(), 1);
@@ -313,7 +336,11 @@ fn zstd_is_taken_whatever_the_label_says() {
     // Small when packed, and more than is decoded where it arrives when not.
     let large = many(2).repeat(6);
     let body = zstd(&large);
-    assert!(large.len() > 3 << 20 && body.len() < 128 << 10, "{}", body.len());
+    assert!(
+        large.len() > 3 << 20 && body.len() < 128 << 10,
+        "{}",
+        body.len()
+    );
     assert_eq!(client.post(ZSTD_HEADERS, &body).status, 204);
     assert_eq!(server.received().len(), 6 * 20_000);
 
@@ -331,6 +358,10 @@ fn a_bomb_stops_at_the_limit() {
     for headers in [ZSTD_HEADERS, WRITE_HEADERS] {
         let response = server.connect().post(headers, &bomb);
         assert_eq!(response.status, 400);
-        assert!(response.text().contains("limits.body_raw"), "{}", response.text());
+        assert!(
+            response.text().contains("limits.body_raw"),
+            "{}",
+            response.text()
+        );
     }
 }
