@@ -110,6 +110,7 @@ fn shard() -> Shard {
         families_max: 100,
         forget_ms: i64::MAX,
         keeps: false,
+        wants_history: false,
     };
     let rules = Rules::try_from(&DetectConfig::default()).expect("defaults are valid");
     Pool::new(&spec, rules, &Arc::new(Metrics::new()))

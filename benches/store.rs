@@ -198,7 +198,7 @@ fn group(n: usize, order: Order, noise: &[u8]) -> GroupSnapshot {
         state: noise[at..][..order.state].to_vec(),
         chunks: match order.chunk {
             true => (0..GROUP_SERIES).map(chunk).collect(),
-            false => Vec::new(),
+            false => [].into(),
         },
         newest_ms: order.at_ms + CHUNK_MS,
     }

@@ -4,6 +4,8 @@
 //! requests under way, shards, store. What always holds: a store that cannot be used never keeps
 //! saimon from scoring, and a second process on the same store never starts.
 
+mod history;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::engine::keep::Kept;
+use crate::engine::ask::Reader;
+use crate::engine::keep::{Kept, PastChunks};
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
@@ -24,6 +27,8 @@ use crate::expose::{self, Health, State};
 use crate::store::writer::{self, KEPT_MAX, WriterHandle};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Metrics;
+
+pub use history::{BackfillOptions, backfill};
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -54,22 +59,21 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         restore(store, &mut pool, &*clock);
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(runtime_threads())
-        .thread_name("saimon-io")
-        .enable_all()
-        .build()
-        .context("the runtime could not be started")?;
+    let runtime = runtime()?;
     let (kept, inbox) = sync_channel(KEPT_MAX);
     let engine = pool
         .start(store.is_some().then_some(&kept), &clock)
         .context("the shards could not be started")?;
     drop(kept);
+    let past = store
+        .clone()
+        .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
+    let reader = engine.reader(past);
     let writer = store
         .map(|store| start_writer(store, config, &engine, inbox, &clock, &metrics))
         .transpose()?;
 
-    let served = runtime.block_on(run(config, options, &engine, &metrics, &clock));
+    let served = runtime.block_on(run(config, options, &engine, reader, &metrics, &clock));
     stop(engine, writer);
     served
 }
@@ -78,6 +82,7 @@ async fn run(
     config: &Config,
     options: &ServeOptions,
     engine: &Engine,
+    reader: Reader,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -92,13 +97,16 @@ async fn run(
     let health = Arc::new(Health::default());
     let state = State {
         router: engine.router.clone(),
+        reader,
         board: Arc::clone(&engine.board),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
+        read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
     };
     let shutdown = CancellationToken::new();
+    let warmer = history::warmer(config, engine, metrics, clock)?;
     let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
     tracing::info!(
         http = %listener.local_addr()?,
@@ -110,6 +118,9 @@ async fn run(
     );
     health.set_ready();
     let serving = tokio::spawn(expose::serve(listener, state, shutdown.clone()));
+    if let Some(warmer) = warmer {
+        tokio::spawn(warmer.run(shutdown.clone()));
+    }
     let signal = stop_signal().await?;
     tracing::info!(signal, "stopping: finishing requests, then writing models");
     health.set_stopping();
@@ -146,6 +157,7 @@ fn engine_spec(config: &Config, shards: usize, keeps: bool) -> EngineSpec {
         families_max: config.limits.metadata_families as usize,
         forget_ms: i64::try_from(config.store.forget.as_millis()).unwrap_or(i64::MAX),
         keeps,
+        wants_history: config.history.url.is_some(),
     }
 }
 
@@ -239,6 +251,15 @@ fn stop(engine: Engine, writer: Option<WriterHandle>) {
             engine.join();
         }
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(runtime_threads())
+        .thread_name("saimon-io")
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")
 }
 
 /// Scoring costs about twice what decoding costs: two thirds of the cores own series.

@@ -3,14 +3,20 @@
 //! A series lives in exactly one shard; a [`shard::Shard`] is an ordinary struct with `&mut self`
 //! methods, tested without a thread. Requests reach it as one bounded send per shard.
 
+pub mod ask;
 pub mod batch;
 pub mod groups;
+pub mod history;
+pub mod jobs;
 pub mod keep;
+mod merge;
 pub mod pool;
 pub mod prefetch;
 pub mod router;
 pub mod rules;
 pub mod shard;
+pub mod slab;
+pub mod state;
 pub mod table;
 pub mod tally;
 pub mod worker;

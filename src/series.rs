@@ -1,5 +1,6 @@
 //! What a series is: its labels, its fingerprint, which selectors match it, what kind it has.
 
+pub mod family;
 pub mod fingerprint;
 pub mod kind;
 pub mod labels;

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::StoreConfig;
-use crate::engine::keep::{ClosedChunk, GroupId};
+use crate::engine::keep::{ClosedChunk, GroupId, PastChunks};
 use crate::telemetry::Metrics;
 
 pub use disk::DiskError;
@@ -180,16 +180,16 @@ impl Store {
         Ok(())
     }
 
-    /// The chunks of the series at `position` of a group that have samples in
+    /// The chunks of the series at `positions` of a group that have samples in
     /// `[from_ms, to_ms]`, in order of time. Chunks that were handed to the writer and are not
-    /// written yet are not among them.
+    /// written yet are not among them; the shard that owns the group still has those.
     ///
     /// # Errors
     /// If the disk does not answer. A block that cannot be decoded is left out, counted and logged.
     pub fn chunks(
         &self,
         id: GroupId,
-        position: u16,
+        positions: &[u16],
         from_ms: i64,
         to_ms: i64,
     ) -> Result<Vec<ClosedChunk>, DiskError> {
@@ -205,9 +205,9 @@ impl Store {
                 // Retention may have removed it since the lookup.
                 continue;
             };
-            match value::open(block::VERSION, &key, &sealed).and_then(block::decode) {
+            match value::open_any(block::VERSION, &key, &sealed).and_then(block::decode) {
                 Ok(chunks) => found.extend(chunks.into_iter().filter(|c| {
-                    c.position == position && c.first_ms <= to_ms && c.last_ms >= from_ms
+                    positions.contains(&c.position) && c.first_ms <= to_ms && c.last_ms >= from_ms
                 })),
                 Err(why) => {
                     self.0.metrics.store_errors.inc();
@@ -260,6 +260,18 @@ impl Store {
 
     fn outline(&self, id: GroupId) -> Option<Outline> {
         locked(&self.0.index).get(&id).cloned()
+    }
+}
+
+impl PastChunks for Store {
+    fn chunks(
+        &self,
+        id: GroupId,
+        positions: &[u16],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<ClosedChunk>, String> {
+        Store::chunks(self, id, positions, from_ms, to_ms).map_err(|e| e.to_string())
     }
 }
 

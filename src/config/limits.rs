@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Series with a model. One takes about 2.5 KiB of memory (see
-    /// docs/benchmarks.md); series beyond the limit are counted in
-    /// `saimon_series_dropped_total{reason="limit"}` and not modelled.
+    /// Series that are held. One with a model takes about 2.5 KiB of memory, one with a window only
+    /// (buckets of histograms, `_info` ...) about 0.6 KiB (see docs/benchmarks.md). A histogram
+    /// takes the room of four, besides that of its parts. Series beyond the limit are counted in
+    /// `saimon_series_dropped_total{reason="limit"}` and neither kept nor modelled.
     #[schemars(range(min = 1, max = 100000000))]
     pub series: u32,
     /// Bytes of a request as sent (compressed).

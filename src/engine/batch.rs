@@ -45,6 +45,13 @@ pub struct Batch {
     pub received_ms: i64,
 }
 
+impl Batch {
+    /// True if there is nothing to do for the shard.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.plain.is_empty() && self.histograms.is_empty()
+    }
+}
+
 /// Metadata of the families of one request; every shard gets all of it.
 #[derive(Debug, Clone)]
 pub struct Families(pub Arc<[(Box<str>, MetricType)]>);

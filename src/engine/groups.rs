@@ -4,64 +4,12 @@
 //! of first arrival. A series keeps its position for life, a forgotten one leaves a gap; so blocks
 //! on disk can name a series by group and position.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use super::keep::{ClosedChunk, GROUP_SERIES, GroupId, PARTITIONS};
-use crate::score::track::Track;
-use crate::window::encoding::Encoding;
-use crate::window::head::Finished;
 
-/// First byte of a group's state.
-const VERSION: u8 = 1;
 /// Finished chunks that a group holds back when the store does not take them; the oldest go first.
-const CLOSED_MAX: usize = 4 * GROUP_SERIES;
-
-/// A group's state as stored, borrowed for writing.
-#[derive(Debug, Serialize)]
-pub struct MemberRef<'a> {
-    #[serde(with = "bytes")]
-    pub labels: &'a [u8],
-    pub track: &'a Track,
-}
-
-/// The same, owned, as read back.
-#[derive(Debug, Deserialize)]
-pub struct Member {
-    pub labels: Vec<u8>,
-    pub track: Track,
-}
-
-mod bytes {
-    pub(super) fn serialize<S: serde::Serializer>(v: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_bytes(v)
-    }
-}
-
-/// Why stored state could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    #[error("group state has version {0}, this saimon reads version {VERSION}")]
-    Version(u8),
-    #[error("group state is damaged: {0}")]
-    Damaged(#[from] postcard::Error),
-}
-
-/// Writes the members of a group, gaps included.
-pub fn encode(members: &[Option<MemberRef<'_>>]) -> Result<Vec<u8>, StateError> {
-    let out = Vec::with_capacity(members.len() * 1024);
-    let mut out = postcard::to_extend(&VERSION, out)?;
-    out = postcard::to_extend(members, out)?;
-    Ok(out)
-}
-
-/// Reads what [`encode`] wrote.
-pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
-    match state.split_first() {
-        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
-        Some((&other, _)) => Err(StateError::Version(other)),
-        None => Ok(Vec::new()),
-    }
-}
+pub const CLOSED_MAX: usize = 4 * GROUP_SERIES;
 
 /// One group in memory.
 #[derive(Debug)]
@@ -71,9 +19,16 @@ pub struct Group {
     pub members: Vec<Option<u32>>,
     /// Something changed since the last snapshot.
     pub dirty: bool,
+    /// Finished chunks that go with the next snapshot.
     pub closed: Vec<ClosedChunk>,
+    /// Those of earlier snapshots that the store may not have yet.
+    handed: Vec<Arc<[ClosedChunk]>>,
+    /// Positions of which samples have left memory (to the store, or for good), one bit each.
+    gone: u128,
     pub newest_ms: i64,
 }
+
+const _: () = assert!(GROUP_SERIES <= u128::BITS as usize);
 
 impl Group {
     fn new(id: GroupId) -> Self {
@@ -82,26 +37,71 @@ impl Group {
             members: Vec::new(),
             dirty: true,
             closed: Vec::new(),
+            handed: Vec::new(),
+            gone: 0,
             newest_ms: i64::MIN,
         }
     }
 
     /// Takes a finished chunk until the next snapshot. Gives true if an older one had to go.
-    pub fn close(&mut self, position: u16, chunk: Finished) -> bool {
+    pub fn close(&mut self, chunk: ClosedChunk) -> bool {
         let full = self.closed.len() >= CLOSED_MAX;
         if full {
-            self.closed.remove(0);
+            let oldest = self.closed.remove(0);
+            self.lose(oldest.position);
         }
-        self.closed.push(ClosedChunk {
-            position,
-            first_ms: chunk.first_ms,
-            last_ms: chunk.last_ms,
-            samples: chunk.samples,
-            encoding: Encoding::Xor,
-            bytes: chunk.bytes,
-        });
+        self.closed.push(chunk);
         full
     }
+
+    /// Puts the chunks of a series in the place of those that it had finished, in order of time.
+    /// There may be more of them than [`CLOSED_MAX`]: the group is to be handed over soon.
+    pub fn replace(&mut self, position: u16, chunks: Vec<ClosedChunk>) {
+        self.closed.retain(|c| c.position != position);
+        self.closed.extend(chunks);
+        self.dirty = true;
+    }
+
+    /// The finished chunks for a snapshot. They stay readable here until the store has dropped its
+    /// share of them, which it does when they are on disk.
+    pub fn hand_over(&mut self) -> Arc<[ClosedChunk]> {
+        let mut gone = self.gone;
+        self.handed.retain(|chunks| {
+            let waits = Arc::strong_count(chunks) > 1;
+            if !waits {
+                gone |= chunks.iter().fold(0, |bits, c| bits | bit(c.position));
+            }
+            waits
+        });
+        self.gone = gone;
+        let chunks: Arc<[ClosedChunk]> = std::mem::take(&mut self.closed).into();
+        if !chunks.is_empty() {
+            self.handed.push(Arc::clone(&chunks));
+        }
+        chunks
+    }
+
+    /// The finished chunks of a series that are in memory, in no order.
+    pub fn finished(&self, position: u16) -> impl Iterator<Item = &ClosedChunk> {
+        let handed = self.handed.iter().flat_map(|chunks| chunks.iter());
+        handed
+            .chain(&self.closed)
+            .filter(move |c| c.position == position)
+    }
+
+    /// Samples of this series are no longer in memory.
+    pub fn lose(&mut self, position: u16) {
+        self.gone |= bit(position);
+    }
+
+    /// True if every sample of the series since its birth is in memory.
+    pub fn is_whole(&self, position: u16) -> bool {
+        self.gone & bit(position) == 0
+    }
+}
+
+fn bit(position: u16) -> u128 {
+    1 << (usize::from(position) % GROUP_SERIES)
 }
 
 /// All groups of one shard.
@@ -125,6 +125,11 @@ impl Groups {
 
     pub fn get(&self, at: u32) -> &Group {
         &self.groups[at as usize]
+    }
+
+    /// The same for a number from elsewhere.
+    pub fn try_get(&self, at: u32) -> Option<&Group> {
+        self.groups.get(at as usize)
     }
 
     pub fn get_mut(&mut self, at: u32) -> &mut Group {
@@ -178,6 +183,11 @@ impl Groups {
         (0..self.groups.len() as u32)
             .filter(|at| self.get(*at).dirty)
             .collect()
+    }
+
+    /// The ids of all groups, in order of their numbers here.
+    pub fn ids(&self) -> Vec<GroupId> {
+        self.groups.iter().map(|g| g.id).collect()
     }
 
     fn push(&mut self, id: GroupId) -> u32 {

@@ -3,6 +3,8 @@
 //!
 //! The engine does not know what the store is; the store does not know what the bytes mean.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::window::encoding::Encoding;
@@ -29,7 +31,9 @@ pub struct GroupSnapshot {
     pub state: Vec<u8>,
     /// Chunks that were finished since the last snapshot of this group, if any: (position in the
     /// group, chunk). Written in the same step as `state`, because `state` no longer holds them.
-    pub chunks: Vec<ClosedChunk>,
+    /// Shared with the shard, which shows them to readers for as long as the store holds them: it
+    /// lets them go when they are on disk.
+    pub chunks: Arc<[ClosedChunk]>,
     /// Newest sample of any of its series, in milliseconds; retention counts back from here.
     pub newest_ms: i64,
 }
@@ -45,6 +49,22 @@ pub struct ClosedChunk {
     pub encoding: Encoding,
     /// A chunk as in Prometheus' TSDB (`tsdb/docs/format/chunks.md`).
     pub bytes: Vec<u8>,
+}
+
+/// Finished chunks that are no longer in memory. The store has them.
+pub trait PastChunks: std::fmt::Debug + Send + Sync {
+    /// The chunks of the series at these positions of a group that have samples in
+    /// `[from_ms, to_ms]`, in any order. Blocks.
+    ///
+    /// # Errors
+    /// Why they cannot be read, for a log line.
+    fn chunks(
+        &self,
+        id: GroupId,
+        positions: &[u16],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<ClosedChunk>, String>;
 }
 
 /// What a shard sends to the thread that writes the store. The channel is bounded.

@@ -7,11 +7,13 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use super::groups::StateError;
-use super::keep::{GroupId, Kept};
+use super::ask::Reader;
+use super::history::Historian;
+use super::keep::{GroupId, Kept, PastChunks};
 use super::router::Router;
 use super::rules::{Rules, Specs};
-use super::shard::{Message, Shard, ShardParts};
+use super::shard::{Message, Shard, ShardParts, Stray};
+use super::state::StateError;
 use super::tally::Admission;
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -23,7 +25,7 @@ use crate::telemetry::Metrics;
 pub struct EngineSpec {
     /// Threads that own series; at least 1.
     pub shards: usize,
-    /// Most series with a model.
+    /// Most series that are held.
     pub series_max: u32,
     /// Messages waiting for one shard.
     pub queue_max: usize,
@@ -33,6 +35,8 @@ pub struct EngineSpec {
     pub forget_ms: i64,
     /// Whether finished chunks are held for a store.
     pub keeps: bool,
+    /// Whether births are remembered for a [`Historian`].
+    pub wants_history: bool,
 }
 
 /// Shards that have no threads yet.
@@ -42,6 +46,11 @@ pub struct Pool {
     pub board: Arc<Board>,
     metrics: Arc<Metrics>,
     queue_max: usize,
+    /// Stored series that are to be taken in by another partition than their group's, when the
+    /// numbers of all stored groups are known.
+    strays: Vec<Stray>,
+    /// The latest time that was heard.
+    now_ms: i64,
 }
 
 impl Pool {
@@ -62,6 +71,7 @@ impl Pool {
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,
                     keeps: spec.keeps,
+                    wants_history: spec.wants_history,
                 })
             })
             .collect();
@@ -70,6 +80,8 @@ impl Pool {
             board,
             metrics: Arc::clone(metrics),
             queue_max: spec.queue_max,
+            strays: Vec::new(),
+            now_ms: i64::MIN,
         }
     }
 
@@ -85,11 +97,27 @@ impl Pool {
         now_ms: i64,
     ) -> Result<usize, StateError> {
         let owner = usize::from(id.partition) % self.shards.len();
-        self.shards[owner].restore(id, state, newest_ms, now_ms)
+        let (restored, mut strays) = self.shards[owner].restore(id, state, newest_ms, now_ms)?;
+        let all = restored + strays.len();
+        self.strays.append(&mut strays);
+        self.now_ms = self.now_ms.max(now_ms);
+        Ok(all)
+    }
+
+    /// Ends the restoring.
+    fn settle(&mut self) {
+        for stray in std::mem::take(&mut self.strays) {
+            let owner = stray.partition() % self.shards.len();
+            self.shards[owner].adopt(stray);
+        }
+        for shard in &mut self.shards {
+            shard.settle(self.now_ms);
+        }
     }
 
     /// The shards themselves, to be driven without threads.
-    pub fn into_shards(self) -> Vec<Shard> {
+    pub fn into_shards(mut self) -> Vec<Shard> {
+        self.settle();
         self.shards
     }
 
@@ -98,10 +126,11 @@ impl Pool {
     /// # Errors
     /// If a thread cannot be started.
     pub fn start(
-        self,
+        mut self,
         kept: Option<&SyncSender<Kept>>,
         clock: &Arc<dyn Clock>,
     ) -> std::io::Result<Engine> {
+        self.settle();
         let mut senders = Vec::new();
         let mut threads = Vec::new();
         for (index, shard) in self.shards.into_iter().enumerate() {
@@ -152,6 +181,16 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Answers questions about windows; `past` has the chunks that are no longer in memory.
+    pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
+        Reader::new(self.senders.clone(), past)
+    }
+
+    /// Gives histories to series that want them.
+    pub fn historian(&self) -> Historian {
+        Historian::new(self.senders.clone())
+    }
+
     /// Tells every shard the time; one whose queue is full hears it the next time.
     pub fn tick(senders: &[mpsc::Sender<Message>], now_ms: i64) {
         for sender in senders {

@@ -4,19 +4,20 @@
 //! sent, so a request that is refused has left no trace, and one that is accepted is with all of
 //! its shards.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::batch::{Batch, Families, Row};
+use super::batch::{Batch, Families, HistogramRow, Row};
 use super::keep::PARTITIONS;
 use super::shard::Message;
 use crate::series::fingerprint::fingerprint;
-use crate::series::kind;
+use crate::series::{family, kind};
 use crate::wire::snappy::PooledBody;
-use crate::wire::write::WriteArena;
+use crate::wire::write::{Span, WriteArena};
 
 /// The engine did not take the request; the sender has it and should send it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +33,12 @@ pub enum RouteError {
 pub struct Routed {
     /// Samples now with their shards.
     pub rows: u64,
-    /// Samples whose names say that they are never modelled.
+    /// Native histograms now with their shards.
+    pub histograms: u64,
+    /// Samples of saimon's own series, which are not kept.
     pub skipped: u64,
+    /// Native histograms of those.
+    pub skipped_histograms: u64,
 }
 
 /// Sends rows to the shards that own their series. Cheap to clone.
@@ -42,9 +47,9 @@ pub struct Router {
     shards: Arc<[mpsc::Sender<Message>]>,
 }
 
-/// The partition that a series belongs to.
-pub fn partition(fingerprint: u64) -> usize {
-    (fingerprint >> 58) as usize & (PARTITIONS - 1)
+/// The partition that a series with this home belongs to (see [`family::home`]).
+pub fn partition(home: u64) -> usize {
+    (home >> 58) as usize & (PARTITIONS - 1)
 }
 
 impl Router {
@@ -72,8 +77,7 @@ impl Router {
         let until = Instant::now() + wait;
         // In the order of shards, so that two requests never wait for each other.
         for (shard, sender) in self.shards.iter().enumerate() {
-            let wanted =
-                usize::from(!batches[shard].rows.is_empty()) + usize::from(families.is_some());
+            let wanted = usize::from(!batches[shard].is_empty()) + usize::from(families.is_some());
             if wanted == 0 {
                 continue;
             }
@@ -109,25 +113,39 @@ impl Router {
         let shards = self.shards.len();
         let mut routed = Routed::default();
         let share = arena.samples.len() / shards + arena.samples.len() / 8 + 8;
-        let mut rows: Vec<Vec<Row>> = (0..shards).map(|_| Vec::with_capacity(share)).collect();
+        let mut parcels: Vec<Parcel> = (0..shards).map(|_| Parcel::new(share)).collect();
         for series in &arena.series {
-            let samples =
-                &arena.samples[series.samples_start as usize..series.samples_end as usize];
-            if kind::never_modelled(series.name.of(&body)) {
+            let samples = series.samples_start as usize..series.samples_end as usize;
+            let histograms = series.histograms_start as usize..series.histograms_end as usize;
+            let name = series.name.of(&body);
+            if kind::is_own(name) {
                 routed.skipped += samples.len() as u64;
+                routed.skipped_histograms += histograms.len() as u64;
                 continue;
             }
-            let fp = fingerprint(series.labels.of(&body));
-            let rows = &mut rows[partition(fp) % shards];
-            for sample in samples {
-                rows.push(Row {
+            let labels = series.labels.of(&body);
+            let fp = fingerprint(labels);
+            // Names are UTF-8, as all labels: the decoder has checked them.
+            let text = std::str::from_utf8(name).unwrap_or_default();
+            let home = family::home_of(labels, text, || fp);
+            let parcel = &mut parcels[partition(home) % shards];
+            routed.rows += samples.len() as u64;
+            routed.histograms += histograms.len() as u64;
+            for h in &arena.histograms[histograms] {
+                parcel.histograms.push(HistogramRow {
                     fingerprint: fp,
                     labels: series.labels,
-                    timestamp_ms: sample.timestamp_ms,
-                    value: sample.value,
+                    timestamp_ms: h.timestamp_ms,
+                    message: h.message,
                 });
             }
-            routed.rows += samples.len() as u64;
+            parcel.floats(
+                arena,
+                samples,
+                fp,
+                series.labels,
+                kind::never_modelled(name),
+            );
         }
         let families = (!arena.metadata.is_empty()).then(|| {
             Families(
@@ -142,18 +160,68 @@ impl Router {
             )
         });
         let body = Arc::new(body);
-        let batches = rows
+        let batches = parcels
             .into_iter()
-            .map(|rows| Batch {
+            .map(|parcel| Batch {
                 body: Arc::clone(&body),
-                rows,
-                plain: Vec::new(),
-                histograms: Vec::new(),
-                starts: Vec::new(),
+                rows: parcel.rows,
+                plain: parcel.plain,
+                histograms: parcel.histograms,
+                starts: parcel.starts,
                 protocol: arena.protocol,
                 received_ms,
             })
             .collect();
         (batches, families, routed)
+    }
+}
+
+/// What one shard gets of a request.
+#[derive(Debug, Default)]
+struct Parcel {
+    rows: Vec<Row>,
+    plain: Vec<Row>,
+    histograms: Vec<HistogramRow>,
+    starts: Vec<(u32, i64)>,
+}
+
+impl Parcel {
+    fn new(rows: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows),
+            ..Self::default()
+        }
+    }
+
+    /// Adds these samples of one series.
+    fn floats(
+        &mut self,
+        arena: &WriteArena,
+        samples: Range<usize>,
+        fingerprint: u64,
+        labels: Span,
+        plain: bool,
+    ) {
+        let rows = if plain {
+            &mut self.plain
+        } else {
+            &mut self.rows
+        };
+        if !plain && !arena.starts.is_empty() {
+            // In order of their samples.
+            let first = |at: usize| arena.starts.partition_point(|s| (s.sample as usize) < at);
+            let to = rows.len();
+            let starts = &arena.starts[first(samples.start)..first(samples.end)];
+            self.starts.extend(starts.iter().map(|s| {
+                let row = to + s.sample as usize - samples.start;
+                (row as u32, s.start_ms)
+            }));
+        }
+        rows.extend(arena.samples[samples].iter().map(|sample| Row {
+            fingerprint,
+            labels,
+            timestamp_ms: sample.timestamp_ms,
+            value: sample.value,
+        }));
     }
 }

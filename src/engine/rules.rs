@@ -91,6 +91,11 @@ impl Specs {
         }
     }
 
+    /// The spec for a series, without a number.
+    pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
+        self.rules.resolve(canonical)
+    }
+
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
         let spec = self.rules.resolve(canonical);

@@ -1,31 +1,47 @@
 //! The owner of a share of all series: an ordinary struct, tested without a thread.
 //!
-//! A batch is taken in two passes: first every row finds its slot (label bytes, in order of arrival),
-//! then every sample goes to its series (state, in the same order). Counters are added up locally
-//! and published once a batch. What always holds: nothing outside a shard touches its series, and
-//! what a shard computes depends on the samples of each series alone, never on how many shards there
-//! are.
+//! A batch is taken in two passes: first every row finds its series (label bytes, in order of
+//! arrival), then every sample goes to it (state, in the same order). There are three sorts of
+//! series, each with state of its own size: with a model, with a window only, and histograms, which
+//! are fed by native samples or by the window-only series that are their parts. Counters are added up
+//! locally and published once a batch. What always holds: nothing outside a shard touches its series,
+//! and what a shard computes depends on the samples of each series alone, never on how many shards
+//! there are.
 
-use std::collections::HashMap;
+pub mod histogram;
+mod keeping;
+mod native;
+mod plain;
+mod tracked;
+pub(super) mod warm;
+mod windows;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::batch::{Batch, Families};
-use super::groups::{self, Groups, MemberRef};
-use super::keep::{GroupId, GroupSnapshot};
+use self::histogram::Slot as HistogramSlot;
+pub use self::keeping::Stray;
+use self::plain::{Offer, Plain};
+use self::tracked::Tracked;
+use super::ask::Question;
+use super::batch::{Batch, Families, Row};
+use super::groups::Groups;
+use super::keep::ClosedChunk;
 use super::prefetch::prefetch;
+use super::router::partition;
 use super::rules::Specs;
-use super::table::Table;
-use super::tally::{Admission, Shown, Tally};
+use super::slab::Slab;
+use super::table::{Home, Table};
+use super::tally::{Admission, Tally};
 use crate::score::board::BoardWriter;
-use crate::score::judge::Phase;
-use crate::score::label_text;
-use crate::score::track::{Taken, Track};
-use crate::score::verdict::Change;
+use crate::score::track::Track;
+use crate::series::family;
 use crate::series::fingerprint::fingerprint;
-use crate::series::kind::{self, Kind, Source};
-use crate::series::labels;
 use crate::telemetry::{Metrics, Outcome};
-use crate::window::head::Order;
+use crate::window::encoding::Encoding;
+use crate::window::head::{Finished, Order};
+use crate::window::histogram::native::Scratch;
+use crate::wire::histogram::NativeHistogram;
 use crate::wire::write::MetricType;
 
 /// What a shard is told, in order.
@@ -33,6 +49,8 @@ use crate::wire::write::MetricType;
 pub enum Message {
     Batch(Batch),
     Families(Families),
+    /// To be answered in slices between batches.
+    Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.
     Tick {
         now_ms: i64,
@@ -44,36 +62,19 @@ pub enum Message {
     Stop,
 }
 
-/// Slots that lie together in memory.
-const BLOCK: usize = 1024;
-/// Ticks in which every slot is looked at once.
-const TICKS_A_ROUND: usize = 16;
+/// Ticks in which every series is looked at once.
+const TICKS_A_ROUND: u32 = 16;
+/// The least that one tick looks at.
+const TICK_MIN: u32 = 1024;
 /// A series is silent after this many of its intervals without a value to judge (NaN gives none) ...
 const SILENT_INTERVALS: f64 = 10.0;
 /// ... and not before this, in milliseconds: Prometheus' own look-back.
 const SILENT_MIN_MS: f64 = 300_000.0;
 
-/// How many samples ahead a slot is fetched ...
-const SLOT_AHEAD: usize = 8;
+/// How many samples ahead the state of a series is fetched ...
+const STATE_AHEAD: usize = 8;
 /// ... and, once it is there, the end of its open chunk.
 const CHUNK_AHEAD: usize = 4;
-
-/// One modelled series.
-#[derive(Debug)]
-struct Slot {
-    track: Track,
-    spec: u32,
-    board: u32,
-    group: u32,
-    position: u16,
-    shown: Shown,
-    /// Generation of the metadata that this series has heard.
-    epoch: u32,
-    /// Wall clock of its newest sample.
-    arrived_ms: i64,
-    /// Wall clock of the newest sample that gave a value to judge; of its birth before the first.
-    judged_ms: i64,
-}
 
 /// What a shard is made with.
 #[derive(Debug)]
@@ -88,25 +89,40 @@ pub struct ShardParts {
     pub forget_ms: i64,
     /// Whether finished chunks are held for a store.
     pub keeps: bool,
+    /// Whether births are remembered for a historian.
+    pub wants_history: bool,
 }
+
+/// A series that was found: its number in the table, and where its state is.
+type Found = (u32, Home);
 
 /// The owner of a share of all series.
 #[derive(Debug)]
 pub struct Shard {
     parts: ShardParts,
     table: Table,
-    /// By slot number; `None` for a series that a rule leaves out, and for free slots.
-    slots: Vec<Vec<Option<Slot>>>,
-    /// Wall clock of the newest sample of each series that a rule leaves out, by slot number.
+    tracked: Slab<Tracked>,
+    plain: Slab<Plain>,
+    histograms: Slab<Box<HistogramSlot>>,
+    /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
     groups: Groups,
     families: HashMap<Box<str>, MetricType>,
     epoch: u32,
     tally: Tally,
-    /// Slot of each row of the batch at hand.
-    found: Vec<Option<u32>>,
+    /// The series of each row of the batch at hand.
+    found: Vec<Option<Found>>,
+    /// What the parts of histograms in the batch at hand have to say.
+    offers: Vec<Offer>,
+    /// The native histogram at hand.
+    scratch: NativeHistogram,
+    intervals: Scratch,
     /// Where the next tick goes on looking.
-    swept: usize,
+    swept: u32,
+    /// Series that were born and not given out for their history yet.
+    births: VecDeque<warm::Birth>,
+    /// Groups with more finished chunks than they should hold.
+    urgent: Vec<u32>,
 }
 
 impl Shard {
@@ -114,18 +130,26 @@ impl Shard {
         Self {
             parts,
             table: Table::new(),
-            slots: Vec::new(),
+            tracked: Slab::new(),
+            plain: Slab::new(),
+            histograms: Slab::new(),
             left_out: HashMap::new(),
             groups: Groups::new(),
             families: HashMap::new(),
             epoch: 0,
             tally: Tally::default(),
             found: Vec::new(),
+            offers: Vec::new(),
+            scratch: NativeHistogram::default(),
+            intervals: Scratch::default(),
             swept: 0,
+            births: VecDeque::new(),
+            urgent: Vec::new(),
         }
     }
 
-    /// Series in this shard, those that a rule leaves out included.
+    /// Series in this shard, those that a rule leaves out included, and each histogram that is put
+    /// together.
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -137,26 +161,70 @@ impl Shard {
     /// Takes one batch.
     pub fn take(&mut self, batch: &Batch) {
         self.tally.protocol = batch.protocol;
+        // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
+        self.take_floats(batch, true);
+        self.take_floats(batch, false);
+        self.put_offers(batch.received_ms);
+        self.take_histograms(batch);
+        self.tally.publish(&self.parts.metrics);
+    }
+
+    fn take_floats(&mut self, batch: &Batch, plain: bool) {
+        let rows = if plain { &batch.plain } else { &batch.rows };
         let mut found = std::mem::take(&mut self.found);
         found.clear();
-        for row in &batch.rows {
+        for row in rows {
             let labels = row.labels.of(&batch.body);
-            let at = self
+            let known = self
                 .table
                 .find(row.fingerprint, labels)
-                .or_else(|| self.birth(row.fingerprint, labels, batch.received_ms));
-            found.push(at);
+                .map(|at| (at, self.table.home(at)));
+            let now_ms = batch.received_ms;
+            found.push(known.or_else(|| self.birth(row.fingerprint, labels, plain, now_ms)));
         }
-        for (i, (row, at)) in batch.rows.iter().zip(&found).enumerate() {
+        let mut starts = batch.starts.iter().peekable();
+        for (i, (row, found_row)) in rows.iter().zip(&found).enumerate() {
             self.expect(&found, i);
-            let outcome = match at {
-                Some(at) => self.sample(*at, row.timestamp_ms, row.value, batch.received_ms),
+            let start_ms = (!plain)
+                .then(|| starts.next_if(|(at, _)| *at == i as u32).map(|(_, ms)| *ms))
+                .flatten();
+            let outcome = match *found_row {
+                Some((at, Home::Tracked(n))) if !plain => self.sample(
+                    at,
+                    n,
+                    row.timestamp_ms,
+                    row.value,
+                    start_ms,
+                    batch.received_ms,
+                ),
+                // A birth of this batch may have moved its relatives.
+                Some((at, _)) => self.other_sample(at, row, plain, batch.received_ms),
                 None => Outcome::Limit,
             };
             self.tally.outcomes[outcome as usize] += 1;
         }
         self.found = found;
-        self.tally.publish(&self.parts.metrics);
+    }
+
+    /// A sample of anything but a series with a model of its own.
+    fn other_sample(&mut self, at: u32, row: &Row, plain: bool, now_ms: i64) -> Outcome {
+        let (t_ms, value) = (row.timestamp_ms, row.value);
+        match self.table.home(at) {
+            Home::Tracked(n) => self.sample(at, n, t_ms, value, None, now_ms),
+            Home::Plain(n) => {
+                let kept = if plain {
+                    Outcome::Window
+                } else {
+                    Outcome::Accepted
+                };
+                self.plain_sample(n, t_ms, value, kept, now_ms)
+            }
+            Home::Histogram(n) => self.float_of_histogram(at, n, t_ms, value, now_ms),
+            Home::Nowhere => {
+                self.left_out.insert(at, now_ms);
+                Outcome::Skipped
+            }
+        }
     }
 
     /// Takes metadata. The first type that a family is announced with stays.
@@ -173,141 +241,78 @@ impl Shard {
         }
     }
 
-    /// Looks at a share of the slots: hides series that fell silent, forgets those long gone.
+    /// Looks at a share of the series: hides those that fell silent, forgets those long gone.
     pub fn tick(&mut self, now_ms: i64) {
-        let all = self.slots.len() * BLOCK;
-        let share = all / TICKS_A_ROUND + 1;
-        for _ in 0..share.min(all) {
-            self.swept = (self.swept + 1) % all;
-            let at = self.swept as u32;
-            let Some(slot) = slot_mut(&mut self.slots, at) else {
-                let seen = self.left_out.get(&at);
-                if seen.is_some_and(|seen| now_ms.saturating_sub(*seen) > self.parts.forget_ms) {
-                    self.left_out.remove(&at);
-                    self.table.remove(at);
-                    self.parts.admission.release();
-                }
-                continue;
+        let all = self.table.end();
+        for _ in 0..(all / TICKS_A_ROUND + 1).max(TICK_MIN).min(all) {
+            self.swept = if self.swept + 1 < all {
+                self.swept + 1
+            } else {
+                0
             };
-            if now_ms.saturating_sub(slot.arrived_ms) > self.parts.forget_ms {
-                self.forget(at);
-            } else if now_ms.saturating_sub(slot.judged_ms) as f64
-                > (SILENT_INTERVALS * slot.track.head().interval_ms()).max(SILENT_MIN_MS)
-            {
-                self.parts.board.hide(slot.board);
-                self.tally.show(&mut slot.shown, Shown::ended());
+            let at = self.swept;
+            match self.table.home(at) {
+                Home::Tracked(n) => self.look_at_tracked(at, n, now_ms),
+                Home::Plain(n) => self.look_at_plain(at, n, now_ms),
+                Home::Histogram(n) => self.look_at_histogram(at, n, now_ms),
+                Home::Nowhere => self.look_at_left_out(at, now_ms),
             }
         }
         self.tally.publish(&self.parts.metrics);
     }
 
-    /// The groups that have changed since their last snapshot.
-    pub fn dirty_groups(&self) -> Vec<u32> {
-        self.groups.dirty()
-    }
-
-    /// One group as it is now; it counts as unchanged from here on.
-    pub fn snapshot(&mut self, group: u32) -> Result<GroupSnapshot, groups::StateError> {
-        let slots = &self.slots;
-        let members: Vec<Option<MemberRef<'_>>> = self
-            .groups
-            .get(group)
-            .members
-            .iter()
-            .map(|at| {
-                let at = (*at)?;
-                Some(MemberRef {
-                    labels: self.table.labels(at),
-                    track: &slot_ref(slots, at)?.track,
-                })
-            })
-            .collect();
-        let state = if members.iter().all(Option::is_none) {
-            Vec::new()
-        } else {
-            groups::encode(&members)?
-        };
-        let group = self.groups.get_mut(group);
-        group.dirty = false;
-        Ok(GroupSnapshot {
-            id: group.id,
-            state,
-            chunks: std::mem::take(&mut group.closed),
-            newest_ms: group.newest_ms,
-        })
-    }
-
-    /// Brings back a stored group. Series that the rules of today leave out are forgotten.
-    pub fn restore(
-        &mut self,
-        id: GroupId,
-        state: &[u8],
-        newest_ms: i64,
-        now_ms: i64,
-    ) -> Result<usize, groups::StateError> {
-        let members = groups::decode(state).inspect_err(|_| self.groups.reserve(id))?;
-        let group = self.groups.restore(id, newest_ms);
-        let mut restored = 0;
-        for member in members {
-            let position = self.groups.get(group).members.len() as u16;
-            let at = member.and_then(|m| {
-                let fp = fingerprint(&m.labels);
-                let spec = self.parts.specs.find(&m.labels);
-                let known = self.table.find(fp, &m.labels).is_some();
-                if known || !self.parts.specs.get(spec).model || !self.parts.admission.admit() {
-                    return None;
-                }
-                let at = self.table.insert(fp, &m.labels);
-                let declared = self.declared(&m.labels);
-                // As the store counts: a restart does not make a silent series look alive.
-                let last_ms = m.track.head().last_ms().unwrap_or(now_ms).min(now_ms);
-                let mut slot = Slot {
-                    track: m.track,
-                    spec,
-                    board: self.parts.board.add(label_text::render(&m.labels)),
-                    group,
-                    position,
-                    shown: Shown::default(),
-                    epoch: self.epoch,
-                    arrived_ms: last_ms,
-                    judged_ms: last_ms,
-                };
-                slot.track.declare(self.parts.specs.get(spec), declared);
-                self.tally.show(&mut slot.shown, Shown::ended());
-                put(&mut self.slots, at, Some(slot));
-                Some(at)
-            });
-            restored += usize::from(at.is_some());
-            self.groups.get_mut(group).members.push(at);
+    fn look_at_left_out(&mut self, at: u32, now_ms: i64) {
+        let seen = self.left_out.get(&at);
+        if seen.is_some_and(|seen| self.is_long_ago(*seen, now_ms)) {
+            self.left_out.remove(&at);
+            self.table.remove(at);
+            self.parts.admission.release(1);
         }
-        self.groups.restored(group);
-        self.tally.publish(&self.parts.metrics);
-        Ok(restored)
+    }
+
+    fn is_long_ago(&self, arrived_ms: i64, now_ms: i64) -> bool {
+        now_ms.saturating_sub(arrived_ms) > self.parts.forget_ms
     }
 
     /// The track of a series, by its canonical label bytes.
-    pub fn track(&mut self, canonical: &[u8]) -> Option<&Track> {
-        let at = self.table.find(fingerprint(canonical), canonical)?;
-        slot_ref(&self.slots, at).map(|s| &s.track)
+    pub fn track(&self, canonical: &[u8]) -> Option<&Track> {
+        let at = self.table.peek(fingerprint(canonical), canonical)?;
+        match self.table.home(at) {
+            Home::Tracked(n) => self.tracked.get(n).map(|s| &s.track),
+            _ => None,
+        }
     }
 
-    /// Has the memory fetched that the next samples will need: first a slot, then what it points to.
+    /// Has the memory fetched that the next samples will need: first the state of a series, then
+    /// what that points to.
     #[inline]
-    fn expect(&self, found: &[Option<u32>], i: usize) {
-        let slot = |ahead: usize| {
-            let at = (*found.get(i + ahead)?)?;
-            Some(&self.slots[at as usize / BLOCK][at as usize % BLOCK])
-        };
-        if let Some(slot) = slot(SLOT_AHEAD) {
-            prefetch(slot);
+    fn expect(&self, found: &[Option<Found>], i: usize) {
+        match found.get(i + STATE_AHEAD) {
+            Some(Some((_, Home::Tracked(n)))) => {
+                if let Some(place) = self.tracked.place(*n) {
+                    prefetch(place);
+                }
+            }
+            Some(Some((_, Home::Plain(n)))) => {
+                if let Some(place) = self.plain.place(*n) {
+                    prefetch(place);
+                }
+            }
+            _ => {}
         }
-        if let Some(Some(slot)) = slot(CHUNK_AHEAD) {
-            let bytes = slot.track.head().chunk().bytes();
+        let head = match found.get(i + CHUNK_AHEAD) {
+            Some(Some((_, Home::Tracked(n)))) => self.tracked.get(*n).map(|s| s.track.head()),
+            Some(Some((_, Home::Plain(n)))) => self.plain.get(*n).map(|s| &s.head),
+            _ => None,
+        };
+        if let Some(head) = head {
+            let bytes = head.chunk().bytes();
             prefetch(&bytes[bytes.len() - 1]);
         }
     }
 
-    fn birth(&mut self, fp: u64, canonical: &[u8], now_ms: i64) -> Option<u32> {
+    /// Makes room for a new series; `plain` if its name says that it has no model.
+    fn birth(&mut self, fp: u64, canonical: &[u8], plain: bool, now_ms: i64) -> Option<Found> {
         if !self.parts.admission.admit() {
             self.tally.dropped += 1;
             return None;
@@ -315,140 +320,64 @@ impl Shard {
         let at = self.table.insert(fp, canonical);
         let spec = self.parts.specs.find(canonical);
         if !self.parts.specs.get(spec).model {
-            put(&mut self.slots, at, None);
             self.left_out.insert(at, now_ms);
-            return Some(at);
+            return Some((at, Home::Nowhere));
         }
-        let declared = self.declared(canonical);
-        let (group, position) = self.groups.place(super::router::partition(fp), at);
-        let mut slot = Slot {
-            track: Track::new(self.parts.specs.get(spec), declared),
-            spec,
-            board: self.parts.board.add(label_text::render(canonical)),
-            group,
-            position,
-            shown: Shown::default(),
-            epoch: self.epoch,
-            arrived_ms: now_ms,
-            judged_ms: now_ms,
-        };
-        self.tally
-            .show(&mut slot.shown, Shown::of(Phase::Warmup, None));
-        put(&mut self.slots, at, Some(slot));
-        Some(at)
+        let place = self.groups.place(partition(family::home(canonical)), at);
+        if plain || self.is_part_of_known(canonical) {
+            self.add_plain(at, place, now_ms);
+        } else {
+            self.add_tracked(at, place, spec, now_ms);
+        }
+        self.remember_birth(at, place, now_ms);
+        Some((at, self.table.home(at)))
     }
 
-    fn declared(&self, canonical: &[u8]) -> Option<(Kind, Source)> {
-        let name = labels::get(canonical, "__name__")?;
-        kind::declared(name, |family| self.families.get(family).copied())
-    }
-
-    fn sample(&mut self, at: u32, t_ms: i64, value: f64, now_ms: i64) -> Outcome {
-        let Some(mut slot) = slot_mut(&mut self.slots, at) else {
-            self.left_out.insert(at, now_ms);
-            return Outcome::Skipped;
-        };
-        if slot.epoch != self.epoch {
-            self.declare(at);
-            slot = slot_mut(&mut self.slots, at).expect("BUG: the slot was there");
-        }
-        let spec = self.parts.specs.get(slot.spec);
-        let (outcome, finished) = match slot.track.take(spec, t_ms, value) {
-            Taken::Old(Order::Duplicate) => return Outcome::Duplicate,
-            Taken::Old(Order::Conflict) => return Outcome::Conflict,
-            Taken::Old(_) => return Outcome::Late,
-            Taken::Ended { finished, .. } => {
-                self.parts.board.hide(slot.board);
-                self.tally.show(&mut slot.shown, Shown::ended());
-                (Outcome::Stale, finished)
-            }
-            Taken::Kept {
-                judgement,
-                finished,
-                note,
-            } => {
-                self.tally.note(note);
-                let phase = slot.track.phase(spec);
-                if let Some(judged) = judgement {
-                    slot.judged_ms = now_ms;
-                    if let Some(score) = judged.score {
-                        self.parts.board.set(slot.board, score, judged.alarm);
-                    }
-                    if let Some(Change::Began(_)) = judged.change {
-                        self.tally.began += 1;
-                    }
-                    let shown = Shown::of(phase, judged.alarm);
-                    if shown != slot.shown {
-                        self.tally.show(&mut slot.shown, shown);
-                    }
-                } else if phase == Phase::Warmup {
-                    // Its models may just have started afresh: what they said before is no more.
-                    self.parts.board.hide(slot.board);
-                    self.tally.show(&mut slot.shown, Shown::of(phase, None));
-                }
-                (Outcome::Accepted, finished)
-            }
-        };
-        slot.arrived_ms = now_ms;
-        let group = self.groups.get_mut(slot.group);
+    /// What every kept sample does to its group.
+    fn touch(&mut self, group: u32, t_ms: i64) {
+        let group = self.groups.get_mut(group);
         group.dirty = true;
         group.newest_ms = group.newest_ms.max(t_ms);
-        if let Some(chunk) = finished
-            && self.parts.keeps
-            && group.close(slot.position, chunk)
-        {
+    }
+
+    /// Keeps a finished chunk for the store.
+    fn close(&mut self, group: u32, chunk: ClosedChunk) {
+        let group = self.groups.get_mut(group);
+        if !self.parts.keeps {
+            group.lose(chunk.position);
+        } else if group.close(chunk) {
             self.tally.chunks_lost += 1;
         }
-        outcome
     }
 
-    fn declare(&mut self, at: u32) {
-        let declared = self.declared(self.table.labels(at));
-        let epoch = self.epoch;
-        if let Some(slot) = slot_mut(&mut self.slots, at) {
-            slot.epoch = epoch;
-            let spec = self.parts.specs.get(slot.spec);
-            if slot.track.declare(spec, declared) {
-                self.parts.board.hide(slot.board);
-                self.tally
-                    .show(&mut slot.shown, Shown::of(slot.track.phase(spec), None));
-            }
-        }
-    }
-
-    fn forget(&mut self, at: u32) {
-        let Some(mut slot) = take(&mut self.slots, at) else {
-            return;
-        };
-        self.parts.board.remove(slot.board);
-        self.tally.show(&mut slot.shown, Shown::default());
+    /// Forgets a series of any sort whose state is gone already.
+    fn vacate(&mut self, at: u32, group: u32, position: u16, admitted: u32) {
         self.table.remove(at);
-        self.parts.admission.release();
-        let group = self.groups.get_mut(slot.group);
-        group.members[usize::from(slot.position)] = None;
+        self.parts.admission.release(admitted);
+        let group = self.groups.get_mut(group);
+        group.members[usize::from(position)] = None;
         group.dirty = true;
     }
 }
 
-type Slots = Vec<Vec<Option<Slot>>>;
-
-fn slot_ref(slots: &Slots, at: u32) -> Option<&Slot> {
-    slots[at as usize / BLOCK][at as usize % BLOCK].as_ref()
-}
-
-fn slot_mut(slots: &mut Slots, at: u32) -> Option<&mut Slot> {
-    slots[at as usize / BLOCK][at as usize % BLOCK].as_mut()
-}
-
-fn take(slots: &mut Slots, at: u32) -> Option<Slot> {
-    slots[at as usize / BLOCK][at as usize % BLOCK].take()
-}
-
-fn put(slots: &mut Slots, at: u32, slot: Option<Slot>) {
-    while slots.len() <= at as usize / BLOCK {
-        let mut block = Vec::with_capacity(BLOCK);
-        block.resize_with(BLOCK, || None);
-        slots.push(block);
+/// A finished chunk of floats in its group.
+fn closed(position: u16, chunk: Finished) -> ClosedChunk {
+    ClosedChunk {
+        position,
+        first_ms: chunk.first_ms,
+        last_ms: chunk.last_ms,
+        samples: chunk.samples,
+        encoding: Encoding::Xor,
+        bytes: chunk.bytes,
     }
-    slots[at as usize / BLOCK][at as usize % BLOCK] = slot;
+}
+
+/// What becomes of a sample that is not newer than the newest; `None` for one that is.
+fn not_newer(order: Order) -> Option<Outcome> {
+    match order {
+        Order::Newer => None,
+        Order::Duplicate => Some(Outcome::Duplicate),
+        Order::Conflict => Some(Outcome::Conflict),
+        Order::Late => Some(Outcome::Late),
+    }
 }

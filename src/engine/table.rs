@@ -11,6 +11,50 @@ use hashbrown::HashTable;
 const CHUNK_BYTES: usize = 1 << 20;
 const NONE: u32 = u32::MAX;
 
+/// Where the state of a series is, by its number among its like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// A series with a model.
+    Tracked(u32),
+    /// A series with a window only.
+    Plain(u32),
+    /// A histogram: native samples, or what classic parts are put together to.
+    Histogram(u32),
+    /// A series that a rule leaves out, or none at all.
+    Nowhere,
+}
+
+/// A [`Home`] in 32 bits: the sort above, the number below.
+#[derive(Debug, Clone, Copy)]
+struct Packed(u32);
+
+const NUMBER_BITS: u32 = 30;
+
+impl From<Home> for Packed {
+    fn from(home: Home) -> Self {
+        let (sort, number) = match home {
+            Home::Tracked(n) => (0, n),
+            Home::Plain(n) => (1, n),
+            Home::Histogram(n) => (2, n),
+            Home::Nowhere => (3, 0),
+        };
+        debug_assert!(number >> NUMBER_BITS == 0, "BUG: a billion series");
+        Self(sort << NUMBER_BITS | number)
+    }
+}
+
+impl From<Packed> for Home {
+    fn from(Packed(bits): Packed) -> Self {
+        let number = bits & ((1 << NUMBER_BITS) - 1);
+        match bits >> NUMBER_BITS {
+            0 => Self::Tracked(number),
+            1 => Self::Plain(number),
+            2 => Self::Histogram(number),
+            _ => Self::Nowhere,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Known {
     fingerprint: u64,
@@ -19,6 +63,8 @@ struct Known {
     len: u32,
     /// The slot that came after this one last time.
     next: u32,
+    /// Read with the rest: finding a series finds its state.
+    home: Packed,
 }
 
 /// Slots by label set. Slot numbers are small, dense and reused.
@@ -76,8 +122,22 @@ impl Table {
         Some(found)
     }
 
-    /// Adds a series that [`Table::find`] did not find.
+    /// The same, for a series that was not sent: the next guess stays as it is.
+    pub fn peek(&self, fingerprint: u64, labels: &[u8]) -> Option<u32> {
+        self.index
+            .find(fingerprint, |at| self.is(*at, fingerprint, labels))
+            .copied()
+    }
+
+    /// Adds a series that [`Table::find`] did not find; it is at home nowhere yet.
     pub fn insert(&mut self, fingerprint: u64, labels: &[u8]) -> u32 {
+        let at = self.insert_aside(fingerprint, labels);
+        self.follow(at);
+        at
+    }
+
+    /// The same, for a series that was not sent.
+    pub fn insert_aside(&mut self, fingerprint: u64, labels: &[u8]) -> u32 {
         let full = self
             .chunks
             .last()
@@ -96,6 +156,7 @@ impl Table {
             offset: store.bytes.len() as u32,
             len: labels.len() as u32,
             next: NONE,
+            home: Home::Nowhere.into(),
         };
         store.bytes.extend_from_slice(labels);
         store.live += 1;
@@ -109,8 +170,28 @@ impl Table {
         let known = &self.known;
         self.index
             .insert_unique(fingerprint, at, |at| known[*at as usize].fingerprint);
-        self.follow(at);
         at
+    }
+
+    /// Where the state of a series is.
+    #[inline]
+    pub fn home(&self, at: u32) -> Home {
+        self.known[at as usize].home.into()
+    }
+
+    pub fn settle(&mut self, at: u32, home: Home) {
+        self.known[at as usize].home = home.into();
+    }
+
+    /// One past the highest slot number; free slots are among those below.
+    pub fn end(&self) -> u32 {
+        self.known.len() as u32
+    }
+
+    /// The label bytes of a slot; `None` if it is free.
+    pub fn labels_if_used(&self, at: u32) -> Option<&[u8]> {
+        let used = self.known.get(at as usize)?.len > 0;
+        used.then(|| self.labels(at))
     }
 
     /// Forgets a series; its slot number may be given to another.
@@ -131,6 +212,7 @@ impl Table {
             len: 0,
             offset: 0,
             next: NONE,
+            home: Home::Nowhere.into(),
             ..k
         };
         self.free.push(at);
@@ -165,6 +247,35 @@ impl Default for Table {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+
+    #[test]
+    fn a_home_is_kept_and_gone_with_its_series() {
+        assert_eq!(size_of::<Known>(), 32);
+        let mut t = Table::new();
+        let a = t.insert(7, b"a");
+        assert_eq!(t.home(a), Home::Nowhere);
+        for home in [
+            Home::Tracked(0),
+            Home::Plain((1 << NUMBER_BITS) - 1),
+            Home::Histogram(5),
+        ] {
+            t.settle(a, home);
+            assert_eq!(t.home(a), home);
+        }
+        t.remove(a);
+        assert_eq!((t.home(a), t.labels_if_used(a)), (Home::Nowhere, None));
+    }
+
+    #[test]
+    fn looking_aside_does_not_change_the_guess() {
+        let mut t = Table::new();
+        let (a, b) = (t.insert(1, b"a"), t.insert(2, b"b"));
+        let c = t.insert_aside(3, b"c");
+        t.find(1, b"a");
+        assert_eq!(t.peek(3, b"c"), Some(c));
+        assert_eq!(t.known[a as usize].next, b);
+        assert_eq!(t.find(2, b"b"), Some(b));
+    }
 
     #[test]
     fn label_bytes_decide_not_the_hash() {

@@ -26,19 +26,25 @@ impl Admission {
 
     /// Takes room for one series, if there is any.
     pub fn admit(&self) -> bool {
+        self.admit_all(1)
+    }
+
+    /// Takes room for several, or for none of them.
+    pub fn admit_all(&self, n: u32) -> bool {
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used < self.max).then_some(used + 1)
+                used.checked_add(n).filter(|sum| *sum <= self.max)
             })
             .is_ok()
     }
 
-    pub fn release(&self) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
+    pub fn release(&self, n: u32) {
+        self.used.fetch_sub(n, Ordering::Relaxed);
     }
 }
 
-const PHASES: [&str; 4] = ["warmup", "young", "mature", "ended"];
+/// `window`: not modelled; `history`: its history is still to come, whatever its model knows so far.
+const PHASES: [&str; 6] = ["warmup", "young", "mature", "ended", "window", "history"];
 
 /// As what a series is counted: its phase, and its active anomaly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +71,22 @@ impl Shown {
         Self {
             phase: Some(3),
             active: None,
+        }
+    }
+
+    /// A series without a model.
+    pub fn window() -> Self {
+        Self {
+            phase: Some(4),
+            active: None,
+        }
+    }
+
+    /// The same series while it waits for its history.
+    pub fn waiting(self, waits: bool) -> Self {
+        Self {
+            phase: if waits { Some(5) } else { self.phase },
+            ..self
         }
     }
 }
@@ -94,6 +116,8 @@ pub struct Tally {
     /// Under what `outcomes` are published: what the batch at hand was sent in.
     pub protocol: Protocol,
     pub outcomes: [u64; Outcome::ALL.len()],
+    /// The same of native histograms.
+    pub histograms: [u64; Outcome::ALL.len()],
     resets: u64,
     gaps: u64,
     not_finite: u64,
@@ -103,7 +127,7 @@ pub struct Tally {
     pub dropped: u64,
     /// Finished chunks that the store did not take in time.
     pub chunks_lost: u64,
-    phases: [i64; 4],
+    phases: [i64; PHASES.len()],
     active: [i64; 4],
 }
 
@@ -134,12 +158,13 @@ impl Tally {
 
     /// Adds everything to the metrics and starts again from zero.
     pub fn publish(&mut self, metrics: &Metrics) {
-        let samples = match self.protocol {
-            Protocol::V1 => &metrics.ingest_v1,
-            Protocol::V2 => &metrics.ingest_v2,
+        let (samples, histograms) = match self.protocol {
+            Protocol::V1 => (&metrics.ingest_v1, &metrics.histograms_v1),
+            Protocol::V2 => (&metrics.ingest_v2, &metrics.histograms_v2),
         };
         for outcome in Outcome::ALL {
             samples.add(outcome, self.outcomes[outcome as usize]);
+            histograms.add(outcome, self.histograms[outcome as usize]);
         }
         metrics.resets.inc_by(self.resets);
         metrics.gaps.inc_by(self.gaps);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
+use super::jobs::Jobs;
 use super::keep::Kept;
 use super::shard::{Message, Shard};
 use crate::clock::Clock;
@@ -29,30 +30,41 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
 }
 
-/// A checkpoint under way.
+/// Groups on their way to the writer.
 #[derive(Debug, Default)]
-struct Checkpoint {
+struct Handing {
+    /// To be handed over before anything makes more of them.
+    urgent: VecDeque<u32>,
+    /// Of a checkpoint.
     groups: VecDeque<u32>,
+    /// A checkpoint is under way.
+    ordered: bool,
     /// Made, and not taken yet.
     offered: Option<Kept>,
-    under_way: bool,
+}
+
+impl Handing {
+    fn is_idle(&self) -> bool {
+        !self.ordered && self.urgent.is_empty() && self.offered.is_none()
+    }
 }
 
 impl Worker {
     /// Runs until told to stop, or until nobody is left to send anything.
     pub fn run(mut self, mut shard: Shard) {
-        let mut checkpoint = Checkpoint::default();
+        let mut handing = Handing::default();
+        let mut jobs = Jobs::default();
         loop {
-            let message = if checkpoint.under_way {
+            let message = if handing.is_idle() && jobs.is_empty() {
+                match self.inbox.blocking_recv() {
+                    Some(message) => Some(message),
+                    None => return,
+                }
+            } else {
                 match self.inbox.try_recv() {
                     Ok(message) => Some(message),
                     Err(TryRecvError::Empty) => None,
                     Err(TryRecvError::Disconnected) => return,
-                }
-            } else {
-                match self.inbox.blocking_recv() {
-                    Some(message) => Some(message),
-                    None => return,
                 }
             };
             let idle = message.is_none();
@@ -65,46 +77,57 @@ impl Worker {
                         .observe(waited.max(0) as f64 / 1000.0);
                 }
                 Some(Message::Families(families)) => shard.families(&families),
+                Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),
                 Some(Message::Checkpoint) => {
-                    checkpoint.groups = shard.dirty_groups().into();
-                    checkpoint.under_way = true;
+                    handing.groups = shard.dirty_groups().into();
+                    handing.ordered = true;
                 }
                 Some(Message::Stop) => {
-                    self.hand_over_all(&mut shard, checkpoint.offered.take());
+                    self.hand_over_all(&mut shard, handing.offered.take());
                     return;
                 }
                 None => {}
             }
-            if checkpoint.under_way && !self.offer(&mut shard, &mut checkpoint) && idle {
+            if handing.urgent.is_empty() && !jobs.is_empty() {
+                jobs.step(&mut shard, self.clock.now_ms());
+                handing.urgent.extend(shard.urgent_groups());
+            }
+            let taken = handing.is_idle() || self.offer(&mut shard, &mut handing);
+            if !taken && idle && (jobs.is_empty() || !handing.urgent.is_empty()) {
                 std::thread::sleep(OFFER_AGAIN);
             }
         }
     }
 
     /// Offers the next group to the writer. False if it had no room.
-    fn offer(&self, shard: &mut Shard, checkpoint: &mut Checkpoint) -> bool {
+    fn offer(&self, shard: &mut Shard, handing: &mut Handing) -> bool {
         let Some(kept) = &self.kept else {
-            checkpoint.under_way = false;
+            *handing = Handing::default();
             return true;
         };
-        let next = checkpoint.offered.take().unwrap_or_else(|| {
-            std::iter::from_fn(|| checkpoint.groups.pop_front())
-                .find_map(|group| self.snapshot(shard, group))
-                .unwrap_or(Kept::Done { shard: self.index })
+        let next = handing.offered.take().or_else(|| {
+            let groups = std::iter::from_fn(|| {
+                let urgent = handing.urgent.pop_front();
+                urgent.or_else(|| handing.groups.pop_front())
+            });
+            let mut kept = groups.filter_map(|group| self.snapshot(shard, group));
+            kept.next()
         });
-        let last = matches!(next, Kept::Done { .. });
+        let Some(next) = next.or_else(|| {
+            let done = Kept::Done { shard: self.index };
+            std::mem::take(&mut handing.ordered).then_some(done)
+        }) else {
+            return true;
+        };
         match kept.try_send(next) {
-            Ok(()) => {
-                checkpoint.under_way = !last;
-                true
-            }
+            Ok(()) => true,
             Err(TrySendError::Full(next)) => {
-                checkpoint.offered = Some(next);
+                handing.offered = Some(next);
                 false
             }
             Err(TrySendError::Disconnected(_)) => {
-                checkpoint.under_way = false;
+                *handing = Handing::default();
                 true
             }
         }
@@ -113,6 +136,7 @@ impl Worker {
     fn hand_over_all(&self, shard: &mut Shard, offered: Option<Kept>) {
         let Some(kept) = &self.kept else { return };
         let groups = shard.dirty_groups();
+        // A checkpoint that this ends has its `Done` with the one below.
         let all = offered
             .filter(|k| !matches!(k, Kept::Done { .. }))
             .into_iter()

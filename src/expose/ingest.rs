@@ -305,8 +305,7 @@ impl Ingest {
         let written = Written::of(&arena);
         let refused = &arena.refused;
         let counters = Counters::of(&self.metrics, arena.protocol);
-        counters.add(Outcome::Skipped, routed.skipped, 0);
-        counters.add(Outcome::Accepted, 0, written.histograms);
+        counters.add(Outcome::Skipped, routed.skipped, routed.skipped_histograms);
         counters.add(
             Outcome::Future,
             u64::from(future.samples),
@@ -383,6 +382,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::engine::ask::Reader;
     use crate::expose::Health;
     use crate::score::board::Board;
     use crate::wire::proto;
@@ -416,6 +416,8 @@ mod tests {
     async fn samples_of_a_sender_that_left_are_counted_once() {
         let (sender, mut shard) = mpsc::channel(1);
         let state = State {
+            reader: Reader::new(vec![sender.clone()], None),
+            read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),
@@ -444,6 +446,8 @@ mod tests {
     async fn samples_of_a_sender_that_left_while_they_were_decoded_are_counted() {
         let (sender, _shard) = mpsc::channel(1);
         let state = State {
+            reader: Reader::new(vec![sender.clone()], None),
+            read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),

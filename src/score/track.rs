@@ -81,8 +81,38 @@ impl Track {
         changed
     }
 
+    /// A series whose window was kept without a model until now.
+    pub fn with_window(head: Head, spec: &SeriesSpec, declared: Option<(Kind, Source)>) -> Self {
+        Self {
+            ended: head.ended(),
+            head,
+            ..Self::new(spec, declared)
+        }
+    }
+
+    /// Finishes the open chunk before it is full, see [`Head::cut`].
+    pub fn cut(&mut self) -> Option<Finished> {
+        self.head.cut()
+    }
+
+    /// The window, of a series that is not to be modelled any more.
+    pub fn into_window(self) -> Head {
+        self.head
+    }
+
     /// Takes one sample of any kind: float, NaN, infinity, staleness marker.
     pub fn take(&mut self, spec: &SeriesSpec, t_ms: i64, value: f64) -> Taken {
+        self.take_since(spec, t_ms, value, None)
+    }
+
+    /// The same for a sample whose counting started at `start_ms`, if that is known.
+    pub fn take_since(
+        &mut self,
+        spec: &SeriesSpec,
+        t_ms: i64,
+        value: f64,
+        start_ms: Option<i64>,
+    ) -> Taken {
         match self.head.order(t_ms, value) {
             Order::Newer => {}
             old => return Taken::Old(old),
@@ -103,7 +133,7 @@ impl Track {
         }
         self.ended = false;
         let scored = if value.is_finite() {
-            self.kind.take(t_ms, value)
+            self.kind.take(t_ms, value, start_ms)
         } else {
             note.not_finite = true;
             Scored::First

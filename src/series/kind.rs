@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::write::MetricType;
 
+/// True for saimon's own series, which are not even kept: they would come back to where they are
+/// from.
+pub fn is_own(name: &[u8]) -> bool {
+    name.starts_with(b"saimon_")
+}
+
 /// True for series that are received and never modelled, by the bytes of their name: histogram
 /// buckets, `_info`, `_created`, timestamps, alerts, scrape bookkeeping, and saimon's own.
 pub fn never_modelled(name: &[u8]) -> bool {
@@ -130,8 +136,10 @@ impl KindState {
         changed
     }
 
-    /// Takes one finite raw sample, newer than the one before.
-    pub fn take(&mut self, t_ms: i64, value: f64) -> Scored {
+    /// Takes one finite raw sample, newer than the one before. `start_ms`: when its counting started,
+    /// if the sender says so; a counter that started since the sample before was zero then, so it
+    /// needs none before it for a rate (OpenMetrics 1.0, `_created`).
+    pub fn take(&mut self, t_ms: i64, value: f64, start_ms: Option<i64>) -> Scored {
         let first = self.last_ms == i64::MIN;
         let (last_ms, last) = (self.last_ms, self.last);
         self.last_ms = t_ms;
@@ -142,14 +150,20 @@ impl KindState {
         if self.kind == Kind::Gauge {
             return Scored::Value(value);
         }
-        if first || t_ms.saturating_sub(last_ms) > RATE_GAP_MAX_MS {
+        let since = start_ms.filter(|start| (first || *start > last_ms) && *start < t_ms);
+        let (from_ms, from) = match since {
+            Some(start_ms) => (start_ms, 0.0),
+            None if first => return Scored::First,
+            None => (last_ms, last),
+        };
+        if t_ms.saturating_sub(from_ms) > RATE_GAP_MAX_MS {
             return Scored::First;
         }
-        if value < last {
+        if value < from {
             return Scored::Reset;
         }
-        let seconds = t_ms.saturating_sub(last_ms).max(1) as f64 / 1000.0;
-        let rate = (value - last) / seconds;
+        let seconds = t_ms.saturating_sub(from_ms).max(1) as f64 / 1000.0;
+        let rate = (value - from) / seconds;
         Scored::Value(rate.min(f64::MAX))
     }
 
@@ -251,11 +265,35 @@ mod tests {
     #[test]
     fn rates_are_reset_safe() {
         let mut k = KindState::new(Some((Kind::Counter, Source::Name)));
-        assert_eq!(k.take(0, 100.0), Scored::First);
-        assert_eq!(k.take(10_000, 150.0), Scored::Value(5.0));
-        assert_eq!(k.take(20_000, 3.0), Scored::Reset);
-        assert_eq!(k.take(30_000, 13.0), Scored::Value(1.0));
-        assert_eq!(k.take(30_000 + RATE_GAP_MAX_MS + 1, 14.0), Scored::First);
+        assert_eq!(k.take(0, 100.0, None), Scored::First);
+        assert_eq!(k.take(10_000, 150.0, None), Scored::Value(5.0));
+        assert_eq!(k.take(20_000, 3.0, None), Scored::Reset);
+        assert_eq!(k.take(30_000, 13.0, None), Scored::Value(1.0));
+        assert_eq!(
+            k.take(30_000 + RATE_GAP_MAX_MS + 1, 14.0, None),
+            Scored::First
+        );
+    }
+
+    #[test]
+    fn a_known_start_gives_the_rate_that_a_first_sample_or_a_reset_cannot() {
+        let mut k = KindState::new(Some((Kind::Counter, Source::Name)));
+        assert_eq!(k.take(20_000, 100.0, Some(10_000)), Scored::Value(10.0));
+        // Still the same start: the rate is that since the sample before.
+        assert_eq!(k.take(30_000, 150.0, Some(10_000)), Scored::Value(5.0));
+        // It started again in between: a reset, and what was counted since.
+        assert_eq!(k.take(40_000, 20.0, Some(35_000)), Scored::Value(4.0));
+        // More than before, and yet a new start.
+        assert_eq!(k.take(50_000, 30.0, Some(45_000)), Scored::Value(6.0));
+        // Nothing that could be a start of this.
+        assert_eq!(k.take(60_000, 5.0, Some(60_000)), Scored::Reset);
+        // A rate over more than an hour says nothing about now.
+        let mut k = KindState::new(Some((Kind::Counter, Source::Name)));
+        let late = RATE_GAP_MAX_MS + 1;
+        assert_eq!(k.take(late, 7.0, Some(0)), Scored::First);
+        // A gauge has no start.
+        let mut k = KindState::new(Some((Kind::Gauge, Source::Rule)));
+        assert_eq!(k.take(9, 7.0, Some(1)), Scored::Value(7.0));
     }
 
     #[test]
@@ -263,16 +301,16 @@ mod tests {
         let mut k = KindState::new(None);
         let mut turned = 0;
         for i in 0..100 {
-            if k.take(i * 1000, 2.0 * i as f64) == Scored::Turned {
+            if k.take(i * 1000, 2.0 * i as f64, None) == Scored::Turned {
                 turned += 1;
             }
         }
         assert_eq!((turned, k.kind()), (1, Kind::Counter));
-        assert_eq!(k.take(100_000, 1.0), Scored::Reset);
-        assert_eq!(k.take(101_000, 3.0), Scored::Value(2.0));
-        assert_eq!(k.take(102_000, 2.5), Scored::Turned);
+        assert_eq!(k.take(100_000, 1.0, None), Scored::Reset);
+        assert_eq!(k.take(101_000, 3.0, None), Scored::Value(2.0));
+        assert_eq!(k.take(102_000, 2.5, None), Scored::Turned);
         assert_eq!(k.kind(), Kind::Gauge);
-        assert_eq!(k.take(103_000, 2.0), Scored::Value(2.0));
+        assert_eq!(k.take(103_000, 2.0, None), Scored::Value(2.0));
     }
 
     #[test]
@@ -280,7 +318,7 @@ mod tests {
         let mut k = KindState::new(None);
         for i in 0..100 {
             let v = if i == 3 { 1.0 } else { 10.0 + i as f64 };
-            assert_eq!(k.take(i * 1000, v), Scored::Value(v));
+            assert_eq!(k.take(i * 1000, v, None), Scored::Value(v));
         }
     }
 

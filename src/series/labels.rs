@@ -40,22 +40,36 @@ pub fn encode<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u
     labels.dedup_by_key(|(name, _)| *name);
     let mut out = Vec::new();
     for (name, value) in labels {
-        let (name_len, value_len) = (name.len() as u64, value.len() as u64);
-        let inner = 2
-            + field::varint_len(name_len) as u64
-            + field::varint_len(value_len) as u64
-            + name_len
-            + value_len;
-        out.push(0x0a);
-        field::put_varint(&mut out, inner);
-        out.push(0x0a);
-        field::put_varint(&mut out, name_len);
-        out.extend_from_slice(name.as_bytes());
-        out.push(0x12);
-        field::put_varint(&mut out, value_len);
-        out.extend_from_slice(value.as_bytes());
+        push(name, value, |bytes| out.extend_from_slice(bytes));
     }
     out
+}
+
+/// Gives the canonical bytes of one label to `put`, piece by piece. The order of labels is the
+/// caller's business.
+pub fn push(name: &str, value: &str, mut put: impl FnMut(&[u8])) {
+    let (name_len, value_len) = (name.len() as u64, value.len() as u64);
+    let inner = 2
+        + field::varint_len(name_len) as u64
+        + field::varint_len(value_len) as u64
+        + name_len
+        + value_len;
+    put(&[0x0a]);
+    put_varint(inner, &mut put);
+    put(&[0x0a]);
+    put_varint(name_len, &mut put);
+    put(name.as_bytes());
+    put(&[0x12]);
+    put_varint(value_len, &mut put);
+    put(value.as_bytes());
+}
+
+fn put_varint(mut value: u64, put: &mut impl FnMut(&[u8])) {
+    while value >= 0x80 {
+        put(&[value as u8 | 0x80]);
+        value >>= 7;
+    }
+    put(&[value as u8]);
 }
 
 /// As PromQL prints it: `node_load1{instance="a:9100", job="node"}`; names that are no plain

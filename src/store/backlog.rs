@@ -5,12 +5,14 @@
 //! its blocks; a block keeps its key, so that writing it twice is writing it once.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::block;
 use super::disk::Edit;
 use super::outline::{self, BlockRef, Outline};
 use super::{key, snapshot, value};
-use crate::engine::keep::{GroupId, GroupSnapshot};
+use crate::engine::keep::{ClosedChunk, GroupId, GroupSnapshot};
 
 /// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the groups that
 /// have waited longest are given up, then those groups' states; models in memory are not touched.
@@ -41,15 +43,28 @@ struct Pending {
     queued: bool,
 }
 
+/// A part of the chunks that came with one snapshot, as they came: the shard shows them to readers
+/// until they are let go here.
 #[derive(Debug)]
 struct Block {
     at: BlockRef,
-    sealed: Vec<u8>,
+    chunks: Arc<[ClosedChunk]>,
+    /// Which of them.
+    run: Range<usize>,
+    /// Roughly.
+    bytes: usize,
+}
+
+impl Block {
+    fn seal(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let (.., payload) = block::encode(&self.chunks[self.run.clone()])?;
+        Some(value::seal(block::VERSION, key, &payload))
+    }
 }
 
 impl Pending {
     fn bytes(&self) -> u64 {
-        let blocks: usize = self.blocks.iter().map(|b| b.sealed.len()).sum();
+        let blocks: usize = self.blocks.iter().map(|b| b.bytes).sum();
         (self.state.len() + blocks) as u64 + GROUP_BYTES
     }
 }
@@ -87,8 +102,11 @@ impl Backlog {
                 .map(|b| b.sequence + 1)
                 .max()
                 .unwrap_or(0);
+            let mut from = 0;
             for run in block::runs(&group.chunks) {
-                let Some((first_ms, last_ms, payload)) = block::encode(run) else {
+                let run_from = from;
+                from += run.len();
+                let Some((first_ms, last_ms)) = block::span(run) else {
                     continue;
                 };
                 let at = BlockRef {
@@ -97,8 +115,12 @@ impl Backlog {
                     sequence,
                 };
                 sequence += 1;
-                let sealed = value::seal(block::VERSION, &key::block(group.id, at), &payload);
-                pending.blocks.push(Block { at, sealed });
+                pending.blocks.push(Block {
+                    at,
+                    chunks: Arc::clone(&group.chunks),
+                    run: run_from..from,
+                    bytes: run.iter().map(block::size).sum(),
+                });
             }
         }
         if !pending.queued {
@@ -219,7 +241,9 @@ fn write(
     for block in &pending.blocks {
         if !expired.contains(&block.at) {
             let key = key::block(id, block.at);
-            plan.edits.push(Edit::Put(key, block.sealed.clone()));
+            if let Some(sealed) = block.seal(&key) {
+                plan.edits.push(Edit::Put(key, sealed));
+            }
         }
     }
     plan.expired += expired.len() as u64;
@@ -248,7 +272,6 @@ pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::keep::ClosedChunk;
 
     fn id(number: u32) -> GroupId {
         GroupId {
@@ -269,7 +292,7 @@ mod tests {
         GroupSnapshot {
             id: id(number),
             state: state.to_vec(),
-            chunks: chunk.into_iter().collect(),
+            chunks: chunk.into_iter().collect::<Vec<_>>().into(),
             newest_ms: chunk_end(number),
         }
     }

@@ -11,6 +11,8 @@ use crate::window::encoding::Encoding;
 
 /// Version of a stored block.
 pub(super) const VERSION: u8 = 2;
+/// The version before, when all chunks were XOR chunks and did not say so; still read.
+const XOR_ONLY: u8 = 1;
 
 /// A block is closed when its chunks reach this many bytes. Values below 128 KiB are written into
 /// sled's log; each larger one would be a file.
@@ -30,9 +32,18 @@ struct Packed<B> {
     bytes: B,
 }
 
+/// A chunk of version [`XOR_ONLY`].
+#[derive(Deserialize)]
+struct PackedV1<'a> {
+    position: u16,
+    after_ms: u64,
+    length_ms: u64,
+    samples: u16,
+    bytes: &'a [u8],
+}
+
 /// Cuts chunks into runs of at most [`BLOCK_BYTES`], each of at least one chunk.
 pub(super) fn runs(chunks: &[ClosedChunk]) -> impl Iterator<Item = &[ClosedChunk]> {
-    let size = |c: &ClosedChunk| c.bytes.len() + CHUNK_FIELDS;
     let mut bytes = chunks.first().map_or(0, size);
     chunks.chunk_by(move |_, next| {
         bytes += size(next);
@@ -44,10 +55,21 @@ pub(super) fn runs(chunks: &[ClosedChunk]) -> impl Iterator<Item = &[ClosedChunk
     })
 }
 
-/// The payload of a block, and the time that it spans; `None` for no chunks.
-pub(super) fn encode(chunks: &[ClosedChunk]) -> Option<(i64, i64, Vec<u8>)> {
+/// Bytes that a chunk takes in a block, roughly.
+pub(super) fn size(chunk: &ClosedChunk) -> usize {
+    chunk.bytes.len() + CHUNK_FIELDS
+}
+
+/// The time that chunks span; `None` for none.
+pub(super) fn span(chunks: &[ClosedChunk]) -> Option<(i64, i64)> {
     let first_ms = chunks.iter().map(|c| c.first_ms).min()?;
     let last_ms = chunks.iter().map(|c| c.last_ms).max()?;
+    Some((first_ms, last_ms))
+}
+
+/// The payload of a block, and the time that it spans; `None` for no chunks.
+pub(super) fn encode(chunks: &[ClosedChunk]) -> Option<(i64, i64, Vec<u8>)> {
+    let (first_ms, last_ms) = span(chunks)?;
     let packed: Vec<_> = chunks
         .iter()
         .map(|c| Packed {
@@ -64,10 +86,29 @@ pub(super) fn encode(chunks: &[ClosedChunk]) -> Option<(i64, i64, Vec<u8>)> {
     Some((first_ms, last_ms, payload))
 }
 
-/// The chunks of a block, as they were handed over.
-pub(super) fn decode(payload: &[u8]) -> Result<Vec<ClosedChunk>, ValueError> {
-    let (first_ms, packed): (i64, Vec<Packed<&[u8]>>) =
-        postcard::from_bytes(payload).map_err(|e| ValueError::Decode(e.to_string()))?;
+/// The chunks of a block of this version, as they were handed over.
+pub(super) fn decode((version, payload): (u8, &[u8])) -> Result<Vec<ClosedChunk>, ValueError> {
+    let damaged = |e: postcard::Error| ValueError::Decode(e.to_string());
+    let (first_ms, packed): (i64, Vec<Packed<&[u8]>>) = match version {
+        VERSION => postcard::from_bytes(payload).map_err(damaged)?,
+        XOR_ONLY => {
+            let (first_ms, packed): (i64, Vec<PackedV1<'_>>) =
+                postcard::from_bytes(payload).map_err(damaged)?;
+            let packed = packed.into_iter().map(|p| Packed {
+                position: p.position,
+                after_ms: p.after_ms,
+                length_ms: p.length_ms,
+                samples: p.samples,
+                encoding: Encoding::Xor,
+                bytes: p.bytes,
+            });
+            (first_ms, packed.collect())
+        }
+        found => {
+            let known = VERSION;
+            return Err(ValueError::Version { found, known });
+        }
+    };
     Ok(packed
         .into_iter()
         .map(|p| {
@@ -109,8 +150,33 @@ mod tests {
         ];
         let (first_ms, last_ms, payload) = encode(&chunks).unwrap();
         assert_eq!((first_ms, last_ms), (i64::MIN, i64::MAX));
-        assert_eq!(decode(&payload), Ok(chunks));
+        assert_eq!(decode((VERSION, &payload)), Ok(chunks));
         assert_eq!(encode(&[]), None);
+    }
+
+    /// A block that an older saimon wrote.
+    #[test]
+    fn a_block_of_version_1_is_read() {
+        let fixture = include_str!("../../tests/fixtures/block-v1.txt");
+        let (version, hex) = fixture.trim().split_once(' ').unwrap();
+        let payload: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect();
+        let chunks = decode((version.parse().unwrap(), &payload)).unwrap();
+        let start = 1_700_000_000_000;
+        let want: Vec<_> = (0..3u16)
+            .map(|n| ClosedChunk {
+                position: n * 5,
+                first_ms: start + i64::from(n) * 1000,
+                last_ms: start + 1_785_000 + i64::from(n),
+                samples: 120,
+                encoding: Encoding::Xor,
+                bytes: (0..20).map(|i| i as u8 ^ n as u8).collect(),
+            })
+            .collect();
+        assert_eq!(chunks, want);
+        assert!(decode((3, &payload)).is_err());
     }
 
     #[test]
@@ -127,7 +193,7 @@ mod tests {
     fn no_cut_block_decodes_and_none_panics() {
         let (.., payload) = encode(&[chunk(1, 2, 3, 40), chunk(2, 3, 4, 40)]).unwrap();
         for len in 0..payload.len() {
-            assert!(decode(&payload[..len]).is_err(), "cut to {len}");
+            assert!(decode((VERSION, &payload[..len])).is_err(), "cut to {len}");
         }
     }
 

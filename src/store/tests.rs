@@ -62,7 +62,7 @@ fn group(id: GroupId, state: &[u8], newest_ms: i64, chunks: Vec<ClosedChunk>) ->
     GroupSnapshot {
         id,
         state: state.to_vec(),
-        chunks,
+        chunks: chunks.into(),
         newest_ms,
     }
 }

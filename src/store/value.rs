@@ -32,15 +32,29 @@ pub(super) fn seal(version: u8, key: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// The payload of a value stored under `key`.
 pub(super) fn open<'a>(known: u8, key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], ValueError> {
+    let (found, payload) = open_any(known, key, sealed)?;
+    if found != known {
+        return Err(ValueError::Version { found, known });
+    }
+    Ok(payload)
+}
+
+/// Version and payload of a value stored under `key`, in any version up to `newest`.
+pub(super) fn open_any<'a>(
+    newest: u8,
+    key: &[u8],
+    sealed: &'a [u8],
+) -> Result<(u8, &'a [u8]), ValueError> {
     let (header, payload) = sealed.split_at_checked(HEADER).ok_or(ValueError::Short)?;
     let found = header[0];
-    if found != known {
+    if found > newest {
+        let known = newest;
         return Err(ValueError::Version { found, known });
     }
     if header[1..] != checksum(found, key, payload).to_le_bytes() {
         return Err(ValueError::Checksum);
     }
-    Ok(payload)
+    Ok((found, payload))
 }
 
 fn checksum(version: u8, key: &[u8], payload: &[u8]) -> u64 {
@@ -84,6 +98,11 @@ mod tests {
         assert_eq!(
             open(2, b"key", &sealed),
             Err(ValueError::Version { found: 1, known: 2 })
+        );
+        assert_eq!(open_any(2, b"key", &sealed), Ok((1, &b"payload"[..])));
+        assert_eq!(
+            open_any(0, b"key", &sealed),
+            Err(ValueError::Version { found: 1, known: 0 })
         );
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunk::ChunkAppender;
 use super::interval::Interval;
+use crate::wire::write::is_stale;
 
 /// Samples in one chunk, as in Prometheus' TSDB.
 pub const CHUNK_SAMPLES: usize = 120;
@@ -64,6 +65,22 @@ impl Head {
         &self.chunk
     }
 
+    /// True if the newest sample is a staleness marker.
+    pub fn ended(&self) -> bool {
+        !self.empty && is_stale(f64::from_bits(self.last_bits))
+    }
+
+    /// Finishes the open chunk before it is full, because what follows is no float.
+    pub fn cut(&mut self) -> Option<Finished> {
+        let (first_ms, last_ms) = (self.chunk.first_ms()?, self.chunk.last_ms()?);
+        Some(Finished {
+            first_ms,
+            last_ms,
+            samples: self.chunk.len() as u16,
+            bytes: self.chunk.finish(),
+        })
+    }
+
     /// How a sample stands to the newest one.
     pub fn order(&self, t_ms: i64, value: f64) -> Order {
         if self.empty || t_ms > self.last_ms {
@@ -87,12 +104,10 @@ impl Head {
         self.last_ms = t_ms;
         self.last_bits = value.to_bits();
         self.chunk.append(t_ms, value);
-        (self.chunk.len() >= CHUNK_SAMPLES).then(|| Finished {
-            first_ms: self.chunk.first_ms().unwrap_or(t_ms),
-            last_ms: t_ms,
-            samples: self.chunk.len() as u16,
-            bytes: self.chunk.finish(),
-        })
+        if self.chunk.len() < CHUNK_SAMPLES {
+            return None;
+        }
+        self.cut()
     }
 }
 

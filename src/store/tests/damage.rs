@@ -67,7 +67,7 @@ fn a_group_with_a_bad_value_is_skipped_and_the_others_load() {
         let rig = Rig::start(store.clone(), config(), &metrics);
         assert!(rig.write([group(one, b"new", NOW, vec![])]));
         rig.stop();
-        assert_eq!(store.chunks(one, 0, 0, i64::MAX).unwrap(), []);
+        assert_eq!(store.chunks(one, &[0], 0, i64::MAX).unwrap(), []);
         assert_eq!(store.disk().get(key::block(one, first_block())), Ok(None));
         drop(store);
         assert_eq!(all(&reopened(&dir)).1.groups, 3);
@@ -84,9 +84,12 @@ fn a_bad_block_is_left_out() {
     let metrics = Arc::new(Metrics::new());
     let store = open(&dir, &metrics).unwrap().store;
     assert_eq!(all(&store).1.groups, 3);
-    assert_eq!(store.chunks(id(0, 1), 0, 0, NOW).unwrap(), []);
+    assert_eq!(store.chunks(id(0, 1), &[0], 0, NOW).unwrap(), []);
     assert_eq!(metrics.store_errors.get(), 1);
-    assert_eq!(store.chunks(id(0, 2), 0, 0, NOW).unwrap(), [chunk(0, NOW)]);
+    assert_eq!(
+        store.chunks(id(0, 2), &[0], 0, NOW).unwrap(),
+        [chunk(0, NOW)]
+    );
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn use_it(dir: &Path) {
     let told = opened.moved_aside.is_some() || loaded.stopped.is_some();
     assert!(told || good + loaded.skipped == 3, "{loaded:?}");
     for n in 0..3 {
-        match store.chunks(id(0, n), 0, 0, i64::MAX) {
+        match store.chunks(id(0, n), &[0], 0, i64::MAX) {
             Ok(found) => assert!(found.is_empty() || found == [chunk(0, NOW)]),
             Err(error) => assert_ne!(error, DiskError::Stalled),
         }

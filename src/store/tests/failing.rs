@@ -161,7 +161,7 @@ impl Faulty {
             .store;
         let (groups, _) = all(&store);
         let state = groups.first().map_or_else(Vec::new, |g| g.1.clone());
-        (state, store.chunks(id(0, 0), 0, 0, i64::MAX).unwrap())
+        (state, store.chunks(id(0, 0), &[0], 0, i64::MAX).unwrap())
     }
 }
 
@@ -187,7 +187,7 @@ fn what_failed_is_written_later_with_every_chunk() {
         assert_eq!(f.rig.metrics.store_moved_aside.get(), 0);
         let chunks = [NOW, NOW + HOUR, NOW + 2 * HOUR].map(|at| chunk(0, at));
         assert_eq!(f.durable(), (vec![3], chunks.to_vec()));
-        assert_eq!(f.store.chunks(id(0, 0), 0, 0, i64::MAX).unwrap(), chunks);
+        assert_eq!(f.store.chunks(id(0, 0), &[0], 0, i64::MAX).unwrap(), chunks);
         f.rig.stop();
     }
 }
@@ -201,7 +201,7 @@ fn a_disk_that_cannot_be_opened_again_is_tried_until_it_can() {
     assert!(!f.rig.write([one(2, NOW + HOUR)]));
     f.machine.apply.store(WORK, Ordering::SeqCst);
     assert!(!f.rig.write([]));
-    assert!(f.store.chunks(id(0, 0), 0, 0, NOW).is_err());
+    assert!(f.store.chunks(id(0, 0), &[0], 0, NOW).is_err());
     f.machine.open.store(WORK, Ordering::SeqCst);
     assert!(f.rig.write([]));
     assert_eq!(f.durable().0, [2]);
@@ -261,7 +261,7 @@ fn a_disk_that_hangs_is_given_up_and_used_again_when_it_answers() {
     assert!(!f.rig.write([one(3, NOW + 2 * HOUR)]));
     assert_eq!(f.rig.metrics.store_ok.get(), 0);
     assert_eq!(
-        f.store.chunks(id(0, 0), 0, 0, i64::MAX),
+        f.store.chunks(id(0, 0), &[0], 0, i64::MAX),
         Err(DiskError::Stalled)
     );
     f.machine.apply.store(WORK, Ordering::SeqCst);
@@ -342,7 +342,7 @@ fn a_store_that_cannot_be_read_to_its_end_starts_with_what_was_read() {
         let rig = Rig::start(store.clone(), config(), &metrics);
         assert!(rig.write([group(id(0, 0), b"new", NOW, vec![])]));
         rig.stop();
-        assert_eq!(store.chunks(id(0, 0), 0, 0, i64::MAX).unwrap(), []);
+        assert_eq!(store.chunks(id(0, 0), &[0], 0, i64::MAX).unwrap(), []);
         let (groups, loaded) = all(&store);
         assert_eq!(groups, [(id(0, 0), b"new".to_vec(), NOW)]);
         assert_eq!((loaded.skipped, loaded.stopped), (0, None));

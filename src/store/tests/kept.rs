@@ -37,7 +37,7 @@ fn groups_and_chunks_survive_a_restart() {
         (2, 0, None)
     );
     assert_eq!(
-        store.chunks(id(0, 0), 0, 0, i64::MAX).unwrap(),
+        store.chunks(id(0, 0), &[0], 0, i64::MAX).unwrap(),
         [
             chunk(0, NOW),
             chunk(0, NOW + HOUR / 2),
@@ -46,16 +46,16 @@ fn groups_and_chunks_survive_a_restart() {
     );
     assert_eq!(
         store
-            .chunks(id(0, 0), 0, NOW + 1, NOW + HOUR / 2 - 1)
+            .chunks(id(0, 0), &[0], NOW + 1, NOW + HOUR / 2 - 1)
             .unwrap(),
         [chunk(0, NOW + HOUR / 2)]
     );
     assert_eq!(
-        store.chunks(id(0, 0), 1, i64::MIN, i64::MAX).unwrap(),
+        store.chunks(id(0, 0), &[1], i64::MIN, i64::MAX).unwrap(),
         [chunk(1, NOW)]
     );
-    assert_eq!(store.chunks(id(0, 0), 2, 0, i64::MAX).unwrap(), []);
-    assert_eq!(store.chunks(id(9, 9), 0, 0, i64::MAX).unwrap(), []);
+    assert_eq!(store.chunks(id(0, 0), &[2], 0, i64::MAX).unwrap(), []);
+    assert_eq!(store.chunks(id(9, 9), &[0], 0, i64::MAX).unwrap(), []);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn stop_writes_what_the_shards_still_have() {
     rig.stop();
     let store = reopened(&dir);
     assert_eq!(all(&store).1.groups, 500);
-    assert_eq!(store.chunks(id(1, 499), 0, 0, NOW).unwrap().len(), 1);
+    assert_eq!(store.chunks(id(1, 499), &[0], 0, NOW).unwrap().len(), 1);
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn old_blocks_go_by_the_newest_sample_not_by_the_clock() {
     rig.stop();
     let store = reopened(&dir);
     assert_eq!(
-        store.chunks(id(0, 0), 0, 0, i64::MAX).unwrap(),
+        store.chunks(id(0, 0), &[0], 0, i64::MAX).unwrap(),
         [chunk(0, end)]
     );
     assert_eq!(
-        store.chunks(id(0, 1), 0, 0, i64::MAX).unwrap(),
+        store.chunks(id(0, 1), &[0], 0, i64::MAX).unwrap(),
         [chunk(0, start)]
     );
 }

@@ -66,7 +66,7 @@ fn check(dir: &Path, at_least: u64) -> u64 {
         assert_eq!(bytes, state(n));
         assert_eq!(newest_ms, NOW + n as i64 * 1000);
         assert!(n >= at_least, "{n} of {at_least}");
-        let chunks = store.chunks(id, 0, 0, i64::MAX).unwrap();
+        let chunks = store.chunks(id, &[0], 0, i64::MAX).unwrap();
         let expected: Vec<_> = (1..=n).map(|n| chunk(0, NOW + n as i64 * 1000)).collect();
         assert_eq!(chunks, expected);
         newest = newest.max(n);

@@ -7,6 +7,8 @@
 //! memory is bounded by [`BUCKETS_MAX`] and [`PENDING_MAX`].
 
 mod scrape;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -85,7 +87,13 @@ impl Assembly {
     /// latest when a scrape begins that there is no room for; what it lacks then is not said. The
     /// first one is never judged, nor is one that was not whole when a later one was.
     pub fn offer(&mut self, part: Part, t_ms: i64, value: f64) -> Option<(i64, Stats)> {
-        if self.judged_ms.is_some_and(|judged| t_ms <= judged) {
+        if let Some(judged_ms) = self.judged_ms
+            && t_ms <= judged_ms
+        {
+            if t_ms == judged_ms {
+                // A new part that came behind all known ones: the next scrape waits for it.
+                self.slot(part);
+            }
             return None;
         }
         let at = self.pending.partition_point(|s| s.t_ms < t_ms);
@@ -104,6 +112,7 @@ impl Assembly {
             }
             let mut values = std::mem::take(&mut self.spare);
             values.clear();
+            self.pending.reserve_exact(1);
             self.pending.insert(at, Scrape::new(t_ms, values));
         }
         let slots = FIRST_BUCKET + self.bounds.len();
@@ -191,7 +200,7 @@ impl Assembly {
         let t_ms = now.t_ms;
         // A part that was new in a scrape made it wait for this one, which may have all it had.
         let base = self.pending[..at].iter().rposition(|s| s.has_all_of(&now));
-        if let Some(i) = base.filter(|_| !now.unusable) {
+        if let Some(i) = base {
             let base = self.pending.remove(i);
             self.keep_previous(base);
         }

@@ -42,7 +42,7 @@ pub fn classic(q: f64, buckets: &mut [Bucket]) -> f64 {
         return f64::NAN;
     }
     let rank = q * highest.count;
-    let at = below.partition_point(|b| !(b.count >= rank));
+    let at = below.partition_point(|b| b.count < rank);
     let Some(bucket) = below.get(at) else {
         return second_highest.upper;
     };
@@ -251,4 +251,171 @@ pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
         return f64::MAX;
     }
     share.exp2() * (power as f64).exp2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::histogram::{BucketSpan, Counts, NativeHistogram};
+
+    fn classic_of(q: f64, buckets: &[(f64, f64)]) -> f64 {
+        let mut buckets: Vec<_> = buckets
+            .iter()
+            .map(|(upper, count)| Bucket {
+                upper: *upper,
+                count: *count,
+            })
+            .collect();
+        classic(q, &mut buckets)
+    }
+
+    const INF: f64 = f64::INFINITY;
+
+    #[test]
+    fn classic_buckets_are_interpolated_by_the_rules() {
+        let usual = [(INF, 12.0), (0.1, 2.0), (1.0, 10.0), (0.5, 6.0)];
+        assert_eq!(classic_of(0.5, &usual), 0.5);
+        assert_eq!(classic_of(0.25, &usual), 0.1 + 0.4 * 0.25);
+        // The lowest begins at 0; the highest has no end.
+        assert_eq!(classic_of(1.0 / 12.0, &usual), 0.05);
+        assert_eq!(classic_of(0.9, &usual), 1.0);
+        // A lowest bound that is not positive has no beginning.
+        assert_eq!(classic_of(0.1, &[(-1.0, 5.0), (INF, 10.0)]), -1.0);
+        assert_eq!(classic_of(0.1, &[(0.0, 5.0), (INF, 10.0)]), 0.0);
+    }
+
+    #[test]
+    fn classic_histograms_without_an_answer_have_none() {
+        assert!(classic_of(0.5, &[]).is_nan());
+        assert!(classic_of(0.5, &[(INF, 10.0)]).is_nan());
+        assert!(classic_of(0.5, &[(1.0, 5.0), (2.0, 10.0)]).is_nan());
+        assert!(classic_of(0.5, &[(1.0, 0.0), (INF, 0.0)]).is_nan());
+    }
+
+    #[test]
+    fn classic_buckets_are_merged_and_made_to_rise() {
+        let twice = [(1.0, 2.0), (1.0, 2.0), (2.0, 8.0), (INF, 8.0)];
+        assert_eq!(classic_of(0.75, &twice), 1.5);
+        let fallen = [(1.0, 4.0), (2.0, 3.0), (4.0, 8.0), (INF, 8.0)];
+        assert_eq!(classic_of(0.75, &fallen), 3.0);
+        // But for rounding the first bucket has all.
+        let rounded = [(1.0, 1e15), (2.0, 1e15 + 1.0), (INF, 1e15)];
+        assert_eq!(classic_of(1.0, &rounded), 1.0);
+    }
+
+    fn flat(schema: i32, zero: f64, positive: &[f64], negative: &[f64]) -> Flat {
+        let span = |side: &[f64]| {
+            vec![BucketSpan {
+                offset: 1,
+                length: side.len() as u32,
+            }]
+        };
+        let mut flat = Flat::default();
+        flat.load(&NativeHistogram {
+            schema,
+            zero_threshold: 0.5,
+            sum: 1.0,
+            positive_spans: span(positive),
+            negative_spans: span(negative),
+            counts: Counts::Float {
+                count: zero + positive.iter().chain(negative).sum::<f64>(),
+                zero,
+                positive: positive.to_vec(),
+                negative: negative.to_vec(),
+            },
+            ..NativeHistogram::default()
+        });
+        flat
+    }
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
+    }
+
+    #[test]
+    fn native_buckets_are_interpolated_by_their_logarithm_and_linearly_before_prometheus_3() {
+        // (1, 2] and (2, 4].
+        let h = flat(0, 0.0, &[2.0, 2.0], &[]);
+        assert!(near(native(0.25, &h, Rules::Exponential), 2f64.sqrt()));
+        assert!(near(native(0.75, &h, Rules::Exponential), 8f64.sqrt()));
+        assert_eq!(native(0.25, &h, Rules::Linear), 1.5);
+        assert_eq!(native(0.75, &h, Rules::Linear), 3.0);
+        let h = flat(0, 0.0, &[], &[2.0, 2.0]);
+        assert!(near(native(0.75, &h, Rules::Exponential), -(2f64.sqrt())));
+        assert!(near(native(0.25, &h, Rules::Exponential), -(8f64.sqrt())));
+        assert_eq!(native(0.25, &h, Rules::Linear), -3.0);
+    }
+
+    #[test]
+    fn the_zero_bucket_is_linear_and_ends_at_zero_beside_one_side() {
+        let q = |h: &Flat, q: f64| native(q, h, Rules::Exponential);
+        assert_eq!(q(&flat(0, 4.0, &[4.0], &[]), 0.25), 0.25);
+        assert_eq!(q(&flat(0, 4.0, &[], &[4.0]), 0.75), -0.25);
+        assert_eq!(q(&flat(0, 4.0, &[4.0], &[4.0]), 0.5), 0.0);
+        assert_eq!(q(&flat(0, 4.0, &[], &[]), 0.25), -0.25);
+        assert!(q(&flat(0, 0.0, &[], &[]), 0.5).is_nan());
+    }
+
+    #[test]
+    fn observations_of_nan_are_above_all_buckets() {
+        let mut h = flat(0, 0.0, &[2.0, 2.0], &[]);
+        h.count = 8.0;
+        h.sum = f64::NAN;
+        assert!(near(native(0.25, &h, Rules::Exponential), 2.0));
+        assert_eq!(native(0.99, &h, Rules::Exponential), 4.0);
+    }
+
+    #[test]
+    fn custom_buckets_are_read_like_classic_ones() {
+        let bounds = [-1.0, 0.5, 2.0];
+        let h = |counts: &[f64]| {
+            let mut h = flat(0, 0.0, &[], &[]);
+            h.schema = CUSTOM_SCHEMA;
+            h.zero_threshold = 0.0;
+            h.custom = bounds.to_vec();
+            for (i, count) in counts.iter().enumerate() {
+                h.positive.add(i as i32, *count);
+            }
+            h.count = counts.iter().sum();
+            h
+        };
+        let counts = [2.0, 4.0, 2.0, 2.0];
+        let mut rising = 0.0;
+        let classic: Vec<_> = bounds
+            .iter()
+            .chain(&[INF])
+            .zip(counts)
+            .map(|(upper, count)| {
+                rising += count;
+                (*upper, rising)
+            })
+            .collect();
+        for q in [0.05, 0.2, 0.3, 0.5, 0.7, 0.79, 0.95] {
+            let (a, b) = (
+                native(q, &h(&counts), Rules::Exponential),
+                classic_of(q, &classic),
+            );
+            assert!(near(a, b), "{q}: {a} and {b}");
+        }
+        assert_eq!(native(0.5, &h(&[4.0]), Rules::Exponential), -1.0);
+    }
+
+    #[test]
+    fn bounds_of_every_schema_meet_and_end_at_the_largest_float() {
+        for schema in -9..=52 {
+            let per_power = |n: i64| (n as f64 * f64::from(schema).exp2()) as i64;
+            for (power, bound) in [(0, 1.0), (512, 2f64.powi(512)), (1024, f64::MAX)] {
+                if schema < -9 || i32::try_from(per_power(power)).is_err() {
+                    continue;
+                }
+                let index = per_power(power) as i32;
+                assert_eq!(exponential_bound(index, schema), bound, "{schema}");
+            }
+        }
+        assert!(near(exponential_bound(1, 1), 2f64.sqrt()));
+        assert!(near(exponential_bound(-1, 3), 2f64.powf(-0.125)));
+        assert_eq!(exponential_bound(i32::MAX, 0), INF);
+        assert_eq!(exponential_bound(i32::MIN, 8), 0.0);
+        assert_eq!(exponential_bound(i32::MIN, -9), 0.0);
+    }
 }

@@ -70,8 +70,8 @@ impl Last {
         write::shrink(&mut self.refs);
         write::shrink(&mut self.ends);
         write::shrink(&mut self.next_ends);
-        (self.labels, self.name) = (Span::default(), Span::default());
-        self.metric = 0;
+        // They lie in a body that is gone.
+        (self.labels, self.name, self.metric) = (Span::default(), Span::default(), 0);
     }
 
     pub(super) fn capacity_bytes(&self) -> usize {

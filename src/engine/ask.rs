@@ -1,0 +1,241 @@
+//! Questions about windows: which series there are, and what samples they have.
+//!
+//! A shard answers between two batches, a bounded number of series at a time, so that a question
+//! over all series delays no sample by more than a few milliseconds; what is no longer in memory is
+//! read from the store on a thread that may block. What always holds: an answer has every sample of
+//! the window that was accepted before the question reached its shard, and each once. Nothing older
+//! than `store.window` is promised.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::keep::{ClosedChunk, GroupId, PastChunks};
+use super::shard::Message;
+use crate::series::matcher::Selector;
+use crate::window::encoding::Encoding;
+
+/// How long a question waits for room in the queue of a shard, and then again for its answer.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("more than {limit} series match")]
+    TooMany { limit: usize },
+    /// A shard did not take the question, or did not get to it in time.
+    #[error("saimon is too busy to answer, try again")]
+    Busy,
+    #[error("saimon is shutting down")]
+    Closed,
+    #[error("the store cannot be read: {0}")]
+    Store(String),
+}
+
+/// Where a series' window is. Positions in groups are never given to another series, so an old place
+/// is empty, never somebody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) shard: u32,
+    /// The group's number within its shard.
+    pub(super) group: u32,
+    pub(super) position: u16,
+    pub(super) id: GroupId,
+}
+
+/// A series that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its canonical label bytes.
+    pub labels: Box<[u8]>,
+    pub(super) place: Place,
+}
+
+impl Found {
+    /// Where its window is in its shard.
+    pub fn group_and_position(&self) -> (u32, u16) {
+        (self.place.group, self.place.position)
+    }
+}
+
+/// Some samples of one series, neighbours in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowChunk {
+    /// Time of the first sample, in milliseconds.
+    pub first_ms: i64,
+    /// Time of the last sample, in milliseconds.
+    pub last_ms: i64,
+    pub samples: u16,
+    pub encoding: Encoding,
+    /// A chunk as in Prometheus' TSDB (`tsdb/docs/format/chunks.md`).
+    pub bytes: Arc<[u8]>,
+}
+
+impl From<ClosedChunk> for WindowChunk {
+    fn from(c: ClosedChunk) -> Self {
+        Self {
+            first_ms: c.first_ms,
+            last_ms: c.last_ms,
+            samples: c.samples,
+            encoding: c.encoding,
+            bytes: c.bytes.into(),
+        }
+    }
+}
+
+/// What a shard is asked. It answers in slices, see [`super::jobs`].
+#[derive(Debug)]
+pub enum Question {
+    /// Series that match and may have samples in the range.
+    Select {
+        selector: Arc<Selector>,
+        from_ms: i64,
+        to_ms: i64,
+        limit: usize,
+        answer: oneshot::Sender<Result<Vec<Found>, AskError>>,
+    },
+    /// What is in memory of the series at these places: (group, position).
+    Windows {
+        of: Vec<(u32, u16)>,
+        from_ms: i64,
+        to_ms: i64,
+        answer: oneshot::Sender<Vec<Vec<ClosedChunk>>>,
+    },
+    /// Something about history.
+    History(super::history::Order),
+}
+
+/// Answers questions about windows; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    shards: Arc<[mpsc::Sender<Message>]>,
+    past: Option<Arc<dyn PastChunks>>,
+}
+
+impl Reader {
+    /// A reader of these shards, and of the chunks that `past` has of their series.
+    pub fn new(shards: Vec<mpsc::Sender<Message>>, past: Option<Arc<dyn PastChunks>>) -> Self {
+        Self {
+            shards: shards.into(),
+            past,
+        }
+    }
+
+    /// All series that match and may have samples in `[from_ms, to_ms]`, unsorted. Series that are
+    /// derived (the statistics of a histogram) are not among them.
+    ///
+    /// # Errors
+    /// [`AskError::TooMany`] if they are more than `limit`; if a shard cannot answer.
+    pub async fn select(
+        &self,
+        selector: Arc<Selector>,
+        from_ms: i64,
+        to_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Found>, AskError> {
+        let mut answers = Vec::with_capacity(self.shards.len());
+        for sender in self.shards.iter() {
+            let (answer, answered) = oneshot::channel();
+            let question = Question::Select {
+                selector: Arc::clone(&selector),
+                from_ms,
+                to_ms,
+                limit,
+                answer,
+            };
+            ask(sender, question).await?;
+            answers.push(answered);
+        }
+        let mut found = Vec::new();
+        for (shard, answered) in answers.into_iter().enumerate() {
+            let mut more = answer(answered).await??;
+            for one in &mut more {
+                one.place.shard = shard as u32;
+            }
+            found.append(&mut more);
+            if found.len() > limit {
+                return Err(AskError::TooMany { limit });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The chunks of each of these series that have samples in `[from_ms, to_ms]`, in order of time
+    /// and never overlapping, those in memory and those in the store. They may reach beyond the
+    /// range. A series that is gone has none.
+    ///
+    /// # Errors
+    /// If a shard cannot answer or the store cannot be read.
+    pub async fn windows(
+        &self,
+        of: &[Found],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<Vec<WindowChunk>>, AskError> {
+        let mut by_shard = vec![Vec::new(); self.shards.len()];
+        for (i, found) in of.iter().enumerate() {
+            if let Some(asked) = by_shard.get_mut(found.place.shard as usize) {
+                asked.push(i);
+            }
+        }
+        let mut answers = Vec::new();
+        for (sender, asked) in self.shards.iter().zip(by_shard) {
+            if asked.is_empty() {
+                continue;
+            }
+            let (answer, answered) = oneshot::channel();
+            let place = |i: &usize| (of[*i].place.group, of[*i].place.position);
+            let question = Question::Windows {
+                of: asked.iter().map(place).collect(),
+                from_ms,
+                to_ms,
+                answer,
+            };
+            ask(sender, question).await?;
+            answers.push((asked, answered));
+        }
+        let mut windows = vec![Vec::new(); of.len()];
+        for (asked, answered) in answers {
+            for (i, chunks) in asked.into_iter().zip(answer(answered).await?) {
+                windows[i] = chunks;
+            }
+        }
+        // Only now the store: what it did not have yet when memory was read, memory still had.
+        let places: Vec<_> = of.iter().map(|f| f.place).collect();
+        let past = self.past.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Some(past) = past {
+                super::merge::add_past(&*past, &places, from_ms, to_ms, &mut windows)?;
+            }
+            Ok(windows.into_iter().map(super::merge::in_order).collect())
+        })
+        .await
+        .unwrap_or(Err(AskError::Closed))
+    }
+}
+
+/// Puts a question into the queue of a shard.
+pub(super) async fn ask(
+    sender: &mpsc::Sender<Message>,
+    question: Question,
+) -> Result<(), AskError> {
+    let room = tokio::time::timeout_at(Instant::now() + WAIT, sender.reserve()).await;
+    match room {
+        Ok(Ok(permit)) => {
+            permit.send(Message::Ask(question));
+            Ok(())
+        }
+        Ok(Err(_)) => Err(AskError::Closed),
+        Err(_) => Err(AskError::Busy),
+    }
+}
+
+/// Waits for the answer of a shard; one that has too many questions drops them.
+pub(super) async fn answer<T>(answered: oneshot::Receiver<T>) -> Result<T, AskError> {
+    match tokio::time::timeout(WAIT, answered).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) | Err(_) => Err(AskError::Busy),
+    }
+}

@@ -1,0 +1,636 @@
+//! Histograms: what is known of one under its own labels, and the judging of its four statistics.
+//!
+//! The samples come from its parts (see [`super::plain`]) or are native (see [`super::native`]); if
+//! there are both, the native ones are judged. Each statistic is judged as a series of its own, with
+//! the histogram's labels and `stat`; its rules, its entry on the board and its model begin with its
+//! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
+//! parts.
+
+use serde::{Deserialize, Serialize};
+
+use super::native::Native;
+use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard};
+use crate::engine::router::partition;
+use crate::engine::table::Home;
+use crate::engine::tally::Shown;
+use crate::model::{Point, SeriesSpec};
+use crate::score::board::Alarm;
+use crate::score::judge::{Judge, Phase};
+use crate::score::label_text;
+use crate::score::track::Track;
+use crate::score::verdict::Change;
+use crate::series::family::{self, Role};
+use crate::series::fingerprint::fingerprint;
+use crate::window::chunk;
+use crate::window::histogram::Stats;
+use crate::window::histogram::classic::{Assembly, Part};
+use crate::window::interval::Interval;
+use crate::wire::write::is_stale;
+
+/// Statistics of a histogram that are judged.
+pub const STATS: usize = 4;
+/// Their names, as the label `stat` has them.
+const NAMES: [&str; STATS] = ["rate", "mean", "p50", "p99"];
+/// The label that tells them apart.
+const LABEL: &str = "stat";
+/// Parts of one histogram. Buckets beyond it are kept and do not count: nobody has so many, but a
+/// stranger could.
+const PARTS_MAX: usize = 2048;
+/// Samples of a part from before its histogram was known that are put together with the others.
+const JOIN_SAMPLES: usize = 4;
+
+/// One statistic.
+#[derive(Debug)]
+enum StatSlot {
+    /// It had no value yet.
+    New,
+    /// A rule leaves it out.
+    LeftOut,
+    Judged(Box<Stat>),
+}
+
+#[derive(Debug)]
+struct Stat {
+    judge: Judge,
+    spec: u32,
+    board: u32,
+    shown: Shown,
+    /// Wall clock of its newest value.
+    judged_ms: i64,
+}
+
+/// One histogram.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Its number in the table.
+    pub(super) at: u32,
+    pub(super) group: u32,
+    pub(super) position: u16,
+    /// Its history is still to come.
+    pub(super) waits: bool,
+    /// It was given out for its history.
+    pub(super) given: bool,
+    /// Puts the parts together; only while there are buckets.
+    pub(super) classic: Option<Box<Assembly>>,
+    pub(super) native: Option<Box<Native>>,
+    /// A series of floats with the same labels, if there is one.
+    pub(super) floats: Option<u32>,
+    stats: [StatSlot; STATS],
+    interval: Interval,
+    /// Time of the newest statistics.
+    last_ms: i64,
+    /// Numbers of its parts in the table.
+    pub(super) parts: Vec<u32>,
+    buckets: u32,
+    /// Parts that have not ended.
+    live: u32,
+}
+
+/// What is stored of a histogram.
+#[derive(Debug, Deserialize)]
+pub struct Histogram {
+    classic: Option<Box<Assembly>>,
+    native: Option<Box<Native>>,
+    floats: Option<Box<Track>>,
+    judges: [Option<Box<Judge>>; STATS],
+    interval: Interval,
+    last_ms: i64,
+}
+
+/// The same, borrowed for writing.
+#[derive(Debug, Serialize)]
+pub struct HistogramRef<'a> {
+    classic: Option<&'a Assembly>,
+    native: Option<&'a Native>,
+    floats: Option<&'a Track>,
+    judges: [Option<&'a Judge>; STATS],
+    interval: &'a Interval,
+    last_ms: i64,
+}
+
+/// The judges of a histogram apart from its place, as a history makes them anew.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) judges: [Option<Box<Judge>>; STATS],
+    specs: [Option<SeriesSpec>; STATS],
+    /// What each shows after its newest value.
+    pub(super) shown: [Option<(f32, Option<Alarm>)>; STATS],
+    pub(super) interval: Interval,
+    pub(super) last_ms: Option<i64>,
+}
+
+impl Judged {
+    /// The histogram ended: see [`Shard::end_stats`].
+    pub(super) fn close(&mut self) {
+        self.shown = [None; STATS];
+        for judge in self.judges.iter_mut().flatten() {
+            judge.close();
+        }
+    }
+}
+
+impl Histogram {
+    pub(super) fn last_ms(&self) -> Option<i64> {
+        let classic = self.classic.is_some().then_some(self.last_ms);
+        let native = self.native.as_ref().and_then(|n| n.last_ms());
+        let floats = self.floats.as_ref().and_then(|t| t.head().last_ms());
+        [classic, native, floats].into_iter().flatten().max()
+    }
+
+    /// Room that it takes in `limits.series`.
+    pub(super) fn admitted(&self) -> u32 {
+        STATS as u32 + u32::from(self.floats.is_some())
+    }
+}
+
+impl Slot {
+    fn new(at: u32, (group, position): (u32, u16)) -> Self {
+        Self {
+            at,
+            group,
+            position,
+            waits: false,
+            given: false,
+            classic: None,
+            native: None,
+            floats: None,
+            stats: [const { StatSlot::New }; STATS],
+            interval: Interval::new(),
+            last_ms: i64::MIN,
+            parts: Vec::new(),
+            buckets: 0,
+            live: 0,
+        }
+    }
+
+    pub(super) fn is_classic(&self) -> bool {
+        self.classic.is_some()
+    }
+
+    pub(super) fn stored<'a>(&'a self, floats: Option<&'a Track>) -> HistogramRef<'a> {
+        HistogramRef {
+            classic: self.classic.as_deref(),
+            native: self.native.as_deref(),
+            floats,
+            judges: self.stats.each_ref().map(|stat| match stat {
+                StatSlot::Judged(stat) => Some(&stat.judge),
+                StatSlot::New | StatSlot::LeftOut => None,
+            }),
+            interval: &self.interval,
+            last_ms: self.last_ms,
+        }
+    }
+
+    /// True if native samples are judged now, and the parts are not.
+    fn is_native_at(&self, t_ms: i64) -> bool {
+        self.native.as_ref().is_some_and(|n| n.is_judged_at(t_ms))
+    }
+
+    /// Takes native samples that were put together anew; the newest is the same.
+    pub(super) fn put_native(&mut self, mut native: Box<Native>) {
+        if let Some(old) = &self.native {
+            native.arrived_ms = old.arrived_ms;
+            native.last_hash = old.last_hash;
+        }
+        self.native = Some(native);
+    }
+}
+
+/// The values of the statistics that there are, by their place in [`NAMES`].
+pub(super) fn values(stats: &Stats) -> [Option<f64>; STATS] {
+    [stats.rate, stats.mean, stats.p50, stats.p99].map(|v| v.filter(|v| v.is_finite()))
+}
+
+impl Shard {
+    /// The histogram with these labels, made if there is none, to be put together from parts. `None`
+    /// if there is no room for it, or if the labels are those of a series without a model.
+    pub(super) fn make_classic(&mut self, base: &[u8], now_ms: i64) -> Option<u32> {
+        let fp = fingerprint(base);
+        let h = match self.table.peek(fp, base) {
+            Some(at) => self.make_histogram(at)?,
+            None => {
+                self.admit_histogram()?;
+                let at = self.table.insert_aside(fp, base);
+                let place = self.groups.place(partition(family::home(base)), at);
+                self.add_histogram(at, place)
+            }
+        };
+        let slot = self.histograms.get_mut(h)?;
+        if slot.classic.is_none() {
+            slot.classic = Some(Box::default());
+            for role in [Role::Sum, Role::Count] {
+                self.call(base, role, now_ms);
+            }
+        }
+        Some(h)
+    }
+
+    /// Makes a histogram of what has these labels already.
+    pub(super) fn make_histogram(&mut self, at: u32) -> Option<u32> {
+        match self.table.home(at) {
+            Home::Histogram(h) => Some(h),
+            Home::Tracked(n) => {
+                let slot = self.tracked.get(n)?;
+                let place = (slot.group, slot.position);
+                self.admit_histogram()?;
+                let h = self.add_histogram(at, place);
+                self.histograms.get_mut(h)?.floats = Some(n);
+                Some(h)
+            }
+            Home::Plain(_) | Home::Nowhere => None,
+        }
+    }
+
+    fn admit_histogram(&mut self) -> Option<()> {
+        let admitted = self.parts.admission.admit_all(STATS as u32);
+        if !admitted {
+            self.tally.dropped += 1;
+        }
+        admitted.then_some(())
+    }
+
+    /// Gives a histogram its place; the room for it is taken.
+    pub(super) fn add_histogram(&mut self, at: u32, place: (u32, u16)) -> u32 {
+        let h = self.histograms.insert(Box::new(Slot::new(at, place)));
+        self.table.settle(at, Home::Histogram(h));
+        h
+    }
+
+    /// Makes the `_sum` or `_count` of a histogram a part of it, if there is one.
+    fn call(&mut self, base: &[u8], role: Role, now_ms: i64) {
+        let labels = family::sibling(base, role);
+        if let Some(at) = self.table.peek(fingerprint(&labels), &labels) {
+            if let Home::Tracked(n) = self.table.home(at) {
+                self.demote(at, n);
+            }
+            self.link(at, true, now_ms);
+        }
+    }
+
+    /// Takes a part in. False if there are too many.
+    pub(super) fn join(&mut self, h: u32, at: u32, part: Part, ended: bool) -> bool {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return false;
+        };
+        if slot.parts.len() >= PARTS_MAX {
+            return false;
+        }
+        slot.parts.push(at);
+        slot.buckets += u32::from(matches!(part, Part::Bucket(_)));
+        slot.live += u32::from(!ended);
+        true
+    }
+
+    /// What a part had to say just before it was known to be one.
+    pub(super) fn offer_recent(&mut self, h: u32, part: Part, open: &[u8], now_ms: i64) {
+        let Ok(samples) = chunk::decode(open) else {
+            return;
+        };
+        let recent = samples.len().saturating_sub(JOIN_SAMPLES);
+        for (t_ms, value) in &samples[recent..] {
+            if !is_stale(*value) {
+                self.put_together(h, part, *t_ms, *value, now_ms);
+            }
+        }
+    }
+
+    /// Hears a kept sample of a part.
+    pub(super) fn offer(
+        &mut self,
+        h: u32,
+        part: Part,
+        (t_ms, value): (i64, f64),
+        was_ended: bool,
+        now_ms: i64,
+    ) {
+        if !is_stale(value) {
+            if was_ended && let Some(slot) = self.histograms.get_mut(h) {
+                slot.live += 1;
+            }
+            self.put_together(h, part, t_ms, value, now_ms);
+            return;
+        }
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        if let Some(classic) = &mut slot.classic {
+            classic.remove(part);
+        }
+        slot.live = slot.live.saturating_sub(u32::from(!was_ended));
+        if slot.live == 0 && !slot.is_native_at(t_ms) {
+            self.end_stats(h);
+        }
+    }
+
+    fn put_together(&mut self, h: u32, part: Part, t_ms: i64, value: f64, now_ms: i64) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        let classic = slot.classic.as_mut();
+        if let Some((t_ms, stats)) = classic.and_then(|c| c.offer(part, t_ms, value))
+            && !slot.is_native_at(t_ms)
+        {
+            self.judge_stats(h, t_ms, &stats, now_ms);
+        }
+    }
+
+    /// A part is forgotten.
+    pub(super) fn leave(&mut self, h: u32, at: u32, part: Part, ended: bool) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        slot.parts.retain(|p| *p != at);
+        slot.live = slot.live.saturating_sub(u32::from(!ended));
+        if let Some(classic) = &mut slot.classic {
+            classic.remove(part);
+        }
+        if matches!(part, Part::Bucket(_)) {
+            slot.buckets -= 1;
+            self.end_classic_without_buckets(h);
+        }
+    }
+
+    /// Without buckets a histogram is not put together; its `_sum` and `_count` are series again.
+    pub(super) fn end_classic_without_buckets(&mut self, h: u32) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        if slot.buckets > 0 || slot.classic.is_none() {
+            return;
+        }
+        slot.classic = None;
+        slot.live = 0;
+        for at in std::mem::take(&mut slot.parts) {
+            if let Home::Plain(n) = self.table.home(at)
+                && let Some(plain) = self.plain.get_mut(n)
+            {
+                plain.part = None;
+                self.promote(at, n);
+            }
+        }
+        self.dissolve_if_empty(h);
+    }
+
+    /// Forgets a histogram that nothing feeds any more.
+    pub(super) fn dissolve_if_empty(&mut self, h: u32) {
+        let fed = self.histograms.get(h);
+        if fed.is_none_or(|s| s.classic.is_some() || s.native.is_some()) {
+            return;
+        }
+        let Some(mut slot) = self.histograms.remove(h) else {
+            return;
+        };
+        for stat in &mut slot.stats {
+            if let StatSlot::Judged(stat) = stat {
+                self.parts.board.remove(stat.board);
+                self.tally.show(&mut stat.shown, Shown::default());
+            }
+        }
+        if let Some(n) = slot.floats {
+            self.table.settle(slot.at, Home::Tracked(n));
+            self.parts.admission.release(STATS as u32);
+        } else {
+            self.vacate(slot.at, slot.group, slot.position, STATS as u32);
+        }
+    }
+
+    /// Judges the statistics of one interval that ended at `t_ms`.
+    pub(super) fn judge_stats(&mut self, h: u32, t_ms: i64, stats: &Stats, now_ms: i64) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        if t_ms <= slot.last_ms {
+            return;
+        }
+        if slot.last_ms != i64::MIN {
+            slot.interval.take(t_ms.saturating_sub(slot.last_ms));
+        }
+        slot.last_ms = t_ms;
+        for (i, value) in values(stats).into_iter().enumerate() {
+            if let Some(value) = value {
+                self.judge_stat(h, i, Point { t_ms, value }, now_ms);
+            }
+        }
+    }
+
+    fn judge_stat(&mut self, h: u32, i: usize, x: Point, now_ms: i64) {
+        let new = |s: &Slot| matches!(s.stats[i], StatSlot::New);
+        if self.histograms.get(h).is_some_and(|s| new(s)) {
+            self.begin_stat(h, i, Judge::new(), Shown::of(Phase::Warmup, None), now_ms);
+        }
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        let StatSlot::Judged(stat) = &mut slot.stats[i] else {
+            return;
+        };
+        let spec = self.parts.specs.get(stat.spec);
+        let judged = stat.judge.judge(spec, slot.interval.ms(), x);
+        stat.judged_ms = now_ms;
+        if let Some(score) = judged.score {
+            self.parts.board.set(stat.board, score, judged.alarm);
+        }
+        if let Some(Change::Began(_)) = judged.change {
+            self.tally.began += 1;
+        }
+        let shown = Shown::of(stat.judge.phase(spec), judged.alarm).waiting(slot.waits);
+        if shown != stat.shown {
+            self.tally.show(&mut stat.shown, shown);
+        }
+    }
+
+    /// Gives a statistic its rules, its entry on the board and its model.
+    fn begin_stat(&mut self, h: u32, i: usize, judge: Judge, shown: Shown, now_ms: i64) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        let labels = family::with(self.table.labels(slot.at), LABEL, NAMES[i]);
+        let spec = self.parts.specs.find(&labels);
+        if !self.parts.specs.get(spec).model {
+            slot.stats[i] = StatSlot::LeftOut;
+            return;
+        }
+        let mut stat = Stat {
+            judge,
+            spec,
+            board: self.parts.board.add(label_text::render(&labels)),
+            shown: Shown::default(),
+            judged_ms: now_ms,
+        };
+        self.tally.show(&mut stat.shown, shown.waiting(slot.waits));
+        slot.stats[i] = StatSlot::Judged(Box::new(stat));
+    }
+
+    /// The histogram ended: its statistics vanish from the board, their models wait.
+    pub(super) fn end_stats(&mut self, h: u32) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        let waits = slot.waits;
+        for stat in &mut slot.stats {
+            if let StatSlot::Judged(stat) = stat {
+                stat.judge.close();
+                self.parts.board.hide(stat.board);
+                self.tally
+                    .show(&mut stat.shown, Shown::ended().waiting(waits));
+            }
+        }
+    }
+
+    /// Counts the statistics as waiting for history, or as not.
+    pub(super) fn histogram_waits(&mut self, h: u32, waits: bool) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        slot.waits = waits;
+        for stat in &mut slot.stats {
+            if let StatSlot::Judged(stat) = stat {
+                let spec = self.parts.specs.get(stat.spec);
+                let shown = Shown::of(stat.judge.phase(spec), stat.judge.alarm()).waiting(waits);
+                self.tally.show(&mut stat.shown, shown);
+            }
+        }
+    }
+
+    /// Judges the statistics of one interval apart from their histogram, as [`Shard::judge_stats`]
+    /// does in it.
+    pub(super) fn judge_apart(&self, h: u32, judged: &mut Judged, t_ms: i64, stats: &Stats) {
+        let Some(slot) = self.histograms.get(h) else {
+            return;
+        };
+        if judged.last_ms.is_some_and(|last| t_ms <= last) {
+            return;
+        }
+        if let Some(last) = judged.last_ms {
+            judged.interval.take(t_ms.saturating_sub(last));
+        }
+        judged.last_ms = Some(t_ms);
+        for (i, value) in values(stats).into_iter().enumerate() {
+            let Some(value) = value else { continue };
+            let spec = judged.specs[i].get_or_insert_with(|| {
+                let labels = family::with(self.table.labels(slot.at), LABEL, NAMES[i]);
+                self.parts.specs.resolve(&labels)
+            });
+            if !spec.model {
+                continue;
+            }
+            let judge = judged.judges[i].get_or_insert_with(Box::default);
+            let judgement = judge.judge(spec, judged.interval.ms(), Point { t_ms, value });
+            if let Some(score) = judgement.score {
+                judged.shown[i] = Some((score, judgement.alarm));
+            }
+        }
+    }
+
+    /// Puts what was made anew in the place of what a histogram has.
+    pub(super) fn replace_histogram(
+        &mut self,
+        h: u32,
+        assembly: Assembly,
+        judged: Judged,
+        now_ms: i64,
+    ) {
+        for (i, (judge, shown)) in judged.judges.into_iter().zip(judged.shown).enumerate() {
+            let Some(judge) = judge else { continue };
+            let fresh = Shown::of(Phase::Warmup, None);
+            if let Some(slot) = self.histograms.get_mut(h)
+                && let StatSlot::Judged(stat) = &mut slot.stats[i]
+            {
+                stat.judge = *judge;
+            } else {
+                self.begin_stat(h, i, *judge, fresh, now_ms);
+            }
+            if let Some(slot) = self.histograms.get_mut(h)
+                && let StatSlot::Judged(stat) = &mut slot.stats[i]
+            {
+                let spec = self.parts.specs.get(stat.spec);
+                let phase = stat.judge.phase(spec);
+                let shown_as = Shown::of(phase, stat.judge.alarm()).waiting(slot.waits);
+                self.tally.show(&mut stat.shown, shown_as);
+                match shown {
+                    Some((score, alarm)) => self.parts.board.set(stat.board, score, alarm),
+                    None => self.parts.board.hide(stat.board),
+                }
+            }
+        }
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        slot.interval = judged.interval;
+        slot.last_ms = judged.last_ms.unwrap_or(i64::MIN);
+        if let Some(classic) = &mut slot.classic {
+            **classic = assembly;
+        }
+        let mut live = 0;
+        for at in &slot.parts {
+            if let Home::Plain(n) = self.table.home(*at) {
+                live += u32::from(self.plain.get(n).is_some_and(|s| !s.head.ended()));
+            }
+        }
+        slot.live = live;
+    }
+
+    /// Brings back a stored histogram; its parts come back by themselves.
+    pub(super) fn restore_histogram(
+        &mut self,
+        at: u32,
+        place: (u32, u16),
+        stored: Histogram,
+        last_ms: i64,
+    ) {
+        let floats = stored.floats.map(|track| {
+            let spec = self.parts.specs.find(self.table.labels(at));
+            self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms)
+        });
+        let h = self.add_histogram(at, place);
+        for (i, judge) in stored.judges.into_iter().enumerate() {
+            if let Some(judge) = judge {
+                self.begin_stat(h, i, *judge, Shown::ended(), last_ms);
+            }
+        }
+        if let Some(slot) = self.histograms.get_mut(h) {
+            slot.floats = floats;
+            slot.classic = stored.classic;
+            slot.native = stored.native.map(|mut native| {
+                native.arrived_ms = last_ms;
+                native
+            });
+            slot.interval = stored.interval;
+            slot.last_ms = stored.last_ms;
+        }
+    }
+
+    /// Hides statistics that fell silent, forgets what is long gone.
+    pub(super) fn look_at_histogram(&mut self, at: u32, h: u32, now_ms: i64) {
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
+        let silent = (SILENT_INTERVALS * slot.interval.ms()).max(SILENT_MIN_MS);
+        for stat in &mut slot.stats {
+            if let StatSlot::Judged(stat) = stat
+                && now_ms.saturating_sub(stat.judged_ms) as f64 > silent
+            {
+                self.parts.board.hide(stat.board);
+                let shown = Shown::ended().waiting(slot.waits);
+                self.tally.show(&mut stat.shown, shown);
+            }
+        }
+        if let Some(n) = slot.floats {
+            self.hide_if_silent(n, now_ms);
+            self.forget_floats(h, n, now_ms);
+        }
+        self.forget_native(h, now_ms);
+        debug_assert!(self.table.home(at) != Home::Nowhere || self.histograms.get(h).is_none());
+    }
+
+    fn forget_floats(&mut self, h: u32, n: u32, now_ms: i64) {
+        let arrived_ms = self.tracked.get(n).map(|s| s.arrived_ms);
+        if arrived_ms.is_some_and(|ms| self.is_long_ago(ms, now_ms)) {
+            self.take_tracked(n);
+            self.parts.admission.release(1);
+            if let Some(slot) = self.histograms.get_mut(h) {
+                slot.floats = None;
+            }
+        }
+    }
+}

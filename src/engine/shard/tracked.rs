@@ -1,0 +1,184 @@
+//! Series with a model of their own.
+
+use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
+use crate::engine::table::Home;
+use crate::engine::tally::Shown;
+use crate::score::judge::Phase;
+use crate::score::label_text;
+use crate::score::track::{Taken, Track};
+use crate::score::verdict::Change;
+use crate::series::kind::{self, Kind, Source};
+use crate::series::labels;
+use crate::telemetry::Outcome;
+
+/// One modelled series.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) track: Track,
+    pub(super) spec: u32,
+    pub(super) board: u32,
+    pub(super) group: u32,
+    pub(super) position: u16,
+    pub(super) shown: Shown,
+    /// Its history is still to come.
+    pub(super) waits: bool,
+    /// Generation of the metadata that this series has heard.
+    epoch: u32,
+    /// Wall clock of its newest sample.
+    pub(super) arrived_ms: i64,
+    /// Wall clock of the newest sample that gave a value to judge; of its birth before the first.
+    judged_ms: i64,
+}
+
+impl Shard {
+    /// A new series with a model.
+    pub(super) fn add_tracked(&mut self, at: u32, place: (u32, u16), spec: u32, now_ms: i64) {
+        let declared = self.declared(self.table.labels(at));
+        let track = Track::new(self.parts.specs.get(spec), declared);
+        let shown = Shown::of(Phase::Warmup, None);
+        let n = self.put_tracked(at, place, spec, track, shown, now_ms);
+        self.table.settle(at, Home::Tracked(n));
+    }
+
+    /// Gives a track its place; whoever calls says in the table where it is.
+    pub(super) fn put_tracked(
+        &mut self,
+        at: u32,
+        (group, position): (u32, u16),
+        spec: u32,
+        track: Track,
+        shown: Shown,
+        now_ms: i64,
+    ) -> u32 {
+        let text = label_text::render(self.table.labels(at));
+        let mut slot = Tracked {
+            track,
+            spec,
+            board: self.parts.board.add(text),
+            group,
+            position,
+            shown: Shown::default(),
+            waits: false,
+            epoch: self.epoch,
+            arrived_ms: now_ms,
+            judged_ms: now_ms,
+        };
+        self.tally.show(&mut slot.shown, shown);
+        self.tracked.insert(slot)
+    }
+
+    /// What metadata and its name say that a series is.
+    pub(super) fn declared(&self, canonical: &[u8]) -> Option<(Kind, Source)> {
+        let name = labels::get(canonical, labels::METRIC_NAME)?;
+        kind::declared(name, |family| self.families.get(family).copied())
+    }
+
+    pub(super) fn sample(
+        &mut self,
+        at: u32,
+        n: u32,
+        t_ms: i64,
+        value: f64,
+        start_ms: Option<i64>,
+        now_ms: i64,
+    ) -> Outcome {
+        let Some(mut slot) = self.tracked.get_mut(n) else {
+            return Outcome::Skipped;
+        };
+        if slot.epoch != self.epoch {
+            self.declare(at, n);
+            slot = self.tracked.get_mut(n).expect("BUG: the series was there");
+        }
+        let spec = self.parts.specs.get(slot.spec);
+        let (outcome, finished) = match slot.track.take_since(spec, t_ms, value, start_ms) {
+            Taken::Old(order) => return super::not_newer(order).unwrap_or(Outcome::Late),
+            Taken::Ended { finished, .. } => {
+                self.parts.board.hide(slot.board);
+                let shown = Shown::ended().waiting(slot.waits);
+                self.tally.show(&mut slot.shown, shown);
+                (Outcome::Stale, finished)
+            }
+            Taken::Kept {
+                judgement,
+                finished,
+                note,
+            } => {
+                self.tally.note(note);
+                let phase = slot.track.phase(spec);
+                if let Some(judged) = judgement {
+                    slot.judged_ms = now_ms;
+                    if let Some(score) = judged.score {
+                        self.parts.board.set(slot.board, score, judged.alarm);
+                    }
+                    if let Some(Change::Began(_)) = judged.change {
+                        self.tally.began += 1;
+                    }
+                    let shown = Shown::of(phase, judged.alarm).waiting(slot.waits);
+                    if shown != slot.shown {
+                        self.tally.show(&mut slot.shown, shown);
+                    }
+                } else if phase == Phase::Warmup {
+                    // Its models may just have started afresh: what they said before is no more.
+                    self.parts.board.hide(slot.board);
+                    let shown = Shown::of(phase, None).waiting(slot.waits);
+                    self.tally.show(&mut slot.shown, shown);
+                }
+                (Outcome::Accepted, finished)
+            }
+        };
+        slot.arrived_ms = now_ms;
+        let (group, position) = (slot.group, slot.position);
+        self.touch(group, t_ms);
+        if let Some(chunk) = finished {
+            self.close(group, closed(position, chunk));
+        }
+        outcome
+    }
+
+    fn declare(&mut self, at: u32, n: u32) {
+        let declared = self.declared(self.table.labels(at));
+        let epoch = self.epoch;
+        if let Some(slot) = self.tracked.get_mut(n) {
+            slot.epoch = epoch;
+            let spec = self.parts.specs.get(slot.spec);
+            if slot.track.declare(spec, declared) {
+                self.parts.board.hide(slot.board);
+                let shown = Shown::of(slot.track.phase(spec), None).waiting(slot.waits);
+                self.tally.show(&mut slot.shown, shown);
+            }
+        }
+    }
+
+    /// Hides a series that fell silent, forgets one long gone.
+    pub(super) fn look_at_tracked(&mut self, at: u32, n: u32, now_ms: i64) {
+        self.hide_if_silent(n, now_ms);
+        let Some(slot) = self.tracked.get(n) else {
+            return;
+        };
+        if self.is_long_ago(slot.arrived_ms, now_ms)
+            && let Some(slot) = self.take_tracked(n)
+        {
+            self.vacate(at, slot.group, slot.position, 1);
+        }
+    }
+
+    pub(super) fn hide_if_silent(&mut self, n: u32, now_ms: i64) {
+        let Some(slot) = self.tracked.get_mut(n) else {
+            return;
+        };
+        let silent = (SILENT_INTERVALS * slot.track.head().interval_ms()).max(SILENT_MIN_MS);
+        if now_ms.saturating_sub(slot.judged_ms) as f64 > silent {
+            self.parts.board.hide(slot.board);
+            let shown = Shown::ended().waiting(slot.waits);
+            self.tally.show(&mut slot.shown, shown);
+        }
+    }
+
+    /// Takes a track out of its place, the board and the counts.
+    pub(super) fn take_tracked(&mut self, n: u32) -> Option<Tracked> {
+        let mut slot = self.tracked.remove(n)?;
+        self.parts.board.remove(slot.board);
+        self.tally.show(&mut slot.shown, Shown::default());
+        Some(slot)
+    }
+}

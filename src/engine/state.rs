@@ -1,0 +1,96 @@
+//! A group's state as bytes: labels, models and open chunks of its members.
+//!
+//! The first byte is the version. Version 2 has members of three sorts; version 1, which had only
+//! series with a model, is still read. What always holds: state that is read and written again is the
+//! same bytes.
+
+use serde::{Deserialize, Serialize};
+
+use super::shard::histogram::{Histogram, HistogramRef};
+use crate::score::track::Track;
+use crate::window::head::Head;
+
+/// First byte of a group's state.
+const VERSION: u8 = 2;
+/// What was written before there were window-only series and histograms.
+const TRACKED_ONLY: u8 = 1;
+
+/// One member, borrowed for writing.
+#[derive(Debug, Serialize)]
+pub struct MemberRef<'a> {
+    #[serde(with = "bytes")]
+    pub labels: &'a [u8],
+    pub state: StateRef<'a>,
+}
+
+/// The variants are in the order of [`State`].
+#[derive(Debug, Serialize)]
+pub enum StateRef<'a> {
+    Tracked(&'a Track),
+    Plain(&'a Head),
+    Histogram(HistogramRef<'a>),
+}
+
+/// The same, owned, as read back.
+#[derive(Debug, Deserialize)]
+pub struct Member {
+    pub labels: Vec<u8>,
+    pub state: State,
+}
+
+/// What is stored of a member besides its labels.
+#[derive(Debug, Deserialize)]
+pub enum State {
+    /// A series with a model.
+    Tracked(Box<Track>),
+    /// A series with a window only.
+    Plain(Box<Head>),
+    /// A histogram: native, classic, or both.
+    Histogram(Box<Histogram>),
+}
+
+#[derive(Debug, Deserialize)]
+struct MemberV1 {
+    labels: Vec<u8>,
+    track: Box<Track>,
+}
+
+mod bytes {
+    pub(super) fn serialize<S: serde::Serializer>(v: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(v)
+    }
+}
+
+/// Why stored state could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("group state has version {0}, this saimon reads versions {TRACKED_ONLY} and {VERSION}")]
+    Version(u8),
+    #[error("group state is damaged: {0}")]
+    Damaged(#[from] postcard::Error),
+}
+
+/// Writes the members of a group, gaps included.
+pub fn encode(members: &[Option<MemberRef<'_>>]) -> Result<Vec<u8>, StateError> {
+    let out = Vec::with_capacity(members.len() * 1024);
+    let mut out = postcard::to_extend(&VERSION, out)?;
+    out = postcard::to_extend(members, out)?;
+    Ok(out)
+}
+
+/// Reads what [`encode`] wrote, now or in an earlier version.
+pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
+    match state.split_first() {
+        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&TRACKED_ONLY, rest)) => {
+            let members: Vec<Option<MemberV1>> = postcard::from_bytes(rest)?;
+            let member = |m: MemberV1| Member {
+                labels: m.labels,
+                state: State::Tracked(m.track),
+            };
+            Ok(members.into_iter().map(|m| m.map(member)).collect())
+        }
+        Some((&other, _)) => Err(StateError::Version(other)),
+        None => Ok(Vec::new()),
+    }
+}
