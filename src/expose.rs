@@ -12,6 +12,7 @@ mod ingest;
 mod layers;
 pub mod listener;
 mod metrics;
+mod read;
 pub mod scores;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::health::{Health, Stage};
 use crate::clock::Clock;
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, ReadConfig};
 use crate::engine::ask::Reader;
 use crate::engine::router::Router;
 use crate::score::board::Board;
@@ -34,11 +35,12 @@ use crate::telemetry::Metrics;
 pub struct State {
     /// Takes the rows of a write request to their shards.
     pub router: Router,
-    /// Answers questions about windows.
+    /// Answers what is in the windows.
     pub reader: Reader,
     pub board: Arc<Board>,
     pub metrics: Arc<Metrics>,
     pub limits: Arc<LimitsConfig>,
+    pub read: Arc<ReadConfig>,
     pub clock: Arc<dyn Clock>,
     /// Set by the app: whether saimon is starting, ready or stopping.
     pub health: Arc<Health>,
@@ -63,7 +65,9 @@ fn routes(state: &State) -> axum::Router {
         .with_state(state.clone())
         .fallback(not_found);
     let reading = layers::in_time(pages.merge(others), &state.limits);
-    layers::around_all(reading.merge(ingest::routes(state)))
+    // These two keep their deadlines themselves: theirs is not just the time to the first byte.
+    let own_time = ingest::routes(state).merge(read::routes(state));
+    layers::around_all(reading.merge(own_time))
 }
 
 async fn not_found() -> (StatusCode, &'static str) {

@@ -1,103 +1,15 @@
 //! The program itself, over a real socket: what is pushed is all accounted for, an orderly stop
 //! forgets nothing, and a data directory has one owner.
 
-#[path = "../examples/demo/stack/http.rs"]
-#[allow(dead_code, reason = "the demo uses the rest of it")]
-mod http;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/serving.rs"]
+mod serving;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-const SAIMON: &str = env!("CARGO_BIN_EXE_saimon");
-
-/// A running saimon; killed when dropped.
-struct Serving {
-    child: Child,
-    address: String,
-    log: std::sync::mpsc::Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Serving {
-    fn start(data: &Path) -> Self {
-        let mut child = Command::new(SAIMON)
-            .args(["serve", "--http-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (to, log) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = to.send(line);
-            }
-        });
-        let mut seen = Vec::new();
-        let address = loop {
-            let line = log
-                .recv_timeout(std::time::Duration::from_secs(60))
-                .unwrap_or_else(|e| panic!("saimon said nothing of being ready: {e}\n{seen:?}"));
-            let at = line.split("http=").nth(1).map(|rest| {
-                rest.split_whitespace()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned()
-            });
-            seen.push(line);
-            if let Some(at) = at {
-                break at;
-            }
-        };
-        Self {
-            child,
-            address,
-            log,
-            seen,
-        }
-    }
-
-    fn metrics(&self) -> String {
-        let port = self.address.rsplit(':').next().unwrap().parse().unwrap();
-        http::page(port, "/metrics").unwrap()
-    }
-
-    /// Sum of all series of `/metrics` whose line begins with one of these.
-    fn sum(&self, begins: &str) -> u64 {
-        self.metrics()
-            .lines()
-            .filter(|l| l.starts_with(begins))
-            .map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
-            .sum()
-    }
-
-    /// Waits until the shards have taken all that was answered with 204.
-    fn settled(&self, samples: u64) {
-        for _ in 0..600 {
-            if self.sum("saimon_ingest_samples_total") >= samples {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-    }
-
-    fn terminate(mut self) -> (i32, Vec<String>) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        let code = self.child.wait().unwrap().code().unwrap_or(-1);
-        let mut seen = std::mem::take(&mut self.seen);
-        seen.extend(self.log.iter());
-        (code, seen)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use serving::{SAIMON, Serving};
 
 fn generate(args: &[&str]) -> serde_json::Value {
     let out = Command::new(SAIMON)
@@ -140,6 +52,7 @@ fn everything_pushed_is_accounted_for_and_survives_an_orderly_stop() {
         "2",
         "--batch",
         "500",
+        "--leave-open",
     ]);
     let sent = pushed["samples_sent"].as_u64().unwrap();
     assert!(sent >= 360_000, "{pushed}");

@@ -14,7 +14,8 @@ use serde_json::Value as Json;
 use super::shape::{self, Field, Shape};
 use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
-use crate::config::{Config, SeverityConfig};
+use crate::config::client::Address;
+use crate::config::{ClientConfig, Config, SeverityConfig};
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -122,7 +123,7 @@ impl Walk<'_> {
                 Some(self.section(fields, entries, path))
             }
             // A section whose keys are all commented out.
-            (Shape::Section(_) | Shape::Labels, Value::Null) => {
+            (Shape::Section(_) | Shape::Labels | Shape::Headers, Value::Null) => {
                 Some(Json::Object(Default::default()))
             }
             (Shape::List(_), Value::Null) => Some(Json::Array(Vec::new())),
@@ -133,11 +134,15 @@ impl Walk<'_> {
                     .map(|(i, node)| {
                         // An empty one for one that is wrong: those after it keep their numbers.
                         self.item(item, node, &format!("{path}[{i}]"))
-                            .unwrap_or_else(|| Json::Object(Default::default()))
+                            .unwrap_or_else(|| match **item {
+                                Shape::Text => Json::String(String::new()),
+                                _ => Json::Object(Default::default()),
+                            })
                     })
                     .collect(),
             )),
             (Shape::Labels, Value::Map(entries)) => Some(self.labels(entries, path)),
+            (Shape::Headers, Value::Map(entries)) => Some(self.headers(entries, path)),
             _ => match leaf::read(shape, &node.value) {
                 Ok(value) => Some(value),
                 Err(message) => {
@@ -177,6 +182,10 @@ impl Walk<'_> {
                 self.mistake(key.at, &path, message);
                 continue;
             };
+            if field.optional && node.value == Value::Null {
+                self.places.insert(path, (node.at, true));
+                continue;
+            }
             let value = self.value(&field.shape, node, &path);
             self.places.insert(path, (node.at, value.is_some()));
             if let Some(value) = value {
@@ -188,6 +197,7 @@ impl Walk<'_> {
 
     fn labels(&mut self, entries: &[(Key, Node)], path: &str) -> Json {
         let mut labels = serde_json::Map::new();
+        let of_alerts = path.starts_with("alerting.");
         for (key, node) in entries {
             let path = joined(path, &key.name);
             let name = key.name.as_str();
@@ -197,13 +207,13 @@ impl Walk<'_> {
                 let message = "not a label name: use letters, digits and underscores, no digit \
                                first, not two underscores first";
                 self.mistake(key.at, &path, message);
-            } else if LABELS_TAKEN.contains(&name) {
+            } else if of_alerts && LABELS_TAKEN.contains(&name) {
                 let message = "is set by every alert itself: choose another name";
                 self.mistake(key.at, &path, message);
             }
             match leaf::read(&Shape::Text, &node.value) {
                 // Prometheus would expand it, once per evaluation, with names of its own.
-                Ok(Json::String(text)) if text.contains("{{") => {
+                Ok(Json::String(text)) if of_alerts && text.contains("{{") => {
                     self.mistake(node.at, &path, "must be plain text, not a template");
                 }
                 Ok(value) => {
@@ -213,6 +223,36 @@ impl Walk<'_> {
             }
         }
         Json::Object(labels)
+    }
+
+    /// Names are judged with the rest of the client's keys.
+    fn headers(&mut self, entries: &[(Key, Node)], path: &str) -> Json {
+        let mut headers = serde_json::Map::new();
+        for (key, node) in entries {
+            let path = joined(path, &key.name);
+            let same = |name: &String| name.eq_ignore_ascii_case(&key.name);
+            if headers.keys().any(same) {
+                self.mistake(key.at, &path, "is there twice");
+            }
+            match leaf::read(&Shape::Secret, &node.value) {
+                Ok(value) => {
+                    self.places.insert(path, (key.at, true));
+                    headers.insert(key.name.clone(), value);
+                }
+                Err(message) => self.mistake(node.at, &path, message),
+            }
+        }
+        Json::Object(headers)
+    }
+
+    /// What a client's keys are not together; `section` is the one that they stand in.
+    fn client(&mut self, section: &str, client: &ClientConfig, address: Option<&Address>) {
+        for (key, message) in client.mistakes(address) {
+            let path = joined(section, &key);
+            let place = self.places.get(&path);
+            let at = place.map_or(At::START, |(at, _)| *at);
+            self.mistake(at, &path, message);
+        }
     }
 
     /// Values that are fine alone and not together.
@@ -225,6 +265,8 @@ impl Walk<'_> {
                 self.rising(&path, severity);
             }
         }
+        let history = &config.history;
+        self.client("history", &history.client, history.url.as_ref());
         let store = &config.store;
         self.pair(
             store.forget >= store.window,
@@ -336,6 +378,18 @@ mod tests {
         let found = check(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         found[0].message.clone()
+    }
+
+    #[test]
+    fn labels_of_readers_are_any_names_and_lists_of_names_are_texts() {
+        let text = "read:\n  external_labels: {job: x, __a: y}\n  ignore_labels: [a, 7, b]\n";
+        assert_eq!(
+            places(text),
+            [
+                "2:29 read.external_labels.__a",
+                "3:22 read.ignore_labels[1]"
+            ]
+        );
     }
 
     #[test]

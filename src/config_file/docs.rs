@@ -107,12 +107,13 @@ fn row(field: &Field, path: &str) -> String {
     let link = anchor(path);
     let kind = match &field.shape {
         Shape::Section(_) => format!("[section](#{link})"),
-        Shape::List(_) => format!("[list](#{link})"),
+        Shape::List(item) if has_keys(item) => format!("[list](#{link})"),
         other => kind(other).to_owned(),
     };
     // A section's own heading has the anchor.
     let here = match &field.shape {
-        Shape::Section(_) | Shape::List(_) => String::new(),
+        Shape::Section(_) => String::new(),
+        Shape::List(item) if has_keys(item) => String::new(),
         _ => format!("<a id=\"{link}\"></a>"),
     };
     let mut meaning = field.doc.clone();
@@ -129,6 +130,10 @@ fn row(field: &Field, path: &str) -> String {
     )
 }
 
+fn has_keys(shape: &Shape) -> bool {
+    matches!(shape, Shape::Section(_))
+}
+
 fn anchor(path: &str) -> String {
     path.replace('.', "-")
 }
@@ -141,11 +146,13 @@ fn kind(shape: &Shape) -> &'static str {
         Shape::Duration { .. } => "duration",
         Shape::Size { .. } => "size",
         Shape::Text => "text",
+        Shape::Secret => "secret text",
+        Shape::Url => "address",
         Shape::Selector => "selector",
-        Shape::Labels => "names and texts",
+        Shape::Labels | Shape::Headers => "names and texts",
         Shape::Choice(_) => "word",
         Shape::Section(_) => "section",
-        Shape::List(_) => "list",
+        Shape::List(_) => "list of texts",
     }
 }
 

@@ -417,6 +417,7 @@ mod tests {
         let (sender, mut shard) = mpsc::channel(1);
         let state = State {
             reader: Reader::new(vec![sender.clone()], None),
+            read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),
@@ -446,6 +447,7 @@ mod tests {
         let (sender, _shard) = mpsc::channel(1);
         let state = State {
             reader: Reader::new(vec![sender.clone()], None),
+            read: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),

@@ -56,6 +56,15 @@ pub struct Matcher {
     value: Box<str>,
     /// Compiled `value`, for the two regex operators only.
     regex: Option<Regex>,
+    absent: Absent,
+}
+
+/// What a series without the label is compared as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Absent {
+    /// As if its label had this value.
+    Value(Box<str>),
+    Satisfied,
 }
 
 impl Matcher {
@@ -73,7 +82,22 @@ impl Matcher {
             op,
             value: value.into(),
             regex,
+            absent: Absent::Value(Box::default()),
         })
+    }
+
+    /// The same, but a series without the label is taken as if it had this value.
+    #[must_use]
+    pub fn taking_absent_as(mut self, value: &str) -> Self {
+        self.absent = Absent::Value(value.into());
+        self
+    }
+
+    /// The same, but it holds for every series without the label.
+    #[must_use]
+    pub fn holding_if_absent(mut self) -> Self {
+        self.absent = Absent::Satisfied;
+        self
     }
 
     pub fn name(&self) -> &str {
@@ -89,6 +113,16 @@ impl Matcher {
         &self.value
     }
 
+    /// True if this holds for what a series has as this label. A missing one is the empty text, unless
+    /// the matcher says otherwise.
+    fn holds(&self, label: Option<&str>) -> bool {
+        match (label, &self.absent) {
+            (Some(value), _) => self.matches(value),
+            (None, Absent::Value(value)) => self.matches(value),
+            (None, Absent::Satisfied) => true,
+        }
+    }
+
     /// True if this holds for the label's value; a missing label has the empty one.
     pub fn matches(&self, value: &str) -> bool {
         match &self.regex {
@@ -100,7 +134,8 @@ impl Matcher {
 
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+        (&self.name, self.op, &self.value, &self.absent)
+            == (&other.name, other.op, &other.value, &other.absent)
     }
 }
 
@@ -131,9 +166,7 @@ impl Selector {
 
     /// True if all matchers hold; a missing label equals the empty string. `label` looks one up.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-        self.matchers
-            .iter()
-            .all(|m| m.matches(label(&m.name).unwrap_or_default()))
+        self.matchers.iter().all(|m| m.holds(label(&m.name)))
     }
 
     /// True if canonical label bytes match.
@@ -153,6 +186,13 @@ impl Selector {
             .iter()
             .find(|m| *m.name == *labels::METRIC_NAME && m.op == MatchOp::Equal)
             .map(Matcher::value)
+    }
+}
+
+impl From<Vec<Matcher>> for Selector {
+    /// All of these must hold.
+    fn from(matchers: Vec<Matcher>) -> Self {
+        Self { matchers }
     }
 }
 
@@ -410,6 +450,7 @@ fn equal_name(name: &str) -> Matcher {
         op: MatchOp::Equal,
         value: name.into(),
         regex: None,
+        absent: Absent::Value(Box::default()),
     }
 }
 

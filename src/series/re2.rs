@@ -98,9 +98,26 @@ impl<'a> Translator<'a> {
             'B' => self.out.push_str("(?-u:\\B)"),
             '<' | '>' => self.out.push(c),
             'Q' => self.quoted(),
+            'x' | 'p' | 'P' => {
+                self.out.extend(['\\', c]);
+                self.braced();
+            }
             c => self.out.extend(['\\', c]),
         }
         Ok(())
+    }
+
+    /// The `{...}` behind `\x` and `\p`, which is no repetition.
+    fn braced(&mut self) {
+        if self.rest.next_if(|(_, c)| *c == '{').is_some() {
+            self.out.push('{');
+            for (_, c) in self.rest.by_ref() {
+                self.out.push(c);
+                if c == '}' {
+                    break;
+                }
+            }
+        }
     }
 
     /// `\Q...\E`, or to the end.
@@ -229,6 +246,8 @@ mod tests {
         assert!(is("[[:digit:]_]+", "1_2") && is("[^[:^digit:]]", "3") && is("[+--]", ","));
         assert!(is("/api/{id}", "/api/{id}") && is("a{2}", "aa") && is("a{1,}b{1,2}", "aab"));
         assert!(is(r"\Qa.b{\E+", "a.b{{") && is(r"\Qa.b", "a.b") && is(r"\<\-\_", "<-_"));
+        assert!(is(r"\x{DC}\x41{2}", "\u{dc}AA") && is(r"\p{Greek}\pL{2}", "\u{3b1}ab"));
+        assert!(!is(r"\P{L}", "a") && anchored(r"\p{L").is_err() && anchored(r"\x{").is_err());
         assert!(is(r"[\]\-]+", "-]") && is("(?P<x>a)(?:b)", "ab"));
     }
 

@@ -1,6 +1,9 @@
 //! The HTTP surface from outside: bytes over real sockets, shards played by the test.
 
+#[path = "../support/client.rs"]
+mod client;
 mod connections;
+mod pages;
 mod read;
 mod server;
 mod write;

@@ -1,0 +1,38 @@
+//! That no item of the list is left out or tested twice.
+
+/// The sections, as they stand.
+const SECTIONS: [(&str, &str); 5] = [
+    ("a", include_str!("conformance_a.rs")),
+    ("b", include_str!("conformance_b.rs")),
+    ("c", include_str!("conformance_c.rs")),
+    ("d", include_str!("conformance_d.rs")),
+    ("e", include_str!("conformance_e.rs")),
+];
+
+/// The items of the sections above.
+const ITEMS: std::ops::RangeInclusive<u32> = 1..=86;
+
+/// Names of all tests in a source: functions that follow `#[test]`.
+fn tests(source: &str) -> impl Iterator<Item = &str> {
+    source.split("#[test]").skip(1).filter_map(|rest| {
+        rest.split_once("fn ")?
+            .1
+            .split_once('(')
+            .map(|(name, _)| name)
+    })
+}
+
+#[test]
+fn every_item_has_exactly_one_test() {
+    let mut items = Vec::new();
+    for (section, source) in SECTIONS {
+        for name in tests(source) {
+            let item = name
+                .strip_prefix("item_")
+                .and_then(|rest| rest.get(..3)?.parse::<u32>().ok())
+                .unwrap_or_else(|| panic!("section {section}: {name} has no number"));
+            items.push(item);
+        }
+    }
+    assert_eq!(items, ITEMS.collect::<Vec<_>>(), "in the order of the list");
+}
