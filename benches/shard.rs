@@ -17,7 +17,7 @@ use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
 use saimon::telemetry::Metrics;
 use saimon::wire::snappy::{BodyPool, PooledBody};
-use saimon::wire::write::Span;
+use saimon::wire::write::{Protocol, Span};
 
 const BODY_SERIES: usize = 2000;
 const STEP_MS: i64 = 15_000;
@@ -101,7 +101,7 @@ fn batch(body: &Body, round: i64) -> Batch {
         plain: Vec::new(),
         histograms: Vec::new(),
         starts: Vec::new(),
-        protocol: saimon::wire::write::Protocol::V1,
+        protocol: Protocol::V1,
         received_ms: round * STEP_MS,
     }
 }
