@@ -12,9 +12,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use saimon::config::Severity;
-use saimon::expose::accept::Format;
+use saimon::expose::accept::{Form, Format, Names};
 use saimon::expose::scores::page::render;
-use saimon::score::board::{Alarm, AlarmState, Board, BoardWriter, LabelText, Reason, Side};
+use saimon::score::board::{Alarm, AlarmState, Board, BoardWriter, Reason, Side};
+use saimon::score::label_text;
+use saimon::series::labels as series;
 use std::sync::atomic::AtomicU64;
 
 const ALARM: Alarm = Alarm {
@@ -57,19 +59,20 @@ fn score(i: usize) -> f32 {
     (i * 2_654_435_761 % 1_000_003) as f32 / 1_000_004.0
 }
 
-fn board(lines: usize) -> (Arc<Board>, Vec<BoardWriter>) {
+/// With dots in their names, if `odd`, as OpenTelemetry has them.
+fn board(lines: usize, odd: bool) -> (Arc<Board>, Vec<BoardWriter>) {
     let (board, mut writers) = Board::new(2);
     for i in 0..lines {
-        let pairs: Vec<_> = labels(i)
-            .iter()
-            .map(|(n, v)| format!("{n}=\"{v}\""))
-            .collect();
-        let text = format!("{{{}", pairs.join(",")).into();
-        let writer = &mut writers[i % 2];
-        let at = writer.add(LabelText {
-            score: text,
-            anomaly: None,
+        let labels = labels(i);
+        let named = labels.iter().map(|(name, value)| match name.as_str() {
+            "source_metric" => ("__name__".to_owned(), value),
+            name if odd => (format!("service.{name}"), value),
+            name => (name.to_owned(), value),
         });
+        let named: Vec<_> = named.collect();
+        let canonical = series::encode(named.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let writer = &mut writers[i % 2];
+        let at = writer.add(label_text::render(&canonical));
         writer.set(at, score(i), i.is_multiple_of(1000).then_some(ALARM));
     }
     (board, writers)
@@ -95,12 +98,12 @@ fn exposition(c: &mut Criterion) {
     group.sample_size(20);
     for lines in [20_000, 100_000] {
         group.throughput(Throughput::Elements(lines as u64));
-        let (board, _writers) = board(lines);
+        let (board, _writers) = self::board(lines, false);
         group.bench_with_input(BenchmarkId::new("saimon", lines), &board, |b, board| {
             let mut out = Vec::new();
             b.iter(|| {
                 out.clear();
-                render(board, lines, Format::OpenMetrics, &mut out);
+                render(board, lines, Format::OpenMetrics.into(), &mut out);
                 black_box(out.len())
             });
         });
@@ -111,11 +114,24 @@ fn exposition(c: &mut Criterion) {
                 let mut out = Vec::new();
                 b.iter(|| {
                     out.clear();
-                    render(board, lines / 5, Format::OpenMetrics, &mut out);
+                    render(board, lines / 5, Format::OpenMetrics.into(), &mut out);
                     black_box(out.len())
                 });
             },
         );
+        let (odd, _odd_writers) = self::board(lines, true);
+        for names in [Names::Utf8, Names::Underscores, Names::Values] {
+            let form = Form::new(Format::OpenMetrics, names);
+            let id = format!("saimon, dots in names, {}", names.as_str());
+            group.bench_with_input(BenchmarkId::new(id, lines), &odd, |b, board| {
+                let mut out = Vec::new();
+                b.iter(|| {
+                    out.clear();
+                    render(board, lines, form, &mut out);
+                    black_box(out.len())
+                });
+            });
+        }
         let registry = registry(lines);
         group.bench_with_input(
             BenchmarkId::new("prometheus-client", lines),

@@ -111,7 +111,7 @@ fn push(server: &Server, series: u64, rounds: u64, ago: u64) -> Result<u64> {
         .args(["--samples", &(series * rounds).to_string()])
         .args(["--interval", &format!("{INTERVAL_S}s")])
         .args(["--start-ago", &format!("{}s", ago * INTERVAL_S)])
-        .args(["--speed", "max", "--seed", "1", "--json"])
+        .args(["--speed", "max", "--seed", "1", "--leave-open", "--json"])
         .output()
         .context("cannot run saimon generate")?;
     let said = String::from_utf8_lossy(&output.stdout);

@@ -4,6 +4,8 @@
 //! requests under way, shards, store. What always holds: a store that cannot be used never keeps
 //! saimon from scoring, and a second process on the same store never starts.
 
+mod history;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use crate::expose::{self, Health, State};
 use crate::store::writer::{self, KEPT_MAX, WriterHandle};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Metrics;
+
+pub use history::{BackfillOptions, backfill};
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -55,12 +59,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         restore(store, &mut pool, &*clock);
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(runtime_threads())
-        .thread_name("saimon-io")
-        .enable_all()
-        .build()
-        .context("the runtime could not be started")?;
+    let runtime = runtime()?;
     let (kept, inbox) = sync_channel(KEPT_MAX);
     let engine = pool
         .start(store.is_some().then_some(&kept), &clock)
@@ -107,6 +106,7 @@ async fn run(
         health: Arc::clone(&health),
     };
     let shutdown = CancellationToken::new();
+    let warmer = history::warmer(config, engine, metrics, clock)?;
     let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
     tracing::info!(
         http = %listener.local_addr()?,
@@ -118,6 +118,9 @@ async fn run(
     );
     health.set_ready();
     let serving = tokio::spawn(expose::serve(listener, state, shutdown.clone()));
+    if let Some(warmer) = warmer {
+        tokio::spawn(warmer.run(shutdown.clone()));
+    }
     let signal = stop_signal().await?;
     tracing::info!(signal, "stopping: finishing requests, then writing models");
     health.set_stopping();
@@ -154,7 +157,7 @@ fn engine_spec(config: &Config, shards: usize, keeps: bool) -> EngineSpec {
         families_max: config.limits.metadata_families as usize,
         forget_ms: i64::try_from(config.store.forget.as_millis()).unwrap_or(i64::MAX),
         keeps,
-        wants_history: false,
+        wants_history: config.history.url.is_some(),
     }
 }
 
@@ -248,6 +251,15 @@ fn stop(engine: Engine, writer: Option<WriterHandle>) {
             engine.join();
         }
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(runtime_threads())
+        .thread_name("saimon-io")
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")
 }
 
 /// Scoring costs about twice what decoding costs: two thirds of the cores own series.

@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, ServeOptions};
+use crate::app::{self, BackfillOptions, ServeOptions};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::config::client::Address;
+use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
 use crate::{config_file, generate, rules};
 
@@ -47,6 +50,8 @@ struct Cli {
 enum Command {
     /// Receive, score, and show scores: what runs beside Prometheus
     Serve(Serve),
+    /// Read the past of all series once, from a Prometheus or another store, so that serve starts warm
+    Backfill(Backfill),
     /// Check a configuration file, saimon's own or a prometheus.yml that should send to saimon
     Check {
         /// The file
@@ -61,7 +66,7 @@ enum Command {
         out: PathBuf,
     },
     /// Serve realistic series with labelled faults, or load a receiver with --push or --replay
-    Generate(generate::Args),
+    Generate(Box<generate::Args>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +86,37 @@ struct Serve {
     /// Address of the HTTP surface
     #[arg(long, env = "SAIMON_HTTP_LISTEN", default_value = "0.0.0.0:9925")]
     http_listen: SocketAddr,
+    /// Warm new series from their past on this server, for example http://prometheus:9090; overrides
+    /// history.url
+    #[arg(long, env = "SAIMON_HISTORY_URL", hide_env_values = true, value_parser = Address::parse)]
+    history_url: Option<Address>,
+    /// Threads that own series, 1 to 64; by default two thirds of the cores
+    #[arg(long, env = "SAIMON_SHARDS", value_parser = clap::value_parser!(u8).range(1..=64))]
+    shards: Option<u8>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Backfill {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Where models and windows are kept; no other saimon may be using it
+    #[arg(long, env = "SAIMON_DATA_DIR", default_value = "./saimon-data")]
+    data_dir: PathBuf,
+    /// The server that has the past, for example http://prometheus:9090; by default history.url
+    #[arg(long, env = "SAIMON_HISTORY_URL", hide_env_values = true, value_parser = Address::parse)]
+    url: Option<Address>,
+    /// How far back to read, for example 7d; by default history.range
+    #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "start")]
+    range: Option<Duration>,
+    /// Oldest time to read: RFC 3339, or seconds since 1970
+    #[arg(long, value_parser = parse_time, allow_negative_numbers = true)]
+    start: Option<i64>,
+    /// Newest time to read, by default now
+    #[arg(long, value_parser = parse_time, allow_negative_numbers = true)]
+    end: Option<i64>,
+    /// Read only series that match, for example '{job="node"}'; may be repeated
+    #[arg(long = "selector", value_parser = Selector::parse)]
+    selectors: Vec<Selector>,
     /// Threads that own series, 1 to 64; by default two thirds of the cores
     #[arg(long, env = "SAIMON_SHARDS", value_parser = clap::value_parser!(u8).range(1..=64))]
     shards: Option<u8>,
@@ -111,7 +147,10 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
-            let config = load(&serve.config)?;
+            let mut config = load(&serve.config)?;
+            if serve.history_url.is_some() {
+                config.history.url = serve.history_url;
+            }
             let options = ServeOptions {
                 data_dir: serve.data_dir,
                 http_listen: serve.http_listen,
@@ -131,8 +170,51 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Generate(args) => run_generate(args),
+        Command::Generate(args) => run_generate(*args),
+        Command::Backfill(args) => run_backfill(args),
     }
+}
+
+fn run_backfill(args: Backfill) -> anyhow::Result<ExitCode> {
+    let mut config = load(&args.config)?;
+    if let Some(range) = args.range {
+        config.history.range = range;
+    }
+    let Some(url) = args.url.or_else(|| config.history.url.clone()) else {
+        eprintln!("saimon: nothing to read from: give --url, or history.url in the configuration");
+        return Ok(ExitCode::from(2));
+    };
+    let mut selectors = args.selectors;
+    if let (true, Some(selector)) = (selectors.is_empty(), &config.history.selector) {
+        selectors.push(Selector::parse(selector)?);
+    }
+    let options = BackfillOptions {
+        data_dir: args.data_dir,
+        url,
+        start_ms: args.start,
+        end_ms: args.end,
+        selectors,
+        shards: args.shards.map(usize::from),
+    };
+    let report = app::backfill(&config, &options)?;
+    println!("{report}");
+    if report.standing.done() == 0 && !report.stopped {
+        eprintln!("saimon: the server has no series in this range that match");
+    }
+    Ok(ExitCode::from(u8::from(!report.is_complete())))
+}
+
+/// RFC 3339, or seconds since 1970, as milliseconds.
+fn parse_time(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse::<f64>()
+        && seconds.abs() < 1e11
+    {
+        return Ok((seconds * 1000.0).round() as i64);
+    }
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| "neither a time such as 2026-11-22T10:00:00Z nor seconds since 1970")?;
+    Ok(time.as_millisecond())
 }
 
 fn run_generate(args: generate::Args) -> anyhow::Result<ExitCode> {

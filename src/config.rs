@@ -4,7 +4,9 @@
 //! `TryFrom`; no layer reads a file. `docs/configuration.md` is generated from these types, so the
 //! doc comments below are what a user reads.
 
+pub mod client;
 pub mod detect;
+pub mod history;
 pub mod limits;
 pub mod read;
 
@@ -13,7 +15,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
+pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
 pub use read::ReadConfig;
 
@@ -25,6 +29,9 @@ pub struct Config {
     pub detect: DetectConfig,
     /// What is kept on disk and for how long.
     pub store: StoreConfig,
+    /// Where the past of new series is read from, so that their models need not wait for a warm-up.
+    /// Without a `url` nothing is read.
+    pub history: HistoryConfig,
     /// What `saimon rules` writes.
     pub alerting: AlertingConfig,
     /// How Prometheus reads the windows back by `remote_read`, see docs/remote-read.md. If it writes

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::output::{BATCH_MAX, Protocol};
 use exporter::Exporter;
 use fault::{FaultError, FaultSpec};
 use push::{Plan, PushError, Report, Speed};
@@ -61,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "push")]
     pub faults: Option<PathBuf>,
 
-    /// Push load by remote write 1.0 to this URL instead of serving
+    /// Push load by remote write to this URL instead of serving
     #[arg(long, value_name = "URL")]
     pub push: Option<String>,
     /// Between two samples of a series
@@ -84,11 +85,37 @@ pub struct Args {
     #[arg(long, value_name = "C", default_value_t = 1, requires = "push")]
     pub connections: u32,
     /// Series in one request
-    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "push")]
+    #[arg(long, value_name = "N", default_value_t = BATCH_MAX as u32, requires = "push")]
     pub batch: u32,
     /// How long each request is repeated before it is given up
     #[arg(long, value_name = "TIME", default_value = "1m", requires = "push", value_parser = humantime::parse_duration)]
     pub retry_for: Duration,
+    /// Version of remote write
+    #[arg(
+        long,
+        value_enum,
+        default_value = "1.0",
+        requires = "push",
+        conflicts_with = "replay"
+    )]
+    pub protocol: Protocol,
+    /// Go on with 1.0 if the receiver does not take 2.0
+    #[arg(long, requires = "push", conflicts_with = "replay")]
+    pub fall_back: bool,
+    /// Drop what is answered with 429, as Prometheus does by default, instead of sending it again
+    #[arg(long, requires = "push", conflicts_with = "replay")]
+    pub drop_on_429: bool,
+    /// A header to add to every request; can be given several times
+    #[arg(
+        long,
+        value_name = "NAME: VALUE",
+        requires = "push",
+        conflicts_with = "replay"
+    )]
+    pub header: Vec<String>,
+    /// Send no stale markers at the end: another run will go on with these series
+    #[arg(long, requires = "push", conflicts_with = "replay")]
+    pub leave_open: bool,
     /// Post every recorded *.snappy body of this folder in order, instead of made-up series
     #[arg(long, value_name = "DIR", requires = "push")]
     pub replay: Option<PathBuf>,
@@ -124,7 +151,7 @@ impl GenerateError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen { .. } | Self::Unacknowledged { .. } => 1,
-            Self::Push(PushError::Compress(_)) => 1,
+            Self::Push(PushError::Request(_) | PushError::NotSpoken { .. }) => 1,
             Self::FaultFile { .. } | Self::Fault { .. } | Self::Push(_) => 2,
         }
     }
@@ -214,7 +241,7 @@ async fn send(
     stop: CancellationToken,
 ) -> Result<(), GenerateError> {
     let report = match &args.replay {
-        Some(folder) => push::replay(url, folder, args.retry_for, stop).await?,
+        Some(folder) => push::replay(url, folder, args.retry_for, clock, stop).await?,
         None => {
             let plan = Plan {
                 url: url.to_owned(),
@@ -228,6 +255,11 @@ async fn send(
                 batch: args.batch,
                 retry_for: args.retry_for,
                 seed: args.seed,
+                protocol: args.protocol,
+                fall_back: args.fall_back,
+                retry_on_429: !args.drop_on_429,
+                headers: args.header.clone(),
+                leave_open: args.leave_open,
             };
             push::push(&plan, clock, stop).await?
         }
@@ -246,8 +278,9 @@ fn all_acknowledged(report: &Report) -> Result<(), GenerateError> {
         return Ok(());
     }
     let totals = &report.totals;
+    let missing = totals.samples_sent - totals.samples_acknowledged;
     Err(GenerateError::Unacknowledged {
-        missing: totals.samples_sent - totals.samples_acknowledged,
+        missing: missing + totals.stale_markers_dropped,
         sent: totals.samples_sent,
         statuses: totals.statuses_line(),
     })

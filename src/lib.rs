@@ -3,16 +3,18 @@
 //! The layers, each of which may use those to its left and none to its right:
 //!
 //! ```text
-//! wire -> series -> window -> model -> score -> engine -> { store, expose } -> app -> main
+//! wire -> series -> window -> model -> score -> engine
+//!      -> { store, expose, output, backfill } -> app -> main
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
-//! the layers. `config_file`, `generate` and `rules` are tools that ship in the same binary and use the layers
+//! the layers; `client` (HTTP towards others) too, and only what does I/O may use it. `config_file`, `generate` and `rules` are tools that ship in the same binary and use the layers
 //! from outside. `tests/layers.rs` enforces the direction.
 //!
 //! From `wire` to `score` nothing is async, does I/O or reads a clock: benches, backtests and tests
 //! drive these layers directly, with the very code that serves.
 
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod telemetry;
@@ -32,6 +34,9 @@ pub mod engine;
 pub mod store;
 
 pub mod expose;
+
+pub mod backfill;
+pub mod output;
 
 pub mod config_file;
 pub mod generate;

@@ -3,9 +3,11 @@
 //! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
+pub mod history;
 pub mod log;
 pub mod process;
 
+use history::HistoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -154,8 +156,7 @@ pub struct Metrics {
     pub requests: Family<CodeLabel, Counter>,
     /// `saimon_ingest_exemplars_total`.
     pub exemplars: Counter,
-    /// `saimon_ingest_histograms_total{protocol="1.0"}`. Here `accepted` is what was handed to the
-    /// shards.
+    /// `saimon_ingest_histograms_total{protocol="1.0"}`.
     pub histograms_v1: IngestCounters,
     /// `saimon_ingest_histograms_total{protocol="2.0"}`.
     pub histograms_v2: IngestCounters,
@@ -192,7 +193,7 @@ pub struct Metrics {
     pub read_bytes: Counter,
     /// `saimon_read_cut_total`: answers that were not sent to their end.
     pub read_cut: Counter,
-    /// `saimon_scores_left_out`: score lines that the last page had no room for.
+    /// `saimon_scores_left_out`: score lines that the last page left out.
     pub scores_left_out: Gauge,
     /// `saimon_store_ok`: 1 while the store takes writes.
     pub store_ok: Gauge,
@@ -206,6 +207,8 @@ pub struct Metrics {
     pub store_bytes_written: Counter,
     /// `saimon_store_blocks_dropped_total`: blocks past their retention.
     pub store_blocks_dropped: Counter,
+    /// `saimon_history_*`: what is read of the past of new series.
+    pub history: HistoryMetrics,
     /// `saimon_checkpoint_duration_seconds`.
     pub checkpoint_duration: Histogram,
     /// `saimon_checkpoint_last_success_timestamp_seconds`.
@@ -288,7 +291,7 @@ impl Metrics {
             ),
             scores_left_out: r.made(
                 "scores_left_out",
-                "score lines that the last page of scores had no room for",
+                "score lines that the last page of scores left out: above the limit, or one series with another once names are escaped",
             ),
             store_ok: r.made("store_ok", "1 while the store takes writes"),
             store_moved_aside: r.made(
@@ -305,6 +308,7 @@ impl Metrics {
                 "store_blocks_dropped",
                 "blocks deleted because they were past their retention",
             ),
+            history: HistoryMetrics::made(&mut r),
             checkpoint_duration: {
                 let h = Histogram::new(exponential_buckets(0.01, 2.0, 14));
                 r.add(

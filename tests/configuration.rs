@@ -49,3 +49,68 @@ fn the_minimal_example_changes_something() {
     let minimal = config_file::load(&at_root("examples/minimal.yaml")).unwrap();
     assert_ne!(minimal, Config::default());
 }
+
+#[test]
+fn mistakes_of_history_have_their_lines_and_show_no_secret() {
+    let text = "\
+history:
+  url: ftp://me:hunter2@a
+  basic_auth: {username: me, password: 7777, password_file: p}
+  authorization: {type: Basic, credentials: [hunter2]}
+  tls_config: {cert_file: a.pem, min_version: TLS10}
+  headers: {User-Agent: hunter2, x-key: 8888}
+  selector: '{job='
+  tries: 0
+  bearer_token: x
+";
+    let report = report::check_text("a.yaml", text);
+    for part in [
+        "a.yaml:2:8: history.url: is not an address",
+        "a.yaml:3:40: history.basic_auth.password: is not text: put it in quotes",
+        "a.yaml:4:25: history.authorization.type: cannot be basic: use `basic_auth`",
+        "a.yaml:4:45: history.authorization.credentials: is not text",
+        "a.yaml:5:15: history.tls_config: has one of `cert_file` and `key_file`",
+        "a.yaml:5:47: history.tls_config.min_version: ",
+        "a.yaml:6:13: history.headers.User-Agent: is set by saimon itself",
+        "a.yaml:6:41: history.headers.x-key: is not text",
+        "a.yaml:7:13: history.selector: not a selector",
+        "a.yaml:8:10: history.tries: 0 is outside 1 to 100",
+        "a.yaml:9:3: history.bearer_token: unknown key",
+    ] {
+        assert!(report.text.contains(part), "{part}\n{}", report.text);
+    }
+    for secret in ["hunter2", "7777", "8888"] {
+        assert!(!report.text.contains(secret), "{secret}\n{}", report.text);
+    }
+
+    let good = "\
+history:
+  url: https://me:hunter2@prometheus:9090/prom
+  headers: {X-Scope-OrgID: team-a}
+  external_labels: {cluster: eu, job: x}
+  tls_config: {ca_file: ca.pem}
+  authorization:
+    credentials:
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    std::fs::write(&path, good).unwrap();
+    let config = config_file::load(&path).unwrap();
+    let history = &config.history;
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(history.external_labels["cluster"], "eu");
+    // as in Prometheus, a file is looked for beside the configuration
+    let ca = history.client.tls_config.ca_file.as_deref();
+    assert_eq!(ca, Some(&*folder.path().join("ca.pem")));
+    assert_eq!(history.client.headers["X-Scope-OrgID"].reveal(), "team-a");
+
+    let both = "history:\n  url: http://me@a\n  basic_auth: {username: me}\n";
+    let report = report::check_text("a.yaml", both);
+    assert!(
+        report
+            .text
+            .contains("a.yaml:3:15: history.basic_auth: stands beside a user"),
+        "{}",
+        report.text
+    );
+}

@@ -3,6 +3,16 @@
 
 #[path = "support/driver.rs"]
 mod driver;
+#[path = "engine/histograms.rs"]
+mod histograms;
+#[path = "engine/history.rs"]
+mod history;
+#[path = "support/running.rs"]
+mod running;
+#[path = "engine/stored.rs"]
+mod stored;
+#[path = "engine/windows.rs"]
+mod windows;
 
 use driver::Driver;
 use saimon::config::{DetectConfig, KindOverride, RuleConfig, Severity};
@@ -474,8 +484,8 @@ fn what_a_rule_said_goes_with_the_rule() {
     d.one(&a, 0, 1.0);
     assert_eq!(d.shards[0].track(&a).unwrap().kind(), Kind::Gauge);
     let stored = d.snapshots();
-    let mut same = Driver::restored(1, &ruled, 10, &stored);
+    let same = Driver::restored(1, &ruled, 10, &stored);
     assert_eq!(same.shards[0].track(&a).unwrap().kind(), Kind::Gauge);
-    let mut gone = Driver::restored(1, &DetectConfig::default(), 10, &stored);
+    let gone = Driver::restored(1, &DetectConfig::default(), 10, &stored);
     assert_eq!(gone.shards[0].track(&a).unwrap().kind(), Kind::Counter);
 }

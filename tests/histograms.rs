@@ -41,11 +41,14 @@ const QUANTILES: [f64; 9] = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0];
 /// Labels but `__name__` and `le`, as a selector has them.
 type Selector = String;
 
+/// Part, time and value.
+type Sent = (Part, i64, f64);
+
 /// What was recorded, moved so that the newest sample is a minute old.
 struct Recorded {
     requests: Vec<WriteRequest>,
-    /// By base name and selector: time, part and value in the order in which they were sent.
-    classic: BTreeMap<(String, Selector), Vec<(Part, i64, f64)>>,
+    /// By base name and selector, in the order in which they were sent.
+    classic: BTreeMap<(String, Selector), Vec<Sent>>,
     /// By name and selector, in the order in which they were sent.
     native: BTreeMap<(String, Selector), Vec<NativeHistogram>>,
 }

@@ -52,6 +52,7 @@ fn everything_pushed_is_accounted_for_and_survives_an_orderly_stop() {
         "2",
         "--batch",
         "500",
+        "--leave-open",
     ]);
     let sent = pushed["samples_sent"].as_u64().unwrap();
     assert!(sent >= 360_000, "{pushed}");

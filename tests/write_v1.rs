@@ -48,14 +48,16 @@ fn exemplar() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// One that may be taken, but for its count now and then.
 fn histogram() -> impl Strategy<Value = Vec<u8>> {
-    (odd(), odd()).prop_map(|(a, b)| {
+    let count = prop_oneof![5 => Just(6u8), 1 => 0..9u8];
+    (count, odd(), odd()).prop_map(|(count, a, b)| {
         message(&vec![
-            (1, 0, vec![9], a),
+            (1, 0, vec![count], a),
             (3, 1, 2.5f64.to_le_bytes().to_vec(), b),
-            (8, 2, b"\x08\x01\x10\x02".to_vec(), a),
-            (9, 2, b"\x01\x02\x03".to_vec(), b),
-            (12, 0, vec![5], a),
+            (11, 2, b"\x08\x01\x10\x03".to_vec(), a),
+            (12, 2, b"\x02\x02".to_vec(), b),
+            (12, 0, vec![2], a),
             (15, 0, vec![7], b),
         ])
     })
@@ -130,12 +132,9 @@ fn compare_within(sent: &[u8], limits: &LabelLimits) -> Result<(), DecodeError> 
     match (&ours, prosts) {
         (Ok(()), Ok(request)) => oracle::assert_same(&body, &arena, limits, &request),
         (Ok(()), Err(e)) => {
-            // prost refuses the whole request for one bad name, and looks into histograms.
+            // prost refuses the whole request for one bad name.
             let why = e.to_string();
-            assert!(
-                why.contains("UTF-8") || why.contains("istogram") || why.contains("BucketSpan"),
-                "only prost refuses: {why}"
-            );
+            assert!(why.contains("UTF-8"), "only prost refuses: {why}");
         }
         (Err(e), Ok(_)) => panic!("only the walk refuses: {e}"),
         (Err(_), Err(_)) => {}

@@ -91,10 +91,12 @@ fn exemplar() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// One that may be taken, but for its count now and then.
 fn histogram() -> impl Strategy<Value = Vec<u8>> {
-    (odd(), odd(), time(), time()).prop_map(|(a, b, time, start)| {
+    let count = prop_oneof![5 => Just(6u8), 1 => 0..9u8];
+    (count, odd(), odd(), time(), time()).prop_map(|(count, a, b, time, start)| {
         message(&vec![
-            (1, 0, vec![6], a),
+            (1, 0, vec![count], a),
             (3, 1, 2.5f64.to_le_bytes().to_vec(), b),
             (11, 2, b"\x08\x01\x10\x03".to_vec(), a),
             (12, 2, b"\x02\x02\x02".to_vec(), b),

@@ -14,7 +14,8 @@ use serde_json::Value as Json;
 use super::shape::{self, Field, Shape};
 use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
-use crate::config::{Config, SeverityConfig};
+use crate::config::client::Address;
+use crate::config::{ClientConfig, Config, SeverityConfig};
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -122,7 +123,7 @@ impl Walk<'_> {
                 Some(self.section(fields, entries, path))
             }
             // A section whose keys are all commented out.
-            (Shape::Section(_) | Shape::Labels, Value::Null) => {
+            (Shape::Section(_) | Shape::Labels | Shape::Headers, Value::Null) => {
                 Some(Json::Object(Default::default()))
             }
             (Shape::List(_), Value::Null) => Some(Json::Array(Vec::new())),
@@ -141,6 +142,7 @@ impl Walk<'_> {
                     .collect(),
             )),
             (Shape::Labels, Value::Map(entries)) => Some(self.labels(entries, path)),
+            (Shape::Headers, Value::Map(entries)) => Some(self.headers(entries, path)),
             _ => match leaf::read(shape, &node.value) {
                 Ok(value) => Some(value),
                 Err(message) => {
@@ -180,6 +182,10 @@ impl Walk<'_> {
                 self.mistake(key.at, &path, message);
                 continue;
             };
+            if field.optional && node.value == Value::Null {
+                self.places.insert(path, (node.at, true));
+                continue;
+            }
             let value = self.value(&field.shape, node, &path);
             self.places.insert(path, (node.at, value.is_some()));
             if let Some(value) = value {
@@ -219,6 +225,36 @@ impl Walk<'_> {
         Json::Object(labels)
     }
 
+    /// Names are judged with the rest of the client's keys.
+    fn headers(&mut self, entries: &[(Key, Node)], path: &str) -> Json {
+        let mut headers = serde_json::Map::new();
+        for (key, node) in entries {
+            let path = joined(path, &key.name);
+            let same = |name: &String| name.eq_ignore_ascii_case(&key.name);
+            if headers.keys().any(same) {
+                self.mistake(key.at, &path, "is there twice");
+            }
+            match leaf::read(&Shape::Secret, &node.value) {
+                Ok(value) => {
+                    self.places.insert(path, (key.at, true));
+                    headers.insert(key.name.clone(), value);
+                }
+                Err(message) => self.mistake(node.at, &path, message),
+            }
+        }
+        Json::Object(headers)
+    }
+
+    /// What a client's keys are not together; `section` is the one that they stand in.
+    fn client(&mut self, section: &str, client: &ClientConfig, address: Option<&Address>) {
+        for (key, message) in client.mistakes(address) {
+            let path = joined(section, &key);
+            let place = self.places.get(&path);
+            let at = place.map_or(At::START, |(at, _)| *at);
+            self.mistake(at, &path, message);
+        }
+    }
+
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.rising("detect.severity", &config.detect.severity);
@@ -229,6 +265,8 @@ impl Walk<'_> {
                 self.rising(&path, severity);
             }
         }
+        let history = &config.history;
+        self.client("history", &history.client, history.url.as_ref());
         let store = &config.store;
         self.pair(
             store.forget >= store.window,

@@ -34,10 +34,14 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
         path: path.to_owned(),
         source,
     })?;
-    check::read(&text).map_err(|mistakes| LoadError::Mistakes {
+    let mut config = check::read(&text).map_err(|mistakes| LoadError::Mistakes {
         path: Some(path.to_owned()),
         mistakes,
-    })
+    })?;
+    if let Some(folder) = path.parent() {
+        config.history.client.beside(folder);
+    }
+    Ok(config)
 }
 
 /// The configuration of a text.

@@ -40,10 +40,16 @@ pub enum Shape {
     },
     /// Any text but the empty one.
     Text,
+    /// Text that is not shown.
+    Secret,
+    /// An `http://` or `https://` address.
+    Url,
     /// A series selector.
     Selector,
     /// Label names and values.
     Labels,
+    /// HTTP header names and secret values.
+    Headers,
     /// One of a few words.
     Choice(Vec<Choice>),
     /// Keys of its own.
@@ -66,6 +72,8 @@ pub struct Field {
     /// In one paragraph of Markdown.
     pub doc: String,
     pub shape: Shape,
+    /// `null` says that it is not set.
+    pub optional: bool,
     /// As a file would say it; `None` if the key is not set by default, or is a section.
     pub default: Option<String>,
 }
@@ -73,7 +81,7 @@ pub struct Field {
 impl Field {
     /// True if every section of its kind needs this key.
     pub fn required(&self) -> bool {
-        self.shape == Shape::Selector
+        self.shape == Shape::Selector && !self.optional
     }
 }
 
@@ -113,7 +121,10 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
             };
         }
         Some("text") => return Shape::Text,
-        Some("selector") => return Shape::Selector,
+        Some("secret") => return Shape::Secret,
+        Some("url") => return Shape::Url,
+        Some("selector" | "optional selector") => return Shape::Selector,
+        Some("headers") => return Shape::Headers,
         Some("labels") => return Shape::Labels,
         _ => {}
     }
@@ -162,6 +173,7 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
             doc: doc(schema),
             default: written(&shape, default),
             shape,
+            optional: allows_null(schema),
         }
     };
     let Some(Value::Map(entries)) = default.map(|node| &node.value) else {
@@ -176,7 +188,9 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
 /// A default as a file would say it.
 fn written(shape: &Shape, node: &Node) -> Option<String> {
     let text = match &node.value {
-        Value::Null | Value::Map(_) if *shape != Shape::Labels => return None,
+        Value::Null | Value::Map(_) if !matches!(shape, Shape::Labels | Shape::Headers) => {
+            return None;
+        }
         Value::List(_) => return Some("[]".to_owned()),
         Value::Null | Value::Map(_) => return Some("{}".to_owned()),
         Value::Bool(b) => b.to_string(),
@@ -220,6 +234,19 @@ fn without_null(schema: &Json) -> &Json {
         .iter()
         .find(|s| kind(s) != Some("null"))
         .unwrap_or(schema)
+}
+
+/// True if a value may be left open in so many words.
+fn allows_null(schema: &Json) -> bool {
+    let null = |s: &Json| s.as_str() == Some("null");
+    schema
+        .get("anyOf")
+        .and_then(Json::as_array)
+        .is_some_and(|either| either.iter().any(|s| s.get("type").is_some_and(null)))
+        || schema
+            .get("type")
+            .and_then(Json::as_array)
+            .is_some_and(|kinds| kinds.iter().any(null))
 }
 
 fn kind(schema: &Json) -> Option<&str> {
@@ -275,10 +302,10 @@ mod tests {
         let top = section(&config);
         assert_eq!(
             names(top),
-            ["detect", "store", "alerting", "read", "limits"]
+            ["detect", "store", "history", "alerting", "read", "limits"]
         );
         assert_eq!(
-            names(section(&top[2].shape)),
+            names(section(&top[3].shape)),
             ["min_severity", "hold", "job", "labels"]
         );
     }

@@ -53,6 +53,13 @@ pub struct Found {
     pub(super) place: Place,
 }
 
+impl Found {
+    /// Where its window is in its shard.
+    pub fn group_and_position(&self) -> (u32, u16) {
+        (self.place.group, self.place.position)
+    }
+}
+
 /// Some samples of one series, neighbours in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowChunk {

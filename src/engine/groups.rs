@@ -185,6 +185,11 @@ impl Groups {
             .collect()
     }
 
+    /// The ids of all groups, in order of their numbers here.
+    pub fn ids(&self) -> Vec<GroupId> {
+        self.groups.iter().map(|g| g.id).collect()
+    }
+
     fn push(&mut self, id: GroupId) -> u32 {
         self.groups.push(Group::new(id));
         (self.groups.len() - 1) as u32

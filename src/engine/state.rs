@@ -42,9 +42,9 @@ pub struct Member {
 #[derive(Debug, Deserialize)]
 pub enum State {
     /// A series with a model.
-    Tracked(Track),
+    Tracked(Box<Track>),
     /// A series with a window only.
-    Plain(Head),
+    Plain(Box<Head>),
     /// A histogram: native, classic, or both.
     Histogram(Box<Histogram>),
 }
@@ -52,7 +52,7 @@ pub enum State {
 #[derive(Debug, Deserialize)]
 struct MemberV1 {
     labels: Vec<u8>,
-    track: Track,
+    track: Box<Track>,
 }
 
 mod bytes {

@@ -158,12 +158,13 @@ impl Tally {
 
     /// Adds everything to the metrics and starts again from zero.
     pub fn publish(&mut self, metrics: &Metrics) {
-        let samples = match self.protocol {
-            Protocol::V1 => &metrics.ingest_v1,
-            Protocol::V2 => &metrics.ingest_v2,
+        let (samples, histograms) = match self.protocol {
+            Protocol::V1 => (&metrics.ingest_v1, &metrics.histograms_v1),
+            Protocol::V2 => (&metrics.ingest_v2, &metrics.histograms_v2),
         };
         for outcome in Outcome::ALL {
             samples.add(outcome, self.outcomes[outcome as usize]);
+            histograms.add(outcome, self.histograms[outcome as usize]);
         }
         metrics.resets.inc_by(self.resets);
         metrics.gaps.inc_by(self.gaps);

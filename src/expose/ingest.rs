@@ -305,8 +305,7 @@ impl Ingest {
         let written = Written::of(&arena);
         let refused = &arena.refused;
         let counters = Counters::of(&self.metrics, arena.protocol);
-        counters.add(Outcome::Skipped, routed.skipped, 0);
-        counters.add(Outcome::Accepted, 0, written.histograms);
+        counters.add(Outcome::Skipped, routed.skipped, routed.skipped_histograms);
         counters.add(
             Outcome::Future,
             u64::from(future.samples),

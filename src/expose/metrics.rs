@@ -6,21 +6,20 @@
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, VARY};
 
 use super::State;
-use super::accept::Format;
+use super::accept::{Form, Format};
 
 /// `GET /metrics`
 pub(super) async fn metrics(Extract(state): Extract<State>, headers: HeaderMap) -> Response {
-    let format = Format::of(&headers);
+    let form = Form::of(&headers);
     let page = state.metrics.openmetrics();
-    let page = match format {
+    // All names here are plain, so that escaping changes nothing.
+    let page = match form.format {
         Format::OpenMetrics => page,
-        Format::Text => to_text(&page),
+        Format::Text | Format::Text1 => to_text(&page),
     };
-    let headers = [(CONTENT_TYPE, format.content_type()), (VARY, "accept")];
-    (headers, page).into_response()
+    (form.headers(), page).into_response()
 }
 
 /// OpenMetrics 1.0 to Prometheus text 0.0.4.

@@ -2,11 +2,12 @@
 //!
 //! A page is decided first (`plan`: which series, within `limits.score_lines`) and then rendered
 //! piece by piece as the client takes it (`page`). So a client that reads slowly holds one piece
-//! of text and a list of pointers, no thread, and nothing that a shard waits for.
+//! of text and a list of pointers, no thread, and nothing that a shard waits for; one that goes away
+//! ends both.
 
-mod labels;
 pub mod page;
 mod plan;
+mod twins;
 
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use axum::body::Body;
 use axum::extract::{Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use self::page::Page;
 use super::State;
-use super::accept::Format;
+use super::accept::Form;
 use crate::score::board::Board;
 use crate::series::matcher::Selector;
 use crate::telemetry::Metrics;
@@ -89,19 +90,25 @@ async fn scores_page(
     let Ok(permit) = Arc::clone(&scores.plans).acquire_owned().await else {
         unreachable!("BUG: the semaphore is never closed");
     };
-    let format = Format::of(&headers);
+    let form = Form::of(&headers);
+    let gone = CancellationToken::new();
+    let _gone_with_the_request = gone.clone().drop_guard();
     let planned = tokio::task::spawn_blocking(move || {
-        let plan = plan::plan(&scores.board, &selectors, scores.lines_max);
-        let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
-        scores.metrics.scores_left_out.set(left_out);
+        let wanted = plan::Wanted {
+            selectors: &selectors,
+            lines_max: scores.lines_max,
+            names: form.names,
+        };
+        let plan = plan::plan(&scores.board, &wanted, &|| gone.is_cancelled());
+        if !gone.is_cancelled() {
+            let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
+            scores.metrics.scores_left_out.set(left_out);
+        }
         drop(permit);
         plan
     });
     match planned.await {
-        Ok(plan) => {
-            let headers = [(CONTENT_TYPE, format.content_type()), (VARY, "accept")];
-            (headers, Body::new(Page::new(plan, format))).into_response()
-        }
+        Ok(plan) => (form.headers(), Body::new(Page::new(plan, form))).into_response(),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
 }

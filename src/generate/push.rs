@@ -1,14 +1,13 @@
-//! A load generator for remote write 1.0 that behaves as Prometheus does.
+//! A load generator for remote write that behaves as Prometheus does.
 //!
-//! Each connection owns its series (by number modulo the connections, as Prometheus assigns shards)
-//! and waits for an answer before it sends on, so the order within a series holds whatever fails.
-//! One task per connection prepares the next body while the other waits for the answer to the last.
-//! Timestamps never run ahead of the clock: a fast run begins in the past, and one that has caught
-//! up goes on in real time.
+//! Each connection owns its series (by their labels, as Prometheus assigns shards) and waits for an
+//! answer before it sends on, so the order within a series holds whatever fails. One task per
+//! connection prepares the next request while the other waits for the answer to the last. Timestamps
+//! never run ahead of the clock: a fast run begins in the past, and one that has caught up goes on in
+//! real time. At its end a run ends its series with stale markers, unless told to leave them open.
 
 mod load;
 mod replay;
-mod send;
 mod tally;
 
 use std::io::IsTerminal as _;
@@ -16,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -25,9 +24,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use load::{Batch, Body};
+use crate::output::headers::{HeaderError, Headers};
+use crate::output::request::{Request, RequestError};
+use crate::output::sender::{End, Rules, Sender, Spoken};
+use crate::output::transport::Http;
+use crate::output::{Protocol, lane_of};
+use load::Batch;
 pub use replay::{Contents, ReplayError};
-use send::Sender;
 use tally::Tally;
 pub use tally::{Quantiles, Totals};
 
@@ -44,6 +47,7 @@ const START_AGO: Duration = Duration::from_secs(7 * 24 * 3600);
 const METADATA_EVERY: Duration = Duration::from_secs(60);
 /// A clock that must be waited for is looked at this often at least.
 const CLOCK_WAIT_MAX: Duration = Duration::from_millis(200);
+const USER_AGENT: &str = concat!("saimon-generate/", env!("CARGO_PKG_VERSION"));
 const BAR_EVERY: Duration = Duration::from_millis(250);
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -60,8 +64,12 @@ pub enum PushError {
     },
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    #[error("could not compress a request: {0}")]
-    Compress(#[from] snap::Error),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("{url} does not take remote write 2.0: use --protocol 1.0 or --fall-back")]
+    NotSpoken { url: String },
 }
 
 /// How fast rounds follow each other.
@@ -97,6 +105,15 @@ pub struct Plan {
     pub retry_for: Duration,
     /// Another seed makes other series.
     pub seed: u64,
+    pub protocol: Protocol,
+    /// A receiver that does not take 2.0 is sent 1.0.
+    pub fall_back: bool,
+    /// What is answered with 429 is sent again, and not dropped as Prometheus does by default.
+    pub retry_on_429: bool,
+    /// Headers beside our own, as `Name: value`.
+    pub headers: Vec<String>,
+    /// The series are not ended, because another run goes on with them.
+    pub leave_open: bool,
 }
 
 /// What came of a run.
@@ -147,15 +164,37 @@ impl Plan {
         now_ms.saturating_sub(millis(self.start_ago.unwrap_or(ago)))
     }
 
-    /// The series of one connection, in requests.
-    fn batches(&self, connection: u32) -> Vec<Batch> {
-        let series = self.series as usize;
-        let own: Vec<usize> = (connection as usize..series)
-            .step_by(self.connections as usize)
-            .collect();
-        own.chunks(self.batch as usize)
-            .map(|chunk| Batch::new(chunk.iter().copied(), self.seed))
-            .collect()
+    /// The series of each connection, in requests.
+    fn batches(&self) -> Vec<Vec<Batch>> {
+        let mut lanes = vec![Vec::new(); self.connections as usize];
+        for i in 0..self.series as usize {
+            let lane = lane_of(&load::labels(i, self.seed), lanes.len());
+            lanes[lane].push(i);
+        }
+        let requests = |own: &Vec<usize>| {
+            own.chunks(self.batch as usize)
+                .map(|chunk| Batch::new(chunk.iter().copied(), self.seed))
+                .collect()
+        };
+        lanes.iter().map(requests).collect()
+    }
+
+    fn rules(&self) -> Result<Rules, PushError> {
+        Ok(Rules {
+            fall_back: self.fall_back,
+            retry_on_429: self.retry_on_429,
+            headers: Headers::parse(&self.headers)?,
+            ..rules(self.retry_for)
+        })
+    }
+}
+
+fn rules(retry_for: Duration) -> Rules {
+    Rules {
+        retry_for: Some(retry_for),
+        retry_on_429: true,
+        user_agent: HeaderValue::from_static(USER_AGENT),
+        ..Rules::default()
     }
 }
 
@@ -166,11 +205,10 @@ pub async fn push(
     stop: CancellationToken,
 ) -> Result<Report, PushError> {
     let url = plan.check()?;
+    let rules = plan.rules()?;
     let tally = Arc::new(Tally::new());
-    let mut loads = Vec::new();
-    for connection in 0..plan.connections {
-        loads.push(plan.batches(connection));
-    }
+    let spoken = Arc::new(Spoken::default());
+    let loads = plan.batches();
     let rounds = plan.rounds();
     let first_ms = plan.first_ms(clock.now_ms());
     let since = Instant::now();
@@ -184,6 +222,9 @@ pub async fn push(
         let maker = Maker {
             batches,
             announces: connection == 0,
+            ends: !plan.leave_open,
+            protocol: plan.protocol,
+            spoken: Arc::clone(&spoken),
             rounds,
             first_ms,
             interval_ms: millis(plan.interval),
@@ -192,24 +233,17 @@ pub async fn push(
             stop: stop.clone(),
         };
         let sender = Sender::new(
-            url.clone(),
-            plan.retry_for,
-            Arc::clone(&tally),
+            Http::new(url.clone()),
+            rules.clone(),
+            tally.clone(),
+            Arc::clone(&clock),
             stop.clone(),
+            Arc::clone(&spoken),
         );
-        // One body is in flight, one waits: making and sending overlap and no more is held.
-        let (bodies, mut ready) = mpsc::channel(1);
-        tasks.spawn(maker.run(bodies));
-        let stop = stop.clone();
-        tasks.spawn(async move {
-            while let Some(body) = ready.recv().await {
-                sender.send(&body).await;
-                if stop.is_cancelled() {
-                    break;
-                }
-            }
-            Ok(())
-        });
+        // One request is in flight, one waits: making and sending overlap and no more is held.
+        let (requests, ready) = mpsc::channel(1);
+        tasks.spawn(maker.run(requests));
+        tasks.spawn(send_all(sender, ready, plan.url.clone(), stop.clone()));
     }
     let mut failed = None;
     while let Some(done) = tasks.join_next().await {
@@ -226,17 +260,44 @@ pub async fn push(
     }
 }
 
+/// Sends what is made, in order. After `stop` only as long as the receiver takes it.
+async fn send_all(
+    mut sender: Sender<Http>,
+    mut ready: mpsc::Receiver<Request>,
+    url: String,
+    stop: CancellationToken,
+) -> Result<(), PushError> {
+    while let Some(request) = ready.recv().await {
+        let sent = sender.send(&request).await;
+        if sent.end == End::NotSpoken {
+            return Err(PushError::NotSpoken { url });
+        }
+        if stop.is_cancelled() && sent.end != End::Written {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Posts the recorded bodies of a folder, one after the other.
 pub async fn replay(
     url: &str,
     folder: &Path,
     retry_for: Duration,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) -> Result<Report, PushError> {
     let uri = check_url(url)?;
     let (files, skipped) = replay::list(folder)?;
     let tally = Arc::new(Tally::new());
-    let sender = Sender::new(uri, retry_for, Arc::clone(&tally), stop.clone());
+    let mut sender = Sender::new(
+        Http::new(uri),
+        rules(retry_for),
+        tally.clone(),
+        clock,
+        stop.clone(),
+        Arc::default(),
+    );
     let mut contents = Contents {
         skipped,
         ..Contents::default()
@@ -245,7 +306,7 @@ pub async fn replay(
     let mut all = true;
     for file in files {
         let body = replay::load(&file, &mut contents)?;
-        all &= sender.send(&body).await;
+        all &= sender.send(&body).await.end == End::Written;
         if stop.is_cancelled() {
             break;
         }
@@ -256,10 +317,13 @@ pub async fn replay(
     Ok(report)
 }
 
-/// Makes the bodies of one connection, in order and in time.
+/// Makes the requests of one connection, in order and in time.
 struct Maker {
     batches: Vec<Batch>,
     announces: bool,
+    ends: bool,
+    protocol: Protocol,
+    spoken: Arc<Spoken>,
     rounds: Option<u64>,
     first_ms: i64,
     interval_ms: i64,
@@ -269,7 +333,23 @@ struct Maker {
 }
 
 impl Maker {
-    async fn run(mut self, bodies: mpsc::Sender<Body>) -> Result<(), PushError> {
+    async fn run(mut self, requests: mpsc::Sender<Request>) -> Result<(), PushError> {
+        self.rounds(&requests).await?;
+        let (interval_ms, now_ms) = (self.interval_ms, self.clock.now_ms());
+        for batch in self.batches.iter_mut().filter(|_| self.ends) {
+            let protocol = self.spoken.instead_of(self.protocol);
+            let end = batch.end(interval_ms, now_ms, protocol)?;
+            if let Some(request) = end
+                && requests.send(request).await.is_err()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All rounds, or as many as there is time for. A closed channel means that nobody sends any more.
+    async fn rounds(&mut self, requests: &mpsc::Sender<Request>) -> Result<(), PushError> {
         let mut announced: Option<Instant> = None;
         let mut timestamp_ms = self.first_ms;
         for round in 0.. {
@@ -279,19 +359,25 @@ impl Maker {
             if !self.wait_for(timestamp_ms).await {
                 break;
             }
-            if self.announces && announced.is_none_or(|at| at.elapsed() >= METADATA_EVERY) {
+            // 2.0 says with each series what 1.0 says now and then.
+            let announces = self.announces && self.spoken.instead_of(self.protocol) == Protocol::V1;
+            if announces && announced.is_none_or(|at| at.elapsed() >= METADATA_EVERY) {
                 announced = Some(Instant::now());
-                if bodies.send(load::metadata()?).await.is_err() {
+                if requests.send(load::metadata()?).await.is_err() {
                     break;
                 }
             }
             for batch in &mut self.batches {
-                // A round over a million series takes long: it may be cut short. A closed channel
-                // means that the sender was told to stop.
+                // A round over a million series takes long: it may be cut short.
                 let cut = self
                     .deadline
                     .is_some_and(|deadline| Instant::now() >= deadline);
-                if cut || bodies.send(batch.round(timestamp_ms)?).await.is_err() {
+                if cut || self.stop.is_cancelled() {
+                    return Ok(());
+                }
+                let protocol = self.spoken.instead_of(self.protocol);
+                let request = batch.round(timestamp_ms, protocol)?;
+                if requests.send(request).await.is_err() {
                     return Ok(());
                 }
             }
@@ -326,7 +412,8 @@ impl Report {
             url: url.to_owned(),
             seconds,
             samples_per_second: totals.samples_acknowledged as f64 / seconds.max(1e-9),
-            complete: totals.samples_acknowledged == totals.samples_sent,
+            complete: totals.samples_acknowledged == totals.samples_sent
+                && totals.stale_markers_dropped == 0,
             totals,
             contents,
         }
@@ -343,6 +430,13 @@ impl std::fmt::Display for Report {
             "samples   {} sent, {} acknowledged, {} dropped",
             t.samples_sent, t.samples_acknowledged, t.samples_dropped
         )?;
+        if t.stale_markers + t.stale_markers_dropped > 0 {
+            writeln!(
+                f,
+                "ended     {} series with stale markers, {} dropped",
+                t.stale_markers, t.stale_markers_dropped
+            )?;
+        }
         if let Some(c) = &self.contents {
             writeln!(
                 f,

@@ -141,14 +141,23 @@ impl Alarm {
     }
 }
 
-/// The label text of one series.
+/// The label text of one series, in the forms that pages need; see [`super::label_text`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct LabelText {
     /// As on `saimon_anomaly_score`: `{job="a",...,source_metric="node_load1"`, without the closing
-    /// brace.
+    /// brace, all names plain.
     pub score: Box<str>,
+    /// Only where another form differs. In a box of its own: most series have none.
+    pub other: Option<Box<OtherText>>,
+}
+
+/// Forms of a label text that few series have.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OtherText {
     /// As on `saimon_anomaly`, which has more labels of its own; only where that differs.
     pub anomaly: Option<Box<str>>,
+    /// The score's with names as the source has them, quoted; only where one is not plain.
+    pub utf8: Option<Box<str>>,
 }
 
 /// One series on the board.

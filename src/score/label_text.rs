@@ -2,61 +2,190 @@
 //!
 //! All labels of the source series stay; `source_metric` is added. A source label that clashes with
 //! one of ours, or with one that a gauge may not have, moves to `exported_<name>`, as Prometheus does
-//! with clashes. Names that the text format cannot
-//! write are escaped with underscores (the exposition formats' default escaping).
+//! with clashes; so does a label that already is such a name, hence two names never become one.
+//! Names that are no identifiers are escaped ([`Names`]); an escaped name that meets another label of
+//! the series moves to `exported_` too.
+//!
+//! What always holds: the names in a text are unique, and two series without odd names never have the
+//! same text. Of two series that differ only in odd names that does not hold (`a.b` and `a_b`): who
+//! makes a page has to look.
 
-use super::board::LabelText;
-use crate::series::labels;
+pub mod names;
+pub mod read;
 
-const METRIC_NAME: &str = "__name__";
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+pub use self::names::Names;
+use super::board::{LabelText, OtherText};
+use crate::series::labels::{self, METRIC_NAME, is_plain_label_name};
+
 const SOURCE: &str = "source_metric";
 /// Labels that the exposition formats keep for histograms and summaries, which a gauge may not have.
 const FORMAT: [&str; 2] = ["le", "quantile"];
 /// Labels of `saimon_anomaly` beyond those of the score.
 const ANOMALY: [&str; 4] = ["state", "severity", "direction", "reason"];
+/// Where a label goes that cannot keep its name.
+const MOVED: &str = "exported_";
 
-/// The text for canonical label bytes.
-pub fn render(canonical: &[u8]) -> LabelText {
-    let clashes = labels::iter(canonical).any(|(name, _)| ANOMALY.contains(&name));
-    LabelText {
-        score: text(canonical, &[]),
-        anomaly: clashes.then(|| text(canonical, &ANOMALY)),
+/// Which metric's labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `saimon_anomaly_score`
+    Score,
+    /// `saimon_anomaly`, which has more labels of its own.
+    Anomaly,
+}
+
+impl Family {
+    /// True for our names and for those that clashes with them moved to.
+    fn claims(self, name: &str) -> bool {
+        let mut stem = name;
+        while let Some(rest) = stem.strip_prefix(MOVED) {
+            stem = rest;
+        }
+        let ours = stem == SOURCE || FORMAT.contains(&stem);
+        ours || (self == Self::Anomaly && ANOMALY.contains(&stem))
     }
 }
 
-fn text(canonical: &[u8], reserved: &[&str]) -> Box<str> {
-    let ours = |name: &str| name == SOURCE || FORMAT.contains(&name) || reserved.contains(&name);
-    let mut out = String::with_capacity(canonical.len() + 64);
-    let mut metric = "";
-    // Names are unique as they come, so only a changed one can meet another; those are few or none.
-    let mut changed: Vec<String> = Vec::new();
+/// The text for canonical label bytes.
+pub fn render(canonical: &[u8]) -> LabelText {
+    let (mut odd, mut clashes) = (false, false);
+    for (name, _) in labels::iter(canonical) {
+        odd |= !is_plain_label_name(name);
+        clashes |= Family::Anomaly.claims(name) && !Family::Score.claims(name);
+    }
+    let form = |names, family| {
+        let metric = labels::get(canonical, METRIC_NAME).unwrap_or_default();
+        let own = labels::iter(canonical).filter(|(name, _)| *name != METRIC_NAME);
+        text(own, metric, names, family)
+    };
+    let other = (odd || clashes).then(|| OtherText {
+        anomaly: clashes.then(|| form(Names::Underscores, Family::Anomaly)),
+        utf8: odd.then(|| form(Names::Utf8, Family::Score)),
+    });
+    LabelText {
+        score: form(Names::Underscores, Family::Score),
+        other: other.map(Box::new),
+    }
+}
+
+impl LabelText {
+    /// Text that is the same in every form: that of a series whose names are plain and clash with
+    /// nothing.
+    pub fn plain(score: impl Into<Box<str>>) -> Self {
+        Self {
+            score: score.into(),
+            other: None,
+        }
+    }
+
+    /// The text as a page shows it. Made on the spot only for a series with odd names, and then only
+    /// for forms that are seldom asked for.
+    pub fn shown(&self, names: Names, family: Family) -> Cow<'_, str> {
+        let Some(other) = self.other.as_deref() else {
+            return Cow::Borrowed(&self.score);
+        };
+        let utf8 = other
+            .utf8
+            .as_deref()
+            .filter(|_| names != Names::Underscores);
+        match (utf8, family, &other.anomaly) {
+            (None, Family::Anomaly, Some(anomaly)) => Cow::Borrowed(anomaly),
+            (None, ..) => Cow::Borrowed(&self.score),
+            (Some(utf8), Family::Score, _) | (Some(utf8), _, None) if names == Names::Utf8 => {
+                Cow::Borrowed(utf8)
+            }
+            (Some(utf8), ..) => Cow::Owned(derive(utf8, names, family).into()),
+        }
+    }
+
+    /// True if the series has names that are not the same in every form.
+    pub fn is_odd(&self) -> bool {
+        self.other.as_ref().is_some_and(|o| o.utf8.is_some())
+    }
+
+    /// Text of the score with the source's own names, clashes moved.
+    pub fn utf8(&self) -> &str {
+        let other = self.other.as_deref();
+        other.and_then(|o| o.utf8.as_deref()).unwrap_or(&self.score)
+    }
+}
+
+/// Another form of the text that [`Names::Utf8`] gave.
+fn derive(utf8: &str, names: Names, family: Family) -> Box<str> {
+    let mut labels = read::labels(utf8);
+    let metric = labels.pop().map_or(Cow::Borrowed(""), |(_, value)| value);
+    let own = labels.iter().map(|(name, value)| {
+        // Back to what it was, or it would move a second time.
+        let was = name
+            .strip_prefix(MOVED)
+            .filter(|_| Family::Score.claims(name));
+        (was.unwrap_or(name), &**value)
+    });
+    text(own, &metric, names, family)
+}
+
+/// Labels in the order of their names, `source_metric` last.
+fn text<'a>(
+    own: impl Iterator<Item = (&'a str, &'a str)>,
+    metric: &str,
+    names: Names,
+    family: Family,
+) -> Box<str> {
+    let mut shown: SmallVec<[(Cow<'a, str>, &'a str); 16]> = SmallVec::new();
+    let mut odd: Vec<(&str, &str)> = Vec::new();
+    let mut moved = false;
+    for (name, value) in own {
+        if names != Names::Utf8 && !is_plain_label_name(name) {
+            odd.push((name, value));
+        } else if family.claims(name) {
+            moved = true;
+            shown.push((Cow::Owned(format!("{MOVED}{name}")), value));
+        } else {
+            shown.push((Cow::Borrowed(name), value));
+        }
+    }
+    for (name, value) in &odd {
+        let mut name = names.escape(name).into_owned();
+        if family.claims(&name) {
+            name.insert_str(0, MOVED);
+        }
+        while shown.iter().any(|(other, _)| *other == name) {
+            name.insert_str(0, MOVED);
+        }
+        shown.push((Cow::Owned(name), value));
+    }
+    if moved || !odd.is_empty() {
+        shown.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    let room: usize = shown.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
+    let mut out = String::with_capacity(room + metric.len() + SOURCE.len() + 8);
     out.push('{');
-    for (name, value) in labels::iter(canonical) {
-        if name == METRIC_NAME {
-            metric = value;
-            continue;
-        }
-        if labels::is_plain_label_name(name) && !ours(name) {
-            push(&mut out, name, value);
-            out.push(',');
-            continue;
-        }
-        let mut name = escape_name(name);
-        while ours(&name) || changed.contains(&name) || labels::get(canonical, &name).is_some() {
-            name = format!("exported_{name}");
-        }
-        push(&mut out, &name, value);
+    for (name, value) in &shown {
+        push(&mut out, name, value);
         out.push(',');
-        changed.push(name);
     }
     push(&mut out, SOURCE, metric);
     out.into_boxed_str()
 }
 
 fn push(out: &mut String, name: &str, value: &str) {
-    out.push_str(name);
-    out.push_str("=\"");
-    for c in value.chars() {
+    if is_plain_label_name(name) {
+        out.push_str(name);
+    } else {
+        push_quoted(out, name);
+    }
+    out.push('=');
+    push_quoted(out, value);
+}
+
+/// With the three escapes that both formats know, and no other.
+fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
             '"' => out.push_str("\\\""),
@@ -67,65 +196,5 @@ fn push(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
-fn escape_name(name: &str) -> String {
-    name.chars()
-        .enumerate()
-        .map(|(i, c)| {
-            let fits = c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit());
-            if fits { c } else { '_' }
-        })
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn score(labels: &[(&str, &str)]) -> String {
-        let text = render(&labels::encode(labels.iter().copied()));
-        String::from(text.score)
-    }
-
-    #[test]
-    fn labels_stay_and_the_metric_name_becomes_source_metric() {
-        assert_eq!(
-            score(&[
-                ("__name__", "node_load1"),
-                ("job", "node"),
-                ("instance", "a:1")
-            ]),
-            r#"{instance="a:1",job="node",source_metric="node_load1""#
-        );
-    }
-
-    #[test]
-    fn clashes_move_and_odd_characters_are_escaped() {
-        assert_eq!(
-            score(&[
-                ("__name__", "m"),
-                ("source_metric", "x"),
-                ("a.b", "q\"\\\n")
-            ]),
-            "{a_b=\"q\\\"\\\\\\n\",exported_source_metric=\"x\",source_metric=\"m\""
-        );
-        assert_eq!(
-            score(&[("__name__", "m"), ("a.b", "1"), ("a/b", "2"), ("a_b", "3")]),
-            "{exported_a_b=\"1\",exported_exported_a_b=\"2\",a_b=\"3\",source_metric=\"m\""
-        );
-        let text = render(&labels::encode([("__name__", "unit"), ("state", "failed")]));
-        assert_eq!(&*text.score, r#"{state="failed",source_metric="unit""#);
-        assert_eq!(
-            text.anomaly.as_deref(),
-            Some(r#"{exported_state="failed",source_metric="unit""#)
-        );
-    }
-
-    #[test]
-    fn labels_of_histograms_and_summaries_are_moved() {
-        let text = score(&[("__name__", "x"), ("le", "1"), ("quantile", "0.5")]);
-        assert_eq!(
-            text,
-            "{exported_le=\"1\",exported_quantile=\"0.5\",source_metric=\"x\""
-        );
-    }
-}
+mod tests;

@@ -410,6 +410,27 @@ mod tests {
         assert_eq!(serde_json::from_str::<ChunkAppender>(&json).unwrap(), whole);
     }
 
+    /// Seen in answers of Prometheus 2.42: its writer begins a byte when it has filled one.
+    #[test]
+    fn an_empty_byte_that_was_begun_is_no_mistake_and_is_gone_on_with() {
+        // Times and values whose bits end with a whole byte.
+        let one = chunk(&[(1_000, 1.5)]);
+        assert_eq!(one.last.free, 0);
+        let begun = [one.bytes(), b"\0"].concat();
+        assert_eq!(decode(&begun).unwrap(), [(1_000, 1.5)]);
+        let mut resumed = ChunkAppender::resume(begun.clone()).unwrap();
+        let mut whole = one.clone();
+        for (t, v) in [(2_000, 1.5), (3_000, 7.0), (4_001, 0.1)] {
+            resumed.append(t, v);
+            whole.append(t, v);
+        }
+        assert_eq!(resumed.bytes(), whole.bytes());
+        for longer in [&b"\0"[..], b"\x01"] {
+            let bad = [if longer == b"\0" { &begun } else { one.bytes() }, longer].concat();
+            assert_eq!(decode(&bad), Err(ChunkError::Trailing));
+        }
+    }
+
     #[test]
     fn finishing_leaves_an_empty_appender() {
         let mut open = chunk(&[(5, 1.0), (6, 2.0)]);
@@ -439,10 +460,14 @@ mod tests {
             let _ = ChunkAppender::resume(bad);
         }
         assert!(postcard::from_bytes::<ChunkAppender>(&[1, 0]).is_err());
-        // A new window of 31 leading zeros and 40 bits; an old window where there is none.
-        let head = [&[0, 2, 0][..], &[0; 8], &[1]].concat();
-        assert!(decode(&[&head[..], &[0xff, 0xd1, 0, 0, 0, 0, 0, 0, 0]].concat()).is_err());
-        assert!(decode(&[&head[..], &[0x80]].concat()).is_err());
+        // A new window of 31 leading zeros and 40 bits.
+        let head = [&[0, 2, 0][..], &[0; 7], &[1, 5]].concat();
+        let wide = decode(&[&head[..], &[0xff, 0x40, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(wide, Err(ChunkError::Malformed { sample: 2 }));
+        // An old window where there is none is one of all bits.
+        let whole = [&head[..], &[0x80, 0, 0, 0, 0, 0, 0, 0, 0x40]].concat();
+        assert_eq!(decode(&whole).unwrap()[1], (5, 0.0));
+        assert!(decode(&whole[..whole.len() - 1]).is_err());
     }
 
     #[test]

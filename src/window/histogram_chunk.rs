@@ -257,3 +257,152 @@ pub fn decode(
 ) -> Result<Vec<NativeHistogram>, HistogramChunkError> {
     HistogramReader::new(bytes, encoding)?.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::histogram::BucketSpan;
+    use crate::wire::write::STALE_NAN_BITS;
+
+    /// `counts` in neighbouring buckets.
+    fn histogram(t_ms: i64, counts: &[i64]) -> NativeHistogram {
+        let mut h = NativeHistogram {
+            positive_spans: vec![BucketSpan {
+                offset: 0,
+                length: counts.len() as u32,
+            }],
+            timestamp_ms: t_ms,
+            ..NativeHistogram::default()
+        };
+        let (count, _, positive, _) = h.counts.as_integer();
+        *count = counts.iter().sum::<i64>() as u64;
+        let before = [0].iter().chain(counts);
+        positive.extend(
+            counts
+                .iter()
+                .zip(before)
+                .map(|(count, before)| count - before),
+        );
+        h
+    }
+
+    fn stale(t_ms: i64) -> NativeHistogram {
+        NativeHistogram {
+            sum: f64::from_bits(STALE_NAN_BITS),
+            timestamp_ms: t_ms,
+            ..NativeHistogram::default()
+        }
+    }
+
+    fn hinted(mut h: NativeHistogram, hint: ResetHint) -> NativeHistogram {
+        h.reset_hint = hint;
+        h
+    }
+
+    /// Appends all; the flags of the chunks that they make, and the samples in each.
+    fn chunks(all: &[NativeHistogram]) -> Vec<(u8, u16)> {
+        let mut appender = HistogramAppender::new();
+        let mut made: Vec<_> = all.iter().filter_map(|h| appender.append(h)).collect();
+        made.extend(appender.finish());
+        made.iter().map(|c| (c.bytes[2], c.samples)).collect()
+    }
+
+    #[test]
+    fn a_new_chunk_begins_where_the_old_one_cannot_go_on_and_its_flags_say_why() {
+        let h = histogram;
+        let first = h(0, &[3, 4]);
+        let mut float = h(1, &[3, 4]);
+        float.counts = Counts::Float {
+            count: 9.0,
+            zero: 0.0,
+            positive: vec![4.0, 5.0],
+            negative: Vec::new(),
+        };
+        let mut finer = h(1, &[3, 4]);
+        finer.schema = 1;
+        for (what, next, flags) in [
+            ("another form", float, 0),
+            ("another schema", finer, 0),
+            ("other buckets", h(1, &[3, 4, 5]), 0),
+            ("a lower count", h(1, &[3, 3]), RESET),
+            ("a lower bucket", h(1, &[2, 9]), RESET),
+            ("a hint", hinted(h(1, &[4, 4]), ResetHint::Yes), RESET),
+            ("a gauge", hinted(h(1, &[4, 4]), ResetHint::Gauge), GAUGE),
+        ] {
+            assert_eq!(
+                chunks(&[first.clone(), next]),
+                [(0, 1), (flags, 1)],
+                "{what}"
+            );
+        }
+        assert_eq!(chunks(&[first.clone(), h(1, &[3, 9])]), [(0, 2)]);
+        let gauge = |t_ms, counts: &[i64]| hinted(h(t_ms, counts), ResetHint::Gauge);
+        assert_eq!(
+            chunks(&[gauge(0, &[3, 4]), gauge(1, &[2, 1])]),
+            [(GAUGE, 2)]
+        );
+        // The end of a series is in its chunk, and no more than that.
+        let ended = [first.clone(), stale(1), stale(2), h(3, &[3, 4])];
+        assert_eq!(chunks(&ended), [(0, 3), (0, 1)]);
+        assert_eq!(chunks(&[stale(1), first]), [(0, 1), (0, 1)]);
+    }
+
+    #[test]
+    fn a_chunk_after_one_that_was_full_knows_of_the_reset_or_that_there_was_none() {
+        for (next, flags) in [
+            (histogram(200, &[9, 200]), NO_RESET),
+            (histogram(200, &[0, 1]), RESET),
+            (histogram(200, &[9, 200, 1]), 0),
+            (stale(200), 0),
+        ] {
+            let mut appender = HistogramAppender::new();
+            let mut t = 0;
+            while !appender.is_full() {
+                assert_eq!(appender.append(&histogram(t, &[1, t])), None);
+                t += 1;
+            }
+            let finished = appender.finish().unwrap();
+            assert_eq!((finished.first_ms, finished.last_ms), (0, t - 1));
+            assert_eq!(appender.finish(), None);
+            assert_eq!(appender.append(&next), None);
+            assert_eq!(appender.bytes()[2], flags, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn a_stale_marker_comes_out_as_one_whatever_was_before() {
+        let mut appender = HistogramAppender::new();
+        for h in [histogram(0, &[3, 4]), stale(1), stale(2)] {
+            assert_eq!(appender.append(&h), None);
+        }
+        let read = decode(appender.bytes(), appender.encoding()).unwrap();
+        assert!(!read[0].is_stale());
+        for (got, sent) in read[1..].iter().zip([stale(1), stale(2)]) {
+            assert!(got.is_stale());
+            let without_sum = |h: &NativeHistogram| NativeHistogram {
+                sum: 0.0,
+                ..h.clone()
+            };
+            assert_eq!(without_sum(got), without_sum(&sent));
+        }
+        assert!(decode(appender.bytes(), Encoding::Xor).is_err());
+        assert!(decode(&[], Encoding::Histogram).is_err());
+        assert_eq!(decode(&[0; 3], Encoding::Histogram), Ok(Vec::new()));
+        let longer = [appender.bytes(), &[0]].concat();
+        let trailing = Err(HistogramChunkError::Trailing);
+        assert_eq!(decode(&longer, Encoding::Histogram), trailing);
+    }
+
+    #[test]
+    fn a_header_that_claims_more_than_there_is_allocates_nothing() {
+        let mut appender = HistogramAppender::new();
+        appender.append(&histogram(0, &[3, 4]));
+        let mut bytes = appender.bytes().to_vec();
+        bytes[..2].copy_from_slice(&u16::MAX.to_be_bytes());
+        let truncated = HistogramChunkError::Truncated {
+            sample: 2,
+            samples: u16::MAX,
+        };
+        assert_eq!(decode(&bytes, Encoding::Histogram), Err(truncated));
+    }
+}

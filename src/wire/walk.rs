@@ -1,7 +1,10 @@
 //! What the walks over both versions of remote write share.
 
-use super::field::{self, FieldError, Wire};
-use super::write::{DecodeError, ENTRIES_MAX, MetricType, Protocol, Span};
+use super::field::FieldError;
+use super::histogram::{self, Checked, HistogramError};
+use super::write::{
+    DecodeError, ENTRIES_MAX, HistogramSpan, Lost, MetricType, Refusal, Span, WriteArena,
+};
 
 /// Offsets are 32 bits, and rebuilt labels come on top of a body.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 30;
@@ -73,56 +76,58 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     any & 0x8080_8080_8080_8080_8080_8080_8080_8080 == 0
 }
 
-/// What the walk takes from a `Histogram`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Outline {
-    pub(super) timestamp_ms: i64,
-    /// 0 if it is not known; also in 1.0, which has no such field.
-    pub(super) start_ms: i64,
+/// How full the arena was before a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    pub(super) samples: usize,
+    pub(super) histograms: usize,
+    pub(super) starts: usize,
+    pub(super) exemplars: u32,
 }
 
-/// One `Histogram`, of which only the outer shape matters here. What is in its spans and packed
-/// buckets is not looked at.
+impl Before {
+    pub(super) fn of(arena: &WriteArena) -> Self {
+        Self {
+            samples: arena.samples.len(),
+            histograms: arena.histograms.len(),
+            starts: arena.starts.len(),
+            exemplars: arena.exemplars,
+        }
+    }
+
+    /// Takes out again what came since.
+    pub(super) fn restore(&self, arena: &mut WriteArena) -> Lost {
+        let lost = Lost {
+            samples: (arena.samples.len() - self.samples) as u32,
+            histograms: (arena.histograms.len() - self.histograms) as u32,
+            exemplars: arena.exemplars - self.exemplars,
+        };
+        arena.samples.truncate(self.samples);
+        arena.histograms.truncate(self.histograms);
+        arena.starts.truncate(self.starts);
+        arena.exemplars = self.exemplars;
+        lost
+    }
+}
+
+/// One `Histogram` at `at..end`; the other error says what is wrong with it alone.
 pub(super) fn histogram(
     msg: &[u8],
-    mut at: usize,
+    at: usize,
     end: usize,
-    protocol: Protocol,
-) -> Result<Outline, DecodeError> {
-    let mut outline = Outline::default();
-    let v2 = protocol == Protocol::V2;
-    while at < end {
-        let start = at;
-        let (number, wire) = field::tag(msg, &mut at)?;
-        match (number, wire) {
-            (15, Wire::Varint) => {
-                outline.timestamp_ms = field::varint(msg, &mut at)? as i64;
-                continue;
-            }
-            (17, Wire::Varint) if v2 => {
-                outline.start_ms = field::varint(msg, &mut at)? as i64;
-                continue;
-            }
-            _ => {}
-        }
-        let fits = match number {
-            1 | 4 | 6 | 14 | 15 => wire == Wire::Varint,
-            2 | 3 | 5 | 7 => wire == Wire::Fixed64,
-            8 | 11 => wire == Wire::Len,
-            // Repeated numbers, packed or one by one.
-            9 | 12 => matches!(wire, Wire::Len | Wire::Varint),
-            10 | 13 => matches!(wire, Wire::Len | Wire::Fixed64),
-            16 if v2 => matches!(wire, Wire::Len | Wire::Fixed64),
-            17 if v2 => false,
-            _ => true,
-        };
-        if !fits {
-            return broken(WRONG_TYPE, start);
-        }
-        field::skip(msg, &mut at, wire)?;
+    version: u8,
+) -> Result<Result<HistogramSpan, Refusal>, DecodeError> {
+    match histogram::check(&msg[at..end], version) {
+        Ok(Checked {
+            timestamp_ms,
+            start_ms,
+            ..
+        }) => Ok(Ok(HistogramSpan {
+            message: span(at, end - at),
+            timestamp_ms,
+            start_ms,
+        })),
+        Err(HistogramError::Invalid(why)) => Ok(Err(Refusal::BadHistogram(why))),
+        Err(HistogramError::Broken { what, at: within }) => broken(what, at + within),
     }
-    if at != end {
-        return broken(OVERRUN, end);
-    }
-    Ok(outline)
 }

@@ -92,7 +92,7 @@ pub struct SeriesSpan {
 }
 
 /// One native histogram, checked and left where it lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistogramSpan {
     /// The bytes of its message in the body: `prometheus.Histogram` or
     /// `io.prometheus.write.v2.Histogram`, whose common fields have the same numbers.
@@ -168,7 +168,7 @@ pub enum Refusal {
     /// A label, an exemplar, a help text or a unit refers to no symbol, or a name has no value (2.0).
     BadReference,
     /// A native histogram that contradicts itself, or is of a kind that the protocol does not have.
-    BadHistogram,
+    BadHistogram(&'static str),
     /// A sample more than ten minutes ahead of the clock.
     FarFuture,
 }
@@ -183,7 +183,7 @@ impl Refusal {
             Self::TooManyLabels => "too many labels",
             Self::LabelTooLong => "label name or value too long",
             Self::BadReference => "reference to no symbol",
-            Self::BadHistogram => "invalid native histogram",
+            Self::BadHistogram(why) => why,
             Self::FarFuture => "sample is too far in the future",
         }
     }

@@ -12,13 +12,16 @@ mod labels;
 use self::labels::{canonical_labels, gather_labels, label};
 use super::field::{self, Wire};
 use super::walk::{
-    BODY_BYTES_MAX, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
+    BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
 };
 pub use super::write::DecodeError;
 use super::write::{
-    ENTRIES_MAX, HistogramSpan, LabelLimits, Lost, MetadataSpan, MetricType, Protocol, Sample,
+    ENTRIES_MAX, HistogramSpan, LabelLimits, MetadataSpan, MetricType, Protocol, Sample,
     SeriesSpan, Span, WriteArena,
 };
+
+/// As the check of histograms counts.
+const VERSION: u8 = 1;
 
 /// Fills `out` (cleared first) from `body`. Label sets that are not canonical are rebuilt behind
 /// the body, which therefore may grow, at most to twice its size.
@@ -81,9 +84,8 @@ fn series(
     limits: &LabelLimits,
     out: &mut WriteArena,
 ) -> Result<(), DecodeError> {
-    let samples_start = out.samples.len();
-    let histograms_start = out.histograms.len();
-    let exemplars = out.exemplars;
+    let before = Before::of(out);
+    let mut wrong = None;
     let msg = &body[..sent];
     let mut lying = canonical_labels(msg, start, end, limits);
     let mut at = lying.map_or(start, |(labels, _)| (labels.start + labels.len) as usize);
@@ -114,12 +116,14 @@ fn series(
                 if out.histograms.len() >= ENTRIES_MAX {
                     return too_many("histograms");
                 }
-                let outline = histogram(msg, at, histogram_end, Protocol::V1)?;
-                out.histograms.push(HistogramSpan {
-                    message: span(at, histogram_end - at),
-                    timestamp_ms: outline.timestamp_ms,
-                    start_ms: 0,
-                });
+                // One that is refused counts as lost.
+                match histogram(msg, at, histogram_end, VERSION)? {
+                    Ok(histogram) => out.histograms.push(histogram),
+                    Err(why) => {
+                        wrong = wrong.or(Some(why));
+                        out.histograms.push(HistogramSpan::default());
+                    }
+                }
                 at = histogram_end;
             }
             (1..=4, _) => return broken(WRONG_TYPE, field_start),
@@ -129,21 +133,18 @@ fn series(
     if at != end {
         return broken(OVERRUN, end);
     }
-    let (labels, name) = match lying {
-        Some(found) => found,
-        None => {
+    let (labels, name) = match (lying, wrong) {
+        (Some(found), None) => found,
+        _ => {
             let mut set = gather_labels(msg, start, end, limits)?;
-            match set.canonical(body, limits) {
+            let built = match wrong {
+                Some(why) => Err(why),
+                None => set.canonical(body, limits),
+            };
+            match built {
                 Ok(built) => built,
                 Err(why) => {
-                    let lost = Lost {
-                        samples: (out.samples.len() - samples_start) as u32,
-                        histograms: (out.histograms.len() - histograms_start) as u32,
-                        exemplars: out.exemplars - exemplars,
-                    };
-                    out.samples.truncate(samples_start);
-                    out.histograms.truncate(histograms_start);
-                    out.exemplars = exemplars;
+                    let lost = before.restore(out);
                     out.refused.add(why, lost, || set.describe(body));
                     return Ok(());
                 }
@@ -156,9 +157,9 @@ fn series(
     out.series.push(SeriesSpan {
         labels,
         name,
-        samples_start: samples_start as u32,
+        samples_start: before.samples as u32,
         samples_end: out.samples.len() as u32,
-        histograms_start: histograms_start as u32,
+        histograms_start: before.histograms as u32,
         histograms_end: out.histograms.len() as u32,
     });
     Ok(())

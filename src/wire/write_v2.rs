@@ -18,13 +18,16 @@ use self::labels::{Last, NoLabels, REFERENCES_MAX, Room};
 use self::symbols::Symbols;
 use super::field::{self, Wire};
 use super::walk::{
-    BODY_BYTES_MAX, OVERRUN, Outline, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
+    BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, too_many,
 };
 pub use super::write::DecodeError;
 use super::write::{
-    self, ENTRIES_MAX, HistogramSpan, LabelLimits, Lost, MetadataSpan, MetricType, Protocol,
-    Refusal, Sample, SampleStart, SeriesSpan, Span, WriteArena,
+    self, ENTRIES_MAX, HistogramSpan, LabelLimits, MetadataSpan, MetricType, Protocol, Refusal,
+    Sample, SampleStart, SeriesSpan, Span, WriteArena,
 };
+
+/// As the check of histograms counts.
+const VERSION: u8 = 2;
 
 /// What the decoder keeps from series to series, and warm from request to request.
 #[derive(Debug, Default)]
@@ -222,16 +225,14 @@ impl Walk<'_> {
                     if out.histograms.len() >= ENTRIES_MAX {
                         return too_many("histograms");
                     }
-                    let outline = histogram(msg, at, histogram_end, Protocol::V2)?;
-                    let Outline {
-                        timestamp_ms,
-                        start_ms,
-                    } = outline;
-                    out.histograms.push(HistogramSpan {
-                        message: span(at, histogram_end - at),
-                        timestamp_ms,
-                        start_ms,
-                    });
+                    // One that is refused counts as lost.
+                    match histogram(msg, at, histogram_end, VERSION)? {
+                        Ok(histogram) => out.histograms.push(histogram),
+                        Err(why) => {
+                            wrong = wrong.or(Some(why));
+                            out.histograms.push(HistogramSpan::default());
+                        }
+                    }
                     at = histogram_end;
                 }
                 (4, Wire::Len) => {
@@ -311,40 +312,6 @@ impl Walk<'_> {
             });
         }
         Ok(())
-    }
-}
-
-/// How full the arena was before a series.
-#[derive(Debug, Clone, Copy)]
-struct Before {
-    samples: usize,
-    histograms: usize,
-    starts: usize,
-    exemplars: u32,
-}
-
-impl Before {
-    fn of(arena: &WriteArena) -> Self {
-        Self {
-            samples: arena.samples.len(),
-            histograms: arena.histograms.len(),
-            starts: arena.starts.len(),
-            exemplars: arena.exemplars,
-        }
-    }
-
-    /// Takes out again what came since.
-    fn restore(&self, arena: &mut WriteArena) -> Lost {
-        let lost = Lost {
-            samples: (arena.samples.len() - self.samples) as u32,
-            histograms: (arena.histograms.len() - self.histograms) as u32,
-            exemplars: arena.exemplars - self.exemplars,
-        };
-        arena.samples.truncate(self.samples);
-        arena.histograms.truncate(self.histograms);
-        arena.starts.truncate(self.starts);
-        arena.exemplars = self.exemplars;
-        lost
     }
 }
 
@@ -480,7 +447,9 @@ fn settle_starts(out: &mut WriteArena, before: &Before, created_ms: i64) {
         let sample_at = i as u32;
         let start_ms = own
             .next_if(|start| start.sample == sample_at)
-            .map_or(created_ms, |start| start.start_ms);
+            .map(|start| start.start_ms)
+            .filter(|start_ms| *start_ms <= sample.timestamp_ms)
+            .unwrap_or(created_ms);
         if start_ms != 0 && start_ms <= sample.timestamp_ms {
             out.starts.push(SampleStart {
                 sample: sample_at,

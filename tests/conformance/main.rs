@@ -7,6 +7,8 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/peer.rs"]
+mod peer;
 #[path = "../support/reading.rs"]
 mod reading;
 #[path = "../support/serving.rs"]
@@ -19,3 +21,9 @@ mod conformance_b;
 mod conformance_c;
 mod conformance_d;
 mod conformance_e;
+mod conformance_f;
+mod conformance_g;
+mod conformance_h;
+mod outside;
+mod page;
+mod receiver;

@@ -34,7 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::clock::GateClock;
 use self::kept::Store;
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use self::kept::{Held, labels};
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use crate::client::{Client, Response, WRITE_HEADERS, snappy};
 
 /// What the server's clock says at first.
@@ -95,12 +97,12 @@ impl Saimon {
         let health = Arc::new(Health::default());
         health.set_ready();
         let state = State {
-            reader: Reader::new(engine.senders.clone(), None),
-            read: Arc::new(setup.read),
             router: engine.router.clone(),
+            reader: Reader::new(engine.senders.clone(), None),
             board: Arc::clone(&engine.board),
             metrics,
             limits: Arc::new(setup.limits),
+            read: Arc::new(setup.read),
             clock: shared,
             health: Arc::clone(&health),
         };
@@ -168,6 +170,11 @@ impl Saimon {
     /// Waits until every shard has taken what was handed to it, and gives all series with all that
     /// is held of them, by canonical labels as text.
     pub(crate) fn held(&self) -> BTreeMap<String, Held> {
+        self.settle().1.held()
+    }
+
+    /// Waits until every shard has taken what was handed to it.
+    fn settle(&self) -> std::sync::MutexGuard<'_, (Receiver<Kept>, Store)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (inbox, store) = &mut *kept;
         for sender in &self.senders {
@@ -180,7 +187,7 @@ impl Saimon {
                 Kept::Done { .. } => done += 1,
             }
         }
-        store.held()
+        kept
     }
 
     /// Samples of one series in order of time as (milliseconds, bits); none if it is not known.
@@ -192,13 +199,13 @@ impl Saimon {
 
     /// What `/metrics` says now, after all shards have taken what was handed to them.
     pub(crate) fn counters(&self) -> Counters {
-        self.held();
+        drop(self.settle());
         Counters::read(self.get("/metrics", "").text())
     }
 
     /// `/metrics/scores`, after all shards have taken what was handed to them.
     pub(crate) fn scores(&self) -> String {
-        self.held();
+        drop(self.settle());
         self.get("/metrics/scores", "").text().to_owned()
     }
 }

@@ -105,12 +105,9 @@ fn a_reader_that_never_reads_loses_its_connection_and_not_its_place() {
     });
     // More than any socket buffer holds.
     for i in 0..200_000 {
-        let text = format!("{{instance=\"host-{i:0100}\",source_metric=\"m\"").into();
-        let labels = saimon::score::board::LabelText {
-            score: text,
-            anomaly: None,
-        };
-        let at = server.board.add(labels);
+        let text = format!("{{instance=\"host-{i:0100}\",source_metric=\"m\"");
+        let text = saimon::score::board::LabelText::plain(text);
+        let at = server.board.add(text);
         server.board.set(at, 0.5, None);
     }
     let mut stuck = server.connect();

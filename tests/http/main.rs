@@ -3,6 +3,7 @@
 #[path = "../support/client.rs"]
 mod client;
 mod connections;
+mod pages;
 mod read;
 mod server;
 mod write;

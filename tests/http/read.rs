@@ -19,10 +19,8 @@ const ALARM: Alarm = Alarm {
 };
 
 fn add(server: &mut Server, labels: &str, score: f32, alarm: Option<Alarm>) {
-    let at = server.board.add(LabelText {
-        score: format!("{{{labels}").into(),
-        anomaly: None,
-    });
+    let text = LabelText::plain(format!("{{{labels}"));
+    let at = server.board.add(text);
     server.board.set(at, score, alarm);
 }
 

@@ -47,14 +47,18 @@ const HOMES: [(&str, &str); 2] = [
 /// What a module may use besides itself and what stands aside. `None` if it has no place.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
-        "wire" | "config" | "clock" | "telemetry" | "lib" => &[],
+        "wire" | "config" | "clock" | "telemetry" | "client" | "lib" => &[],
         "series" => &["wire"],
         "window" => &["wire", "series"],
         "model" => &["wire", "series", "window"],
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
-        "store" | "expose" => &["wire", "series", "window", "model", "score", "engine"],
+        "store" | "expose" | "output" => &["wire", "series", "window", "model", "score", "engine"],
+        "backfill" => &[
+            "wire", "series", "window", "model", "score", "engine", "client",
+        ],
         "generate" | "rules" | "config_file" => &[
+            "client",
             "wire",
             "series",
             "window",
@@ -63,6 +67,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
             "config_file",
         ],
         "app" => &[
@@ -74,6 +79,9 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
+            "client",
+            "backfill",
             "generate",
             "rules",
             "config_file",
@@ -87,6 +95,9 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "expose",
+            "output",
+            "client",
+            "backfill",
             "generate",
             "rules",
             "config_file",

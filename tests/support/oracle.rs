@@ -1,6 +1,8 @@
 //! prost's reading of a remote-write body as the judge of the hand-written walk.
 
+use prost::Message as _;
 use saimon::series::labels;
+use saimon::wire::histogram::{self, HistogramError};
 use saimon::wire::proto::{TimeSeries, WriteRequest};
 use saimon::wire::write::{LabelLimits, Lost, WriteArena};
 
@@ -85,6 +87,14 @@ fn metric_name<'a>(entry: &'a TimeSeries, limits: &LabelLimits) -> Option<&'a st
     });
     if !fits || labels.len() < all || all > limits.labels_per_series {
         return None;
+    }
+    let histograms = entry.histograms.iter().map(|h| h.encode_to_vec());
+    for message in histograms {
+        match histogram::check(&message, 1) {
+            Ok(_) => {}
+            Err(HistogramError::Invalid(_)) => return None,
+            Err(e) => panic!("prost wrote what cannot be read: {e}"),
+        }
     }
     labels
         .iter()

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::config::client::Address;
 use crate::config_file::shape::Shape;
 use crate::config_file::unit;
 use crate::config_file::yaml::Value;
@@ -66,6 +67,17 @@ pub(super) fn read(shape: &Shape, value: &Value) -> Result<Json, String> {
             wrong("text: put it in quotes")
         }
         (Shape::Text, _) => wrong("text"),
+        // What is there is not repeated: it may be a password without its quotes.
+        (Shape::Secret, Value::Text(text)) if !text.is_empty() => Ok(Json::from(text.as_str())),
+        (Shape::Secret, Value::Text(_)) => Err("is empty".to_owned()),
+        (Shape::Secret, Value::Null) => wrong("text"),
+        (Shape::Secret, _) => Err("is not text: put it in quotes".to_owned()),
+        (Shape::Url, Value::Text(text)) => match Address::parse(text) {
+            Ok(_) => Ok(Json::from(text.as_str())),
+            Err(what) => Err(format!("is not an address: {what}")),
+        },
+        (Shape::Url, Value::Null) => wrong("an address, such as `http://localhost:9090`"),
+        (Shape::Url, _) => Err("is not an address, such as `http://localhost:9090`".to_owned()),
         (Shape::Selector, Value::Text(text)) => match Selector::parse(text) {
             Ok(_) => Ok(Json::from(text.as_str())),
             Err(e) => Err(format!("not a selector: {} at character {}", e.what, e.at)),
@@ -84,7 +96,7 @@ pub(super) fn read(shape: &Shape, value: &Value) -> Result<Json, String> {
                 _ => wrong(&format!("one of `{}`", words.join("`, `"))),
             }
         }
-        (Shape::Labels | Shape::Section(_), _) => wrong("a section with keys"),
+        (Shape::Labels | Shape::Headers | Shape::Section(_), _) => wrong("a section with keys"),
         (Shape::List(_), _) => wrong("a list (each element begins with `- `)"),
     }
 }

@@ -30,6 +30,11 @@ impl Shard {
         self.groups.dirty()
     }
 
+    /// All groups, by their numbers within the shard.
+    pub fn groups(&self) -> Vec<GroupId> {
+        self.groups.ids()
+    }
+
     /// Groups that hold more finished chunks than they should, to be handed over before the next
     /// checkpoint. Each is given once.
     pub fn urgent_groups(&mut self) -> Vec<u32> {
@@ -155,12 +160,12 @@ impl Shard {
                 let spec = self.parts.specs.find(labels);
                 track.declare(self.parts.specs.get(spec), self.declared(labels));
                 let arrived_ms = arrived(track.head().last_ms());
-                let n = self.put_tracked(at, place, spec, track, Shown::ended(), arrived_ms);
+                let n = self.put_tracked(at, place, spec, *track, Shown::ended(), arrived_ms);
                 self.table.settle(at, Home::Tracked(n));
             }
             State::Plain(head) => {
                 let arrived_ms = arrived(head.last_ms());
-                self.put_plain(at, place, head, arrived_ms);
+                self.put_plain(at, place, *head, arrived_ms);
             }
             State::Histogram(stored) => {
                 let arrived_ms = arrived(stored.last_ms());

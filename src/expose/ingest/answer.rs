@@ -283,7 +283,11 @@ mod tests {
             histograms: 2,
             exemplars: 3,
         };
-        refused.add(Refusal::BadHistogram, lost, || "h{}".to_owned());
+        refused.add(
+            Refusal::BadHistogram("histogram of unknown schema"),
+            lost,
+            || "h{}".to_owned(),
+        );
         let written = Written {
             samples: 4,
             histograms: 0,
@@ -291,7 +295,7 @@ mod tests {
         };
         assert!(refusal(&refused, written).starts_with(
             "refused 1 samples, 2 histograms, 3 exemplars of 1 series, kept 4, 5 exemplars: \
-             invalid native histogram: h{}; "
+             histogram of unknown schema: h{}; "
         ));
     }
 

@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-use super::plan::{self, ANOMALY, EntrySet, Plan, SCORE};
-use crate::expose::accept::Format;
+use super::plan::{self, ANOMALY, EntrySet, Plan, SCORE, Wanted};
+use crate::expose::accept::{Form, Format, Names};
 use crate::score::board::{Alarm, Board, Entry};
+use crate::score::label_text::Family;
 
 /// Bytes that are rendered at once, in well under a millisecond: large enough to fill the socket,
 /// small enough for a thread that serves others too.
@@ -23,8 +24,8 @@ const LINE: usize = 1024;
 
 /// Renders the whole page of `board` at once, without selectors. For benches and tools; requests are
 /// served in pieces.
-pub fn render(board: &Board, lines_max: usize, format: Format, out: &mut Vec<u8>) {
-    let mut page = Page::new(plan::plan(board, &[], lines_max), format);
+pub fn render(board: &Board, lines_max: usize, form: Form, out: &mut Vec<u8>) {
+    let mut page = Page::whole(board, lines_max, form);
     while page.render_until(out, usize::MAX) {}
 }
 
@@ -44,14 +45,23 @@ enum Position {
 #[derive(Debug)]
 pub(super) struct Page {
     plan: Plan,
-    format: Format,
+    form: Form,
     at: Position,
     /// Where each block begins, because blocks need not be equally long.
     starts: Vec<usize>,
 }
 
 impl Page {
-    pub(super) fn new(plan: Plan, format: Format) -> Self {
+    fn whole(board: &Board, lines_max: usize, form: Form) -> Self {
+        let wanted = Wanted {
+            selectors: &[],
+            lines_max,
+            names: form.names,
+        };
+        Self::new(plan::plan(board, &wanted, &|| false), form)
+    }
+
+    pub(super) fn new(plan: Plan, form: Form) -> Self {
         let starts = plan
             .blocks
             .iter()
@@ -63,7 +73,7 @@ impl Page {
             .collect();
         Self {
             plan,
-            format,
+            form,
             at: Position::Start,
             starts,
         }
@@ -92,7 +102,7 @@ impl Page {
                     next.map_or(Position::End, Position::Anomalies)
                 }
                 Position::End => {
-                    if self.format == Format::OpenMetrics {
+                    if self.form.format == Format::OpenMetrics {
                         out.extend_from_slice(b"# EOF\n");
                     }
                     Position::Done
@@ -110,14 +120,15 @@ impl Page {
         mut from: usize,
         out: &mut Vec<u8>,
         enough: usize,
-        line: fn(&Entry, &mut Vec<u8>),
+        line: fn(&Entry, Names, &mut Vec<u8>),
     ) -> Option<usize> {
         while let Some(at) = set.next(from) {
             if out.len() >= enough {
                 return Some(at);
             }
             let block = self.starts.partition_point(|start| *start <= at) - 1;
-            line(&self.plan.blocks[block][at - self.starts[block]], out);
+            let entry = &self.plan.blocks[block][at - self.starts[block]];
+            line(entry, self.form.names, out);
             from = at + 1;
         }
         None
@@ -149,18 +160,18 @@ fn head(out: &mut Vec<u8>, name: &str, help: &str) {
     }
 }
 
-fn score_line(entry: &Entry, out: &mut Vec<u8>) {
+fn score_line(entry: &Entry, names: Names, out: &mut Vec<u8>) {
     let (Some(score), Some(labels)) = (entry.score(), entry.labels()) else {
         return;
     };
     out.extend_from_slice(SCORE.as_bytes());
-    out.extend_from_slice(labels.score.as_bytes());
+    out.extend_from_slice(labels.shown(names, Family::Score).as_bytes());
     out.extend_from_slice(b"} ");
     number(score, out);
     out.push(b'\n');
 }
 
-fn anomaly_line(entry: &Entry, out: &mut Vec<u8>) {
+fn anomaly_line(entry: &Entry, names: Names, out: &mut Vec<u8>) {
     let (Some(alarm), Some(labels)) = (entry.alarm(), entry.labels()) else {
         return;
     };
@@ -170,10 +181,10 @@ fn anomaly_line(entry: &Entry, out: &mut Vec<u8>) {
         side,
         reason,
     } = alarm;
-    let source = labels.anomaly.as_deref().unwrap_or(&labels.score);
+    let source = labels.shown(names, Family::Anomaly);
     let parts = [
         ANOMALY,
-        source,
+        &source,
         ",state=\"",
         state.as_str(),
         "\",severity=\"",
@@ -227,6 +238,8 @@ mod tests {
     use super::*;
     use crate::config::Severity;
     use crate::score::board::{AlarmState, LabelText, Reason, Side};
+    use crate::score::label_text;
+    use crate::series::labels::encode;
 
     fn printed(score: f32) -> String {
         let mut out = Vec::new();
@@ -291,19 +304,13 @@ mod tests {
             side: Side::Up,
             reason: Reason::LevelShift,
         };
-        let mut add = |score: &str, anomaly: Option<&str>| {
-            writer.add(LabelText {
-                score: score.into(),
-                anomaly: anomaly.map(Into::into),
-            })
+        let mut add = |labels: &[(&str, &str)]| {
+            writer.add(label_text::render(&encode(labels.iter().copied())))
         };
-        let a = add("{job=\"a\",source_metric=\"up\"", None);
-        let b = add(
-            "{state=\"on\",source_metric=\"x\"",
-            Some("{exported_state=\"on\",source_metric=\"x\""),
-        );
-        let ended = add("{source_metric=\"gone\"", None);
-        let _young = add("{source_metric=\"young\"", None);
+        let a = add(&[("__name__", "up"), ("job", "a")]);
+        let b = add(&[("__name__", "x"), ("state", "on"), ("o.k", "\"")]);
+        let ended = add(&[("__name__", "gone")]);
+        let _young = add(&[("__name__", "young")]);
         writer.set(a, 0.123_456, None);
         writer.set(b, 0.96, Some(alarm));
         writer.set(ended, 0.5, None);
@@ -312,36 +319,40 @@ mod tests {
 # HELP saimon_anomaly_score how unlikely the newest sample is, from 0 to below 1; anomalous from 0.7 on
 # TYPE saimon_anomaly_score gauge
 saimon_anomaly_score{job=\"a\",source_metric=\"up\"} 0.123
-saimon_anomaly_score{state=\"on\",source_metric=\"x\"} 0.960
+saimon_anomaly_score{o_k=\"\\\"\",state=\"on\",source_metric=\"x\"} 0.960
 # HELP saimon_anomaly 1 while an anomaly of the series is pending or active
 # TYPE saimon_anomaly gauge
-saimon_anomaly{exported_state=\"on\",source_metric=\"x\",state=\"active\",severity=\"high\",direction=\"up\",reason=\"level_shift\"} 1
+saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"active\",severity=\"high\",direction=\"up\",reason=\"level_shift\"} 1
 ";
-        let mut out = Vec::new();
-        render(&board, 100, Format::Text, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
-        let mut out = Vec::new();
-        render(&board, 100, Format::OpenMetrics, &mut out);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            format!("{expected}# EOF\n")
-        );
+        let page = |form: Form| {
+            let mut out = Vec::new();
+            render(&board, 100, form, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(page(Format::Text.into()), expected);
+        assert_eq!(page(Format::Text1.into()), expected);
+        let open: Form = Format::OpenMetrics.into();
+        assert_eq!(page(open), format!("{expected}# EOF\n"));
+        let named = expected.replace("o_k=", "\"o.k\"=");
+        let utf8 = Form::new(Format::OpenMetrics, Names::Utf8);
+        // Its own order of names: that of the source.
+        let line = |page: &str| page.lines().nth(3).unwrap().to_owned();
+        assert_eq!(line(&page(utf8)), line(&named));
+        let values = Form::new(Format::OpenMetrics, Names::Values);
+        assert!(page(values).contains("{U__o_2e_k=\"\\\"\",state=\"on\","));
     }
 
     #[test]
     fn pieces_make_the_same_page_and_stay_small() {
         let (board, mut writer) = board();
-        for i in 0..5000 {
-            let score = format!("{{instance=\"host-{i}:9100\",source_metric=\"node_load1\"").into();
-            let at = writer.add(LabelText {
-                score,
-                anomaly: None,
-            });
+        for i in 0..100_000 {
+            let score = format!("{{instance=\"host-{i}:9100\",source_metric=\"node_load1\"");
+            let at = writer.add(LabelText::plain(score));
             writer.set(at, 0.25, None);
         }
         let mut whole = Vec::new();
-        render(&board, 10_000, Format::OpenMetrics, &mut whole);
-        let mut page = Page::new(plan::plan(&board, &[], 10_000), Format::OpenMetrics);
+        render(&board, 100_000, Format::OpenMetrics.into(), &mut whole);
+        let mut page = Page::whole(&board, 100_000, Format::OpenMetrics.into());
         let mut joined = Vec::new();
         let mut pieces = 0;
         loop {
@@ -354,20 +365,16 @@ saimon_anomaly{exported_state=\"on\",source_metric=\"x\",state=\"active\",severi
             pieces += 1;
             joined.extend(piece);
         }
-        assert!(pieces > 4);
+        assert_eq!(pieces, whole.len().div_ceil(PIECE));
         assert!(joined == whole, "pieces differ from the whole");
     }
 
     #[test]
     fn a_series_that_ends_while_the_page_is_under_way_is_left_out() {
         let (board, mut writer) = board();
-        let score = "{source_metric=\"m\"".into();
-        let at = writer.add(LabelText {
-            score,
-            anomaly: None,
-        });
+        let at = writer.add(LabelText::plain("{source_metric=\"m\""));
         writer.set(at, 0.5, None);
-        let mut page = Page::new(plan::plan(&board, &[], 10), Format::Text);
+        let mut page = Page::whole(&board, 10, Format::Text.into());
         writer.remove(at);
         let mut out = Vec::new();
         page.render_until(&mut out, usize::MAX);

@@ -1,14 +1,16 @@
 //! Decides which series a page of scores shows.
 //!
 //! What always holds: at most `lines_max` lines of each family; if there are more, the anomalous
-//! series come first and then the highest scores, and what is left out is counted. The decision is
-//! taken once, so that a page is consistent with itself while scores go on changing.
+//! series come first and then the highest scores; no two lines are of the same series; and what is
+//! left out is counted. The decision is taken once, so that a page is consistent with itself while
+//! scores go on changing.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::labels::{Labels, parse};
-use crate::score::board::{Board, Entry};
+use super::twins;
+use crate::expose::accept::Names;
+use crate::score::board::{Board, Entry, LabelText};
+use crate::score::label_text::{Family, read};
 use crate::series::matcher::Selector;
 
 /// Names of the two families.
@@ -20,12 +22,20 @@ pub(super) const ANOMALY: &str = "saimon_anomaly";
 pub(super) struct EntrySet(Vec<u64>);
 
 impl EntrySet {
-    fn empty(entries: usize) -> Self {
+    pub(super) fn empty(entries: usize) -> Self {
         Self(vec![0; entries.div_ceil(64)])
     }
 
-    fn add(&mut self, at: usize) {
+    pub(super) fn add(&mut self, at: usize) {
         self.0[at / 64] |= 1 << (at % 64);
+    }
+
+    pub(super) fn remove(&mut self, at: usize) {
+        self.0[at / 64] &= !(1 << (at % 64));
+    }
+
+    pub(super) fn has(&self, at: usize) -> bool {
+        self.0[at / 64] >> (at % 64) & 1 == 1
     }
 
     /// The first member at or after `at`.
@@ -52,37 +62,59 @@ pub(super) struct Plan {
     pub(super) left_out: usize,
 }
 
-/// Series that are wanted, as (what ranks them, position).
-type Wanted = Vec<(u32, u32)>;
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// None select all.
+    pub(super) selectors: &'a [Selector],
+    /// Lines of each family.
+    pub(super) lines_max: usize,
+    /// How the page will write names.
+    pub(super) names: Names,
+}
+
+/// Series that may have a line, as (what ranks them, position).
+type Ranked = Vec<(u32, u32)>;
 
 /// Set in the rank of an anomalous series. Scores are below 1, whose bits are below this one.
 const ANOMALOUS: u32 = 1 << 31;
 
-/// Looks at every entry once. No selectors select all.
-pub(super) fn plan(board: &Board, selectors: &[Selector], lines_max: usize) -> Plan {
+/// Entries between two questions whether the client is still there: about a millisecond's work.
+const ASK_EVERY: usize = 1024;
+
+/// Looks at every entry once. Once `gone` says so, the rest is left undone: nobody will see it.
+pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) -> Plan {
+    let Wanted {
+        selectors,
+        lines_max,
+        names,
+    } = *wanted;
     let blocks = board.blocks();
     let entries = blocks.iter().map(|b| b.len()).sum();
-    let mut scores = Wanted::new();
-    let mut anomalies = Wanted::new();
+    let mut scores = Ranked::new();
+    let mut anomalies = Ranked::new();
     for (at, entry) in blocks.iter().flat_map(|b| b.iter()).enumerate() {
+        if at % ASK_EVERY == 0 && gone() {
+            break;
+        }
         let Some(score) = entry.score() else { continue };
         let alarm = entry.alarm();
         // Bits of floats that are not negative are ordered as the floats are.
         let rank = score.to_bits() | alarm.map_or(0, |_| ANOMALOUS);
-        let wanted = (rank, u32::try_from(at).unwrap_or(u32::MAX));
+        let ranked = (rank, u32::try_from(at).unwrap_or(u32::MAX));
         if selectors.is_empty() {
-            scores.push(wanted);
+            scores.push(ranked);
             if alarm.is_some() {
-                anomalies.push(wanted);
+                anomalies.push(ranked);
             }
             continue;
         }
         let Some(text) = entry.labels() else { continue };
-        if selected(selectors, parse(&text.score), &[("__name__", SCORE)]) {
-            scores.push(wanted);
+        let own = [("__name__", SCORE)];
+        if selected(wanted, &text, Family::Score, &own) {
+            scores.push(ranked);
         }
         if let Some(alarm) = alarm {
-            let labels = parse(text.anomaly.as_deref().unwrap_or(&text.score));
             let own = [
                 ("__name__", ANOMALY),
                 ("state", alarm.state.as_str()),
@@ -90,13 +122,18 @@ pub(super) fn plan(board: &Board, selectors: &[Selector], lines_max: usize) -> P
                 ("direction", alarm.side.as_str()),
                 ("reason", alarm.reason.as_str()),
             ];
-            if selected(selectors, labels, &own) {
-                anomalies.push(wanted);
+            if selected(wanted, &text, Family::Anomaly, &own) {
+                anomalies.push(ranked);
             }
         }
     }
-    let (scores, scores_left) = keep_highest(scores, lines_max, entries);
-    let (anomalies, anomalies_left) = keep_highest(anomalies, lines_max, entries);
+    let choose = |ranked: Ranked, family| {
+        let (mut set, left_out) = keep_highest(ranked, lines_max, entries);
+        let twins = twins::take_out(&blocks, &mut set, names, family);
+        (set, left_out + twins)
+    };
+    let (scores, scores_left) = choose(scores, Family::Score);
+    let (anomalies, anomalies_left) = choose(anomalies, Family::Anomaly);
     Plan {
         blocks,
         scores,
@@ -105,24 +142,34 @@ pub(super) fn plan(board: &Board, selectors: &[Selector], lines_max: usize) -> P
     }
 }
 
-fn selected<'a>(
-    selectors: &[Selector],
-    mut labels: Labels<'a>,
+/// A selector may name a label as its source does or as the page shows it.
+fn selected(
+    wanted: &Wanted<'_>,
+    text: &LabelText,
+    family: Family,
     own: &[(&'static str, &'static str)],
 ) -> bool {
-    labels.extend(
-        own.iter()
-            .map(|&(name, value)| (name, Cow::Borrowed(value))),
+    let (named, shown) = (
+        text.shown(Names::Utf8, family),
+        text.shown(wanted.names, family),
     );
-    selectors.iter().any(|selector| {
+    let named = read::labels(&named);
+    let shown = if text.is_odd() {
+        read::labels(&shown)
+    } else {
+        read::Labels::new()
+    };
+    wanted.selectors.iter().any(|selector| {
         selector.matches(|name| {
-            let found = labels.iter().find(|(n, _)| *n == name)?;
-            Some(found.1.as_ref())
+            let ours = own.iter().find(|(n, _)| *n == name);
+            let theirs = || named.iter().chain(&shown).find(|(n, _)| *n == name);
+            ours.map(|(_, value)| *value)
+                .or_else(|| theirs().map(|(_, value)| &**value))
         })
     })
 }
 
-fn keep_highest(mut wanted: Wanted, lines_max: usize, entries: usize) -> (EntrySet, usize) {
+fn keep_highest(mut wanted: Ranked, lines_max: usize, entries: usize) -> (EntrySet, usize) {
     let left_out = wanted.len().saturating_sub(lines_max);
     if left_out > 0 {
         wanted.select_nth_unstable_by(lines_max, |a, b| b.cmp(a));
@@ -152,13 +199,20 @@ mod tests {
     fn board(rows: &[(f32, bool)]) -> Arc<Board> {
         let (board, mut writers) = Board::new(1);
         for (i, (score, alarm)) in rows.iter().enumerate() {
-            let at = writers[0].add(LabelText {
-                score: format!("{{i=\"{i}\",source_metric=\"m\"").into(),
-                anomaly: None,
-            });
+            let text = format!("{{i=\"{i}\",source_metric=\"m\"");
+            let at = writers[0].add(LabelText::plain(text));
             writers[0].set(at, *score, alarm.then_some(ALARM));
         }
         board
+    }
+
+    fn best(board: &Board, lines_max: usize) -> Plan {
+        let wanted = Wanted {
+            selectors: &[],
+            lines_max,
+            names: Names::default(),
+        };
+        plan(board, &wanted, &|| false)
     }
 
     fn members(set: &EntrySet) -> Vec<usize> {
@@ -174,16 +228,29 @@ mod tests {
             (0.5, false),
             (0.3, false),
         ]);
-        let all = plan(&board, &[], 5);
+        let all = best(&board, 5);
         assert_eq!(
             (members(&all.scores), all.left_out),
             (vec![0, 1, 2, 3, 4], 0)
         );
-        let cut = plan(&board, &[], 3);
+        let cut = best(&board, 3);
         assert_eq!((members(&cut.scores), cut.left_out), (vec![1, 2, 3], 2));
         assert_eq!(members(&cut.anomalies), vec![2]);
-        let none = plan(&board, &[], 0);
+        let none = best(&board, 0);
         assert_eq!((members(&none.scores), none.left_out), (vec![], 6));
+    }
+
+    #[test]
+    fn a_client_that_is_gone_ends_the_work() {
+        let board = board(&[(0.5, true); 3000]);
+        let wanted = Wanted {
+            selectors: &[],
+            lines_max: 5000,
+            names: Names::default(),
+        };
+        let asked = std::cell::Cell::new(0);
+        let plan = plan(&board, &wanted, &|| asked.replace(asked.get() + 1) == 1);
+        assert_eq!(members(&plan.scores).len(), ASK_EVERY);
     }
 
     #[test]

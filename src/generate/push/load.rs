@@ -1,13 +1,15 @@
-//! Bodies of remote write 1.0 at the lowest price: labels are encoded once, and a round changes only
-//! the eight bytes of each value and the six of each timestamp before the body is compressed.
+//! The series of a load: their labels, how their values move, and requests of them.
 //!
-//! A body looks as Prometheus would have written it: one sample in each entry, all labels repeated,
-//! the same series in the same order in every round, no value field where the value is zero.
+//! A request looks as Prometheus would have written it: one sample in each entry, all labels
+//! repeated, the same series in the same order in every round, no value field where the value is
+//! zero.
 
-use bytes::Bytes;
-use prost::Message as _;
+use std::sync::LazyLock;
 
-use crate::wire::proto::{MetricMetadata, WriteRequest, metric_metadata::MetricType};
+use crate::output::Protocol;
+use crate::output::request::{Encoder, Request, RequestError};
+use crate::output::series::{Family, Labels, Row, stale};
+use crate::wire::write::MetricType;
 
 /// Series of one target, as a scrape of a small service has.
 const SERIES_PER_TARGET: usize = 120;
@@ -44,9 +46,7 @@ const FAMILIES: [&str; SERIES_PER_TARGET / VARIANTS.len()] = [
 const ALWAYS_ZERO: [usize; 3] = [22, 23, 9];
 const CONSTANT: usize = 21;
 
-/// Bytes of a timestamp on the wire: those of every millisecond from 1971 to 2109.
-const TIMESTAMP_BYTES: usize = 6;
-const TIMESTAMP_MAX_MS: i64 = (1 << 42) - 1;
+const HELP: &str = "A made-up series of the load generator.";
 
 /// How a value moves.
 #[derive(Debug, Clone, Copy)]
@@ -66,153 +66,145 @@ enum Walk {
 }
 
 #[derive(Debug)]
-struct Row {
+struct Series {
+    labels: Labels,
+    family: &'static Family,
     walk: Walk,
     value: f64,
-    /// Where in the body the value's bytes are; unused for [`Walk::Zero`].
-    value_at: usize,
-    timestamp_at: usize,
 }
 
 /// The series of one request.
 pub(super) struct Batch {
-    raw: Vec<u8>,
-    rows: Vec<Row>,
+    series: Vec<Series>,
     rng: fastrand::Rng,
-    encoder: snap::raw::Encoder,
-    compressed: Vec<u8>,
-}
-
-/// A compressed request, ready to be sent.
-#[derive(Debug, Clone)]
-pub(super) struct Body {
-    pub(super) bytes: Bytes,
-    pub(super) raw_bytes: usize,
-    pub(super) samples: usize,
+    encoder: Encoder,
+    /// Of the newest round.
+    last_ms: Option<i64>,
 }
 
 impl Batch {
     /// The series with these numbers. The same numbers and seed give the same labels and values.
     pub(super) fn new(series: impl Iterator<Item = usize>, seed: u64) -> Self {
-        let (mut raw, mut rows) = (Vec::new(), Vec::new());
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut entry = Vec::new();
-        for i in series {
+        let series = series.map(|i| {
             rng.seed(seed ^ (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let (walk, value) = walk(i, &mut rng);
-            entry.clear();
-            for (name, text) in labels(i, seed) {
-                put_label(&mut entry, name, &text);
-            }
-            let has_value = !matches!(walk, Walk::Zero);
-            let sample = 1 + TIMESTAMP_BYTES + if has_value { 9 } else { 0 };
-            entry.extend([0x12, sample as u8]);
-            let value_at = entry.len() + 1;
-            if has_value {
-                entry.push(0x09);
-                entry.extend([0; 8]);
-            }
-            entry.push(0x10);
-            let timestamp_at = entry.len();
-            entry.extend([0; TIMESTAMP_BYTES]);
-            raw.push(0x0a);
-            put_varint(&mut raw, entry.len() as u64);
-            let base = raw.len();
-            raw.extend_from_slice(&entry);
-            rows.push(Row {
+            Series {
+                labels: labels(i, seed),
+                family: &FAMILY[usize::from(family(i) >= COUNTERS)],
                 walk,
                 value,
-                value_at: base + value_at,
-                timestamp_at: base + timestamp_at,
-            });
-        }
+            }
+        });
         Self {
-            compressed: vec![0; snap::raw::max_compress_len(raw.len())],
-            raw,
-            rows,
+            series: series.collect(),
             rng,
-            encoder: snap::raw::Encoder::new(),
+            encoder: Encoder::new(),
+            last_ms: None,
         }
     }
 
-    /// The next round of values, all at `timestamp_ms` (1971 to 2109, brought into range).
-    pub(super) fn round(&mut self, timestamp_ms: i64) -> Result<Body, snap::Error> {
-        let timestamp = timestamp_bytes(timestamp_ms);
-        for row in &mut self.rows {
-            match row.walk {
+    /// The next round of values, all at `timestamp_ms`.
+    pub(super) fn round(
+        &mut self,
+        timestamp_ms: i64,
+        protocol: Protocol,
+    ) -> Result<Request, RequestError> {
+        for series in &mut self.series {
+            match series.walk {
                 Walk::Zero | Walk::Constant => {}
                 Walk::Gauge { base, pace } => {
                     let step = f64::from(pace) * (self.rng.f64() - 0.5);
-                    let home = 0.05 * (f64::from(base) - row.value);
-                    row.value = ((row.value + step + home) * 100.0).round() / 100.0;
+                    let home = 0.05 * (f64::from(base) - series.value);
+                    series.value = ((series.value + step + home) * 100.0).round() / 100.0;
                 }
                 Walk::Counter { pace } => {
-                    row.value += (f64::from(pace) * 2.0 * self.rng.f64()).floor();
+                    series.value += (f64::from(pace) * 2.0 * self.rng.f64()).floor();
                 }
             }
-            if !matches!(row.walk, Walk::Zero) {
-                let bytes = row.value.to_le_bytes();
-                self.raw[row.value_at..row.value_at + 8].copy_from_slice(&bytes);
-            }
-            self.raw[row.timestamp_at..row.timestamp_at + TIMESTAMP_BYTES]
-                .copy_from_slice(&timestamp);
         }
-        let length = self.encoder.compress(&self.raw, &mut self.compressed)?;
-        Ok(Body {
-            bytes: Bytes::copy_from_slice(&self.compressed[..length]),
-            raw_bytes: self.raw.len(),
-            samples: self.rows.len(),
-        })
+        self.last_ms = Some(timestamp_ms);
+        self.request(timestamp_ms, protocol, None)
+    }
+
+    /// Stale markers, for series that have begun: one interval after the newest sample, and not
+    /// later than now if that can be.
+    pub(super) fn end(
+        &mut self,
+        interval_ms: i64,
+        now_ms: i64,
+        protocol: Protocol,
+    ) -> Result<Option<Request>, RequestError> {
+        let Some(last_ms) = self.last_ms.take() else {
+            return Ok(None);
+        };
+        let soonest = last_ms.saturating_add(1);
+        let end_ms = last_ms.saturating_add(interval_ms).min(now_ms.max(soonest));
+        self.request(end_ms, protocol, Some(stale())).map(Some)
+    }
+
+    fn request(
+        &mut self,
+        timestamp_ms: i64,
+        protocol: Protocol,
+        value: Option<f64>,
+    ) -> Result<Request, RequestError> {
+        let rows = self.series.iter().map(|series| Row {
+            labels: &series.labels,
+            family: series.family,
+            timestamp_ms,
+            value: value.unwrap_or(series.value),
+        });
+        self.encoder.rows(protocol, rows)
     }
 }
 
-/// The request without series in which Prometheus announces the types of its metrics.
-pub(super) fn metadata() -> Result<Body, snap::Error> {
-    let metadata = FAMILIES.iter().enumerate().map(|(i, name)| MetricMetadata {
-        r#type: if i < COUNTERS {
-            MetricType::Counter
-        } else {
-            MetricType::Gauge
-        } as i32,
-        metric_family_name: (*name).to_owned(),
-        help: "A made-up series of the load generator.".to_owned(),
-        unit: String::new(),
-    });
-    let raw = WriteRequest {
-        timeseries: Vec::new(),
-        metadata: metadata.collect(),
-    }
-    .encode_to_vec();
-    Ok(Body {
-        bytes: snap::raw::Encoder::new().compress_vec(&raw)?.into(),
-        raw_bytes: raw.len(),
-        samples: 0,
+/// Of all counters, and of all gauges.
+static FAMILY: LazyLock<[Family; 2]> = LazyLock::new(|| {
+    [MetricType::Counter, MetricType::Gauge].map(|kind| Family {
+        kind,
+        help: HELP.into(),
+        unit: "".into(),
     })
+});
+
+/// The request without series in which 1.0 announces the types of its metrics.
+pub(super) fn metadata() -> Result<Request, RequestError> {
+    let kind = |i: usize| &FAMILY[usize::from(i >= COUNTERS)];
+    let families = FAMILIES
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (*name, kind(i)));
+    Encoder::new().metadata(families)
 }
 
 fn family(i: usize) -> usize {
     i % SERIES_PER_TARGET / VARIANTS.len()
 }
 
-/// Labels of a series, sorted by name.
-fn labels(i: usize, seed: u64) -> [(&'static str, String); 9] {
+/// Labels of a series.
+pub(super) fn labels(i: usize, seed: u64) -> Labels {
     let target = i / SERIES_PER_TARGET;
     let service = ["checkout", "catalogue", "accounts", "search", "billing"][target % 5];
     let (high, low) = (target / 250, target % 250);
-    [
-        ("__name__", FAMILIES[family(i)].to_owned()),
-        ("cluster", format!("prod-{seed}")),
-        ("env", "production".to_owned()),
+    let cluster = format!("prod-{seed}");
+    let instance = format!("10.{}.{}.{}:9100", high / 250, high % 250, low);
+    let pod = format!("{service}-7d9f8c6b5-{target:05x}");
+    Labels::new([
+        ("__name__", FAMILIES[family(i)]),
+        ("cluster", &cluster),
+        ("env", "production"),
+        ("instance", &instance),
+        ("job", service),
+        ("namespace", "shop"),
+        ("operation", VARIANTS[i % VARIANTS.len()]),
+        ("pod", &pod),
         (
-            "instance",
-            format!("10.{}.{}.{}:9100", high / 250, high % 250, low),
+            "zone",
+            ["eu-west-1a", "eu-west-1b", "eu-west-1c"][target % 3],
         ),
-        ("job", service.to_owned()),
-        ("namespace", "shop".to_owned()),
-        ("operation", VARIANTS[i % VARIANTS.len()].to_owned()),
-        ("pod", format!("{service}-7d9f8c6b5-{target:05x}")),
-        ("zone", format!("eu-west-1{}", ["a", "b", "c"][target % 3])),
-    ]
+    ])
+    .expect("BUG: names are unique and the metric has one")
 }
 
 /// How a series moves, and where it begins. Never at zero, which would not be on the wire.
@@ -233,41 +225,12 @@ fn walk(i: usize, rng: &mut fastrand::Rng) -> (Walk, f64) {
     (Walk::Gauge { base, pace }, f64::from(base))
 }
 
-fn put_label(entry: &mut Vec<u8>, name: &str, value: &str) {
-    let (name, value) = (name.as_bytes(), value.as_bytes());
-    let mut label = Vec::with_capacity(name.len() + value.len() + 4);
-    for (tag, text) in [(0x0a, name), (0x12, value)] {
-        label.push(tag);
-        put_varint(&mut label, text.len() as u64);
-        label.extend_from_slice(text);
-    }
-    entry.push(0x0a);
-    put_varint(entry, label.len() as u64);
-    entry.extend(label);
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn timestamp_bytes(ms: i64) -> [u8; TIMESTAMP_BYTES] {
-    let mut rest = ms.clamp(0, TIMESTAMP_MAX_MS) as u64;
-    let mut bytes = [0; TIMESTAMP_BYTES];
-    for byte in &mut bytes {
-        *byte = (rest & 0x7f) as u8 | 0x80;
-        rest >>= 7;
-    }
-    bytes[TIMESTAMP_BYTES - 1] &= 0x7f;
-    bytes
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::wire::proto::WriteRequest;
+    use crate::wire::write::is_stale;
+    use prost::Message as _;
     use std::collections::{HashMap, HashSet};
 
     pub(in super::super) fn decode(body: &[u8]) -> WriteRequest {
@@ -282,8 +245,8 @@ pub(super) mod tests {
     fn bodies_decode_to_what_prometheus_would_send() {
         let mut batch = Batch::new(0..1000, 1);
         let mut seen = HashSet::new();
-        let body = batch.round(1_790_000_000_123).unwrap();
-        let request = decode(&body.bytes);
+        let body = batch.round(1_790_000_000_123, Protocol::V1).unwrap();
+        let request = decode(&body.body);
         assert_eq!(request.timeseries.len(), 1000);
         assert_eq!(body.samples, 1000);
         for series in &request.timeseries {
@@ -304,18 +267,27 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn encoding_agrees_with_prost_byte_for_byte() {
-        let mut batch = Batch::new((0..400).step_by(3), 5);
-        batch.round(1_790_000_000_000).unwrap();
-        let request = WriteRequest::decode(batch.raw.as_slice()).unwrap();
-        assert_eq!(request.encode_to_vec(), batch.raw);
+    fn an_end_is_one_marker_for_each_series_that_began() {
+        let mut batch = Batch::new(0..5, 1);
+        assert!(batch.end(15, 100, Protocol::V1).unwrap().is_none());
+        for (now_ms, end_ms) in [(10_000, 1015), (1010, 1010), (0, 1001)] {
+            batch.round(1000, Protocol::V1).unwrap();
+            let end = batch.end(15, now_ms, Protocol::V1).unwrap().unwrap();
+            assert_eq!((end.samples, end.markers), (5, 5));
+            for series in decode(&end.body).timeseries {
+                assert!(is_stale(series.samples[0].value));
+                assert_eq!(series.samples[0].timestamp, end_ms);
+            }
+        }
+        assert!(batch.end(15, 100, Protocol::V1).unwrap().is_none());
     }
 
     #[test]
     fn counters_rise_gauges_move_and_order_stays() {
         let mut batch = Batch::new(0..240, 1);
         let rounds: Vec<WriteRequest> = (0..50)
-            .map(|i| decode(&batch.round(1_790_000_000_000 + i * 1000).unwrap().bytes))
+            .map(|i| batch.round(1_790_000_000_000 + i * 1000, Protocol::V1))
+            .map(|request| decode(&request.unwrap().body))
             .collect();
         let mut moved: HashMap<&str, usize> = HashMap::new();
         for pair in rounds.windows(2) {
@@ -339,7 +311,10 @@ pub(super) mod tests {
 
     #[test]
     fn the_seed_makes_other_series() {
-        let first = |seed| decode(&Batch::new(0..1, seed).round(1).unwrap().bytes);
+        let first = |seed| {
+            let request = Batch::new(0..1, seed).round(1, Protocol::V1);
+            decode(&request.unwrap().body)
+        };
         assert_eq!(first(1), first(1));
         assert_ne!(first(1).timeseries[0].labels, first(2).timeseries[0].labels);
     }

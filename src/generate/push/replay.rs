@@ -7,7 +7,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
-use super::load::Body;
+use crate::output::Protocol;
+use crate::output::request::Request;
 use crate::wire::proto::WriteRequest;
 
 /// Bytes of one recorded body, and of what it unpacks to.
@@ -118,7 +119,7 @@ fn refused(index: &Path) -> Result<HashSet<String>, ReplayError> {
 }
 
 /// Reads one body and adds what it holds to `contents`.
-pub(super) fn load(path: &Path, contents: &mut Contents) -> Result<Body, ReplayError> {
+pub(super) fn load(path: &Path, contents: &mut Contents) -> Result<Request, ReplayError> {
     let bytes = read(path, BODY_BYTES_MAX)?;
     let bad = |what: String| ReplayError::Body {
         path: path.to_owned(),
@@ -143,10 +144,13 @@ pub(super) fn load(path: &Path, contents: &mut Contents) -> Result<Body, ReplayE
     contents.series += request.timeseries.len() as u64;
     contents.samples += samples as u64;
     contents.metadata += request.metadata.len() as u64;
-    Ok(Body {
-        bytes: Bytes::from(bytes),
+    Ok(Request {
+        protocol: Protocol::V1,
+        body: Bytes::from(bytes),
         raw_bytes: length,
         samples,
+        // Sent as they were found, markers and all.
+        markers: 0,
     })
 }
 

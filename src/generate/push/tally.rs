@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::output::request::Request;
+use crate::output::sender::{Attempt, Sent, Watch};
+
 /// Ratio of two neighbouring bounds, so a quantile is right to 2 %.
 const LATENCY_RATIO: f64 = 1.02;
 /// Buckets from a microsecond to over an hour.
 const LATENCY_BUCKETS: usize = 1_120;
 /// Bytes of a refusal's text that are kept.
-pub(super) const ERROR_BYTES_MAX: usize = 300;
+const ERROR_BYTES_MAX: usize = 300;
 
 /// Durations of requests, each known to 2 %, in constant space.
 #[derive(Debug)]
@@ -75,6 +78,8 @@ pub(super) struct Tally {
     samples: AtomicU64,
     acknowledged: AtomicU64,
     dropped: AtomicU64,
+    markers: AtomicU64,
+    markers_dropped: AtomicU64,
     attempts: AtomicU64,
     retries: AtomicU64,
     bytes: AtomicU64,
@@ -90,10 +95,15 @@ pub(super) struct Tally {
 pub struct Totals {
     /// Samples in requests that were sent at least once.
     pub samples_sent: u64,
-    /// Samples in requests that were answered with 2xx.
+    /// Samples that the receiver took: those of requests answered with 2xx, or as many as a
+    /// receiver of 2.0 says.
     pub samples_acknowledged: u64,
-    /// Samples in requests that were refused for good or given up.
+    /// Samples that were refused for good or given up.
     pub samples_dropped: u64,
+    /// Stale markers that the receiver took. They are not among the samples.
+    pub stale_markers: u64,
+    /// Stale markers that were refused for good or given up.
+    pub stale_markers_dropped: u64,
     /// Requests, repeated ones counted each time.
     pub requests: u64,
     pub retries: u64,
@@ -114,6 +124,8 @@ impl Tally {
             samples: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            markers: AtomicU64::new(0),
+            markers_dropped: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -122,42 +134,6 @@ impl Tally {
             latencies: Mutex::new(Latencies::new()),
             last_error: Mutex::new(None),
         }
-    }
-
-    /// A request with so many samples is about to be sent for the first time.
-    pub(super) fn begin(&self, samples: usize, raw_bytes: usize) {
-        add(&self.samples, samples);
-        add(&self.raw_bytes, raw_bytes);
-    }
-
-    /// One attempt ended, with this status if there was an answer.
-    pub(super) fn attempt(
-        &self,
-        status: Option<u16>,
-        bytes: usize,
-        latency: Duration,
-        again: bool,
-    ) {
-        add(&self.attempts, 1);
-        add(&self.retries, usize::from(again));
-        add(&self.bytes, bytes);
-        *lock(&self.statuses).entry(status.unwrap_or(0)).or_default() += 1;
-        lock(&self.latencies).add(latency);
-    }
-
-    pub(super) fn end(&self, samples: usize, acknowledged: bool) {
-        add(
-            if acknowledged {
-                &self.acknowledged
-            } else {
-                &self.dropped
-            },
-            samples,
-        );
-    }
-
-    pub(super) fn error(&self, text: String) {
-        *lock(&self.last_error) = Some(text);
     }
 
     pub(super) fn acknowledged(&self) -> u64 {
@@ -174,6 +150,8 @@ impl Tally {
             samples_sent: get(&self.samples),
             samples_acknowledged: get(&self.acknowledged),
             samples_dropped: get(&self.dropped),
+            stale_markers: get(&self.markers),
+            stale_markers_dropped: get(&self.markers_dropped),
             requests: get(&self.attempts),
             retries: get(&self.retries),
             statuses: lock(&self.statuses).iter().map(named).collect(),
@@ -182,6 +160,38 @@ impl Tally {
             bytes_raw: get(&self.raw_bytes),
             last_error: lock(&self.last_error).clone(),
         }
+    }
+}
+
+impl Watch for Tally {
+    fn begun(&self, request: &Request) {
+        add(&self.samples, request.samples - request.markers);
+        add(&self.raw_bytes, request.raw_bytes);
+    }
+
+    fn attempted(&self, attempt: &Attempt) {
+        add(&self.attempts, 1);
+        add(&self.retries, usize::from(attempt.again));
+        add(&self.bytes, attempt.bytes);
+        let status = attempt.status.unwrap_or(0);
+        *lock(&self.statuses).entry(status).or_default() += 1;
+        lock(&self.latencies).add(attempt.took);
+    }
+
+    fn failed(&self, what: &str) {
+        let end = what.floor_char_boundary(ERROR_BYTES_MAX);
+        *lock(&self.last_error) = Some(what[..end].to_owned());
+    }
+
+    /// A request of ours has samples or markers, not both.
+    fn ended(&self, request: &Request, sent: &Sent) {
+        let (written, lost) = if request.markers > 0 {
+            (&self.markers, &self.markers_dropped)
+        } else {
+            (&self.acknowledged, &self.dropped)
+        };
+        add(written, sent.written);
+        add(lost, sent.lost);
     }
 }
 

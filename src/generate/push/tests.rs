@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::SystemClock;
 use crate::wire::proto::WriteRequest;
+use crate::wire::write::is_stale;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -27,6 +28,8 @@ struct Receiver {
     answer: Option<Answer>,
     /// Timestamps and values by labels, in order of arrival.
     samples: Mutex<HashMap<String, Vec<(i64, f64)>>>,
+    /// Stale markers by labels.
+    ended: Mutex<HashMap<String, i64>>,
     metadata: AtomicUsize,
     sizes: Mutex<Vec<usize>>,
     attempts: Mutex<Vec<Option<String>>>,
@@ -75,8 +78,20 @@ impl Receiver {
                 .iter()
                 .map(|l| format!("{}={}", l.name, l.value))
                 .collect();
-            let into = kept.entry(labels.join(",")).or_default();
-            into.extend(series.samples.iter().map(|s| (s.timestamp, s.value)));
+            let labels = labels.join(",");
+            let into = kept.entry(labels.clone()).or_default();
+            for sample in series.samples {
+                if is_stale(sample.value) {
+                    let ended = self
+                        .ended
+                        .lock()
+                        .unwrap()
+                        .insert(labels.clone(), sample.timestamp);
+                    assert_eq!(ended, None, "{labels} ended twice");
+                } else {
+                    into.push((sample.timestamp, sample.value));
+                }
+            }
         }
     }
 
@@ -132,6 +147,11 @@ fn plan(url: &str) -> Plan {
         batch: 150,
         retry_for: Duration::from_secs(20),
         seed: 1,
+        protocol: Protocol::V1,
+        fall_back: false,
+        retry_on_429: true,
+        headers: Vec::new(),
+        leave_open: false,
     }
 }
 
@@ -151,6 +171,11 @@ fn assert_whole(receiver: &Receiver) {
             samples.windows(2).all(|w| w[1].0 - w[0].0 == 15_000),
             "{labels}"
         );
+    }
+    let ended = receiver.ended.lock().unwrap();
+    assert_eq!(ended.len(), 1_000, "every series has an end");
+    for (labels, end_ms) in ended.iter() {
+        assert_eq!(samples[labels][9].0 + 15_000, *end_ms);
     }
 }
 
@@ -203,6 +228,9 @@ async fn every_sample_arrives_once_and_in_order() {
     );
 }
 
+/// Requests with samples or markers, and the first metadata before them.
+const STATUSES: u64 = 22;
+
 #[tokio::test]
 async fn refused_for_now_is_sent_again_until_taken() {
     let (receiver, url) = Receiver::start(Some(|number| match number % 4 {
@@ -220,10 +248,10 @@ async fn refused_for_now_is_sent_again_until_taken() {
     let report = run(&plan).await;
     assert_whole(&receiver);
     assert!(report.complete);
-    assert_eq!(report.totals.statuses["503"], 20);
-    assert_eq!(report.totals.statuses["500"], 20);
-    assert_eq!(report.totals.statuses["429"], 20);
-    assert_eq!(report.totals.retries, 60);
+    assert_eq!(report.totals.statuses["503"], STATUSES);
+    assert_eq!(report.totals.statuses["500"], STATUSES);
+    assert_eq!(report.totals.statuses["429"], STATUSES);
+    assert_eq!(report.totals.retries, 3 * STATUSES);
     let attempts = receiver.attempts.lock().unwrap();
     assert_eq!(
         attempts[..6].to_vec(),
@@ -321,6 +349,12 @@ async fn real_speed_does_not_run_ahead_of_the_clock() {
         report.totals.samples_acknowledged, 2_000,
         "two rounds in two intervals"
     );
+    let ended = receiver.ended.lock().unwrap();
+    assert_eq!(
+        ended.len(),
+        1_000,
+        "a run that is stopped ends its series too"
+    );
 }
 
 #[tokio::test]
@@ -329,12 +363,14 @@ async fn replay_posts_what_was_taken_and_counts_it_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut batch = Batch::new(0..30, 1);
     for i in 0..4 {
-        let body = batch.round(1_790_000_000_000 + i * 15_000).unwrap();
-        std::fs::write(folder.path().join(format!("0000{i}.snappy")), &body.bytes).unwrap();
+        let at_ms = 1_790_000_000_000 + i * 15_000;
+        let body = batch.round(at_ms, Protocol::V1).unwrap();
+        std::fs::write(folder.path().join(format!("0000{i}.snappy")), &body.body).unwrap();
     }
     std::fs::write(folder.path().join("notes.txt"), "not a body").unwrap();
     let retry_for = Duration::from_secs(5);
-    let again = |stop| replay(&url, folder.path(), retry_for, stop);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let again = |stop| replay(&url, folder.path(), retry_for, Arc::clone(&clock), stop);
     let report = again(CancellationToken::new()).await.unwrap();
     assert_eq!(report.contents.unwrap().samples, 120);
     let index = "{\"file\": \"00001.snappy\", \"replied\": 503}\n{\"file\": \"00002.snappy\", \"replied\": 204}\n";
@@ -391,12 +427,14 @@ async fn replay_of_recorded_traffic_agrees_with_the_recorder() {
     assert!(expected.samples > 0);
     let (receiver, url) = Receiver::start(None).await;
     let stop = CancellationToken::new();
-    let report = replay(&url, &folder, Duration::from_secs(5), stop)
+    let clock = Arc::new(SystemClock);
+    let report = replay(&url, &folder, Duration::from_secs(5), clock, stop)
         .await
         .unwrap();
     assert_eq!(report.contents, Some(expected));
     assert!(report.complete);
-    assert_eq!(receiver.total() as u64, expected.samples);
+    let markers = receiver.ended.lock().unwrap().len();
+    assert_eq!((receiver.total() + markers) as u64, expected.samples);
 }
 
 #[tokio::test]
@@ -454,12 +492,17 @@ async fn push_speed_against_a_receiver_that_drops_everything() {
             batch: 2_000,
             ..plan(&url)
         }
-        .batches(0);
+        .batches()
+        .remove(0);
         let since = std::time::Instant::now();
         let rounds = 2_000_000 / series;
         for i in 0..rounds {
             for batch in &mut batches {
-                std::hint::black_box(batch.round(1_790_000_000_000 + i as i64).unwrap());
+                std::hint::black_box(
+                    batch
+                        .round(1_790_000_000_000 + i as i64, Protocol::V1)
+                        .unwrap(),
+                );
             }
         }
         let made = (rounds * series) as f64 / since.elapsed().as_secs_f64();

@@ -95,13 +95,15 @@ impl<'a> Reader<'a> {
                 significant,
             };
         }
+        if self.last.window.significant == 0 {
+            // A Prometheus that goes on with a chunk it has read has no window yet, and takes it for
+            // one of all bits.
+            self.last.window.significant = 64;
+        }
         let Window {
             leading,
             significant,
         } = self.last.window;
-        if significant == 0 {
-            return Err(self.malformed());
-        }
         let xor = self.read(u32::from(significant))?;
         self.last.bits ^= xor << (64 - leading - significant);
         Ok(())
@@ -159,7 +161,10 @@ impl Iterator for Reader<'_> {
         if self.last.samples == self.samples {
             self.done = true;
             self.last.free = (self.bytes.len() * 8 - self.bit).min(255) as u8;
-            return (self.last.free >= 8).then_some(Err(ChunkError::Trailing));
+            // Prometheus' writer begins the next byte as soon as it has filled one, so a chunk that
+            // ends with a whole byte has an empty one behind it.
+            let begun = self.last.free == 8 && self.bytes.last() == Some(&0);
+            return (self.last.free >= 8 && !begun).then_some(Err(ChunkError::Trailing));
         }
         let sample = self.sample();
         self.done = sample.is_err();

@@ -121,7 +121,7 @@ impl Flat {
         let buckets = self.positive.count.iter().chain(&self.negative.count);
         counts
             .chain(buckets.copied())
-            .all(|count| count >= 0.0 && count < f64::INFINITY)
+            .all(|count| (0.0..f64::INFINITY).contains(&count))
     }
 
     pub(super) fn clear(&mut self) {

@@ -290,7 +290,7 @@ mod tests {
         hinted.reset_hint = ResetHint::Yes;
         let mut narrower = same.clone();
         narrower.zero_threshold = 0.1;
-        let mut within_a_bucket = same.clone();
+        let mut within_a_bucket = same;
         within_a_bucket.zero_threshold = 1.1;
         for reset in [
             histogram(10, 1, 2, &[(1, 7), (4, 5)]),

@@ -42,7 +42,7 @@ pub fn classic(q: f64, buckets: &mut [Bucket]) -> f64 {
         return f64::NAN;
     }
     let rank = q * highest.count;
-    let at = below.partition_point(|b| !(b.count >= rank));
+    let at = below.partition_point(|b| b.count < rank);
     let Some(bucket) = below.get(at) else {
         return second_highest.upper;
     };

@@ -83,7 +83,8 @@ impl Layout {
         let zero_threshold = read_threshold(from)?;
         let schema = i32::try_from(from.int()?).map_err(|_| Wrong::Number)?;
         if schema != CUSTOM_SCHEMA && !EXPONENTIAL_SCHEMAS.contains(&schema)
-            || !(zero_threshold >= 0.0)
+            || zero_threshold.is_nan()
+            || zero_threshold < 0.0
         {
             return Err(Wrong::Number);
         }

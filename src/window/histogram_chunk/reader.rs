@@ -57,7 +57,10 @@ impl<'a> HistogramReader<'a> {
         }
         if self.read == self.samples {
             self.done = true;
-            return (self.bits.left() >= 8).then_some(Err(HistogramChunkError::Trailing));
+            // An empty byte that Prometheus' writer had begun, as in an XOR chunk.
+            let begun = self.bits.left() == 8 && self.bits.bytes.last() == Some(&0);
+            let trailing = self.bits.left() >= 8 && !begun;
+            return trailing.then_some(Err(HistogramChunkError::Trailing));
         }
         let read = match &mut self.state {
             None => State::read_first(&mut self.bits, self.float).map(|state| {

@@ -40,7 +40,7 @@ pub fn check(message: &[u8], version: u8) -> Result<Checked, HistogramError> {
         Some(Number::Float(count)) => float_counts(&seen, count, float_number(found.zero))?,
         _ => integer_counts(&seen, &found)?,
     }
-    if !(found.zero_threshold >= 0.0) {
+    if is_negative(found.zero_threshold) {
         return invalid("histogram whose zero bucket has a negative width");
     }
     Ok(Checked {
@@ -58,6 +58,11 @@ pub(super) fn usable_start(start_ms: i64, timestamp_ms: i64) -> i64 {
 #[cold]
 fn invalid<T>(why: &'static str) -> Result<T, HistogramError> {
     Err(HistogramError::Invalid(why))
+}
+
+/// Also true of NaN.
+fn is_negative(x: f64) -> bool {
+    x.is_nan() || x < 0.0
 }
 
 fn exponential(seen: &Seen) -> Result<(), HistogramError> {
@@ -140,7 +145,7 @@ fn float_counts(seen: &Seen, count: f64, zero: f64) -> Result<(), HistogramError
             return invalid(NEGATIVE);
         }
     }
-    if !(count >= 0.0 && zero >= 0.0) {
+    if is_negative(count) || is_negative(zero) {
         return invalid(NEGATIVE);
     }
     Ok(())
@@ -225,8 +230,7 @@ impl Sink for Seen {
     fn count(&mut self, side: Side, count: f64) {
         let side = self.side(side);
         side.counts += 1;
-        // Also true of NaN.
-        side.counts_negative |= !(count >= 0.0);
+        side.counts_negative |= is_negative(count);
     }
 
     fn bound(&mut self, bound: f64) {

@@ -215,7 +215,7 @@ fn metadata_exemplars_histograms_and_unknown_fields() {
     let exemplar = field(3, &[&label("trace_id", "1"), b"\x1112345678\x18\x05"]);
     let histogram = field(
         4,
-        &[b"\x08\x05\x1912345678\x42\x02\x08\x01\x4a\x02\x01\x02\x78\x05"],
+        &[b"\x08\x02\x1912345678\x5a\x04\x08\x02\x10\x02\x62\x02\x02\x00\x78\x05"],
     );
     let sent = [
         meta(1, b"http_requests"),
@@ -247,6 +247,30 @@ fn metadata_exemplars_histograms_and_unknown_fields() {
     );
     assert_eq!((arena.exemplars, arena.histograms.len()), (1, 1));
     assert_eq!((arena.series.len(), arena.samples.len()), (2, 0));
+}
+
+/// Conformance 56, and 55 where it needs 2.0.
+#[test]
+fn a_bad_histogram_costs_its_series_alone() {
+    let bad_count = field(4, &[b"\x08\x09\x78\x05"]);
+    let custom = field(4, &[b"\x20\x69\x78\x05"]);
+    let good = field(4, &[b"\x08\x00\x78\x05"]);
+    for bad in [bad_count, custom] {
+        let sent = [
+            field(1, &[&up(), &good]),
+            field(1, &[&up(), &sample(1.0, 1), &bad, &good, b"\x1a\x00"]),
+            field(1, &[&sample(2.0, 2), &up()]),
+        ];
+        let (_, arena) = decoded(&sent.concat()).unwrap();
+        assert_eq!((arena.series.len(), arena.samples.len()), (2, 1));
+        assert_eq!((arena.histograms.len(), arena.exemplars), (1, 0));
+        let refused = &arena.refused;
+        assert_eq!((refused.series, refused.samples), (1, 1));
+        assert_eq!((refused.histograms, refused.exemplars), (2, 1));
+        let (why, text) = &refused.named[0];
+        assert!(matches!(why, Refusal::BadHistogram(_)), "{why:?}");
+        assert_eq!(text, "up{job=\"node\"}");
+    }
 }
 
 /// Conformance 16 and 24.

@@ -70,6 +70,8 @@ impl Last {
         write::shrink(&mut self.refs);
         write::shrink(&mut self.ends);
         write::shrink(&mut self.next_ends);
+        // They lie in a body that is gone.
+        (self.labels, self.name, self.metric) = (Span::default(), Span::default(), 0);
     }
 
     pub(super) fn capacity_bytes(&self) -> usize {

@@ -312,14 +312,40 @@ fn start_timestamps_are_read_in_both_places() {
     let (h_own, h_none, h_late) = (histogram(50, 10), histogram(60, 0), histogram(70, 71));
     let parts = [&up()[..], &own, &none, &late, &h_own, &h_none, &h_late];
     assert_eq!(starts(&parts), (vec![(1, 10)], vec![10, 0, 0]));
+    let both = (vec![(1, 10), (2, 40), (3, 40)], vec![10, 40, 40]);
     let all = [&created, &parts[..].concat()[..]];
-    assert_eq!(starts(&all), (vec![(1, 10), (2, 40)], vec![10, 40, 0]));
+    assert_eq!(starts(&all), both);
     let all = [&parts[..].concat()[..], &created];
-    assert_eq!(starts(&all), (vec![(1, 10), (2, 40)], vec![10, 40, 0]));
+    assert_eq!(starts(&all), both);
     let all = [&up()[..], &sample(1.0, 39), &sample(1.0, 40), &created];
     assert_eq!(starts(&all), (vec![(2, 40)], vec![]));
     let refused = [&refs(&[3, 4])[..], &own, &created];
     assert_eq!(starts(&refused), (vec![], vec![]));
+}
+
+/// Conformance 52, 55, 56.
+#[test]
+fn samples_and_histograms_of_one_entry_are_taken_and_a_bad_one_costs_its_series_alone() {
+    let s = sample(1.0, 1);
+    let good = field(3, &[b"\x08\x00\x78\x05"]);
+    let custom = field(3, &[b"\x20\x69\x78\x05"]);
+    let bad = field(3, &[b"\x08\x09\x78\x05"]);
+    let (_, arena) = request(&[
+        &[&up(), &s, &good, &custom],
+        &[&up(), &s, &s, &good, &bad, b"\x22\x00"],
+        &[&up(), &s],
+    ]);
+    assert_eq!((arena.series.len(), arena.samples.len()), (2, 2));
+    assert_eq!((arena.histograms.len(), arena.exemplars), (2, 0));
+    let ranges = (
+        arena.series[0].histograms_end,
+        arena.series[1].histograms_start,
+    );
+    assert_eq!(ranges, (2, 2));
+    let refused = &arena.refused;
+    assert_eq!((refused.series, refused.samples), (1, 2));
+    assert_eq!((refused.histograms, refused.exemplars), (2, 1));
+    assert!(matches!(refused.named[0].0, Refusal::BadHistogram(_)));
 }
 
 /// Conformance 48, 49, 51.

@@ -1,0 +1,39 @@
+//! zstd frames against the library's streaming reader, and there and back; the limit holds.
+
+use std::io::Read as _;
+
+use saimon::wire::snappy::BodyPool;
+use saimon::wire::zstd::is_frame;
+
+const LIMIT: usize = 64 * 1024;
+
+/// What a plain reader makes of it, if it is at most the limit.
+fn streamed(data: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let reader = zstd::stream::Decoder::new(data).ok()?;
+    reader.take(LIMIT as u64 + 1).read_to_end(&mut out).ok()?;
+    (out.len() <= LIMIT && !data.is_empty()).then_some(out)
+}
+
+pub fn check(data: &[u8]) {
+    let pool = BodyPool::new(1);
+    for _ in 0..2 {
+        if let Ok(body) = pool.decompress_zstd(data, LIMIT) {
+            assert!(body.len() <= LIMIT);
+            // The streaming reader may stop before trailing garbage, so it can say no less.
+            assert!(streamed(data).is_some_and(|theirs| theirs == body[..]));
+        }
+    }
+    let frame = zstd::bulk::compress(data, 1).expect("short");
+    assert!(is_frame(&frame));
+    let back = pool
+        .decompress_zstd(&frame, data.len())
+        .expect("a whole frame");
+    assert!(back[..] == *data);
+    if let Some(less) = data.len().checked_sub(1) {
+        assert!(pool.decompress_zstd(&frame, less).is_err());
+    }
+    for cut in [1, 4, frame.len() / 2, frame.len() - 1] {
+        assert!(pool.decompress_zstd(&frame[..cut], LIMIT).is_err());
+    }
+}

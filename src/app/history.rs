@@ -1,0 +1,127 @@
+//! What reads the past of series: beside a serving saimon, and alone as `saimon backfill`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use anyhow::{Context as _, bail};
+use tokio_util::sync::CancellationToken;
+
+use super::{default_shards, engine_spec, open_store, restore, runtime, start_writer, stop_signal};
+use crate::backfill::fetch::Fetcher;
+use crate::backfill::live::Warmer;
+use crate::backfill::once::{Once, Plan, Report};
+use crate::backfill::progress::Progress;
+use crate::backfill::span::Span;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::config::client::Address;
+use crate::engine::pool::{Engine, Pool};
+use crate::engine::rules::Rules;
+use crate::series::matcher::Selector;
+use crate::store::writer::KEPT_MAX;
+use crate::telemetry::Metrics;
+
+/// What the command line of `saimon backfill` says.
+#[derive(Debug, Clone)]
+pub struct BackfillOptions {
+    pub data_dir: PathBuf,
+    pub url: Address,
+    /// Oldest and newest time; `None`: as configured, until now.
+    pub start_ms: Option<i64>,
+    pub end_ms: Option<i64>,
+    /// None means all.
+    pub selectors: Vec<Selector>,
+    pub shards: Option<usize>,
+}
+
+/// What warms new series, if there is a `history.url`.
+pub(super) fn warmer(
+    config: &Config,
+    engine: &Engine,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Warmer>> {
+    let Some(address) = &config.history.url else {
+        return Ok(None);
+    };
+    let selector = config.history.selector.as_deref().map(Selector::parse);
+    Ok(Some(Warmer::new(
+        fetcher(config, address, metrics)?,
+        engine.historian(),
+        Arc::clone(clock),
+        &config.history,
+        selector.transpose()?,
+        Progress::new(&metrics.history),
+    )))
+}
+
+fn fetcher(config: &Config, address: &Address, metrics: &Metrics) -> anyhow::Result<Fetcher> {
+    let random = fastrand::Rng::new();
+    Fetcher::new(address, &config.history, &metrics.history, random).context("history.url")
+}
+
+/// Reads the past of all series into the data directory; a later `saimon serve` starts with it.
+///
+/// # Errors
+/// If another process has the directory, if nothing can be kept, or if the server's series cannot
+/// be found out.
+pub fn backfill(config: &Config, options: &BackfillOptions) -> anyhow::Result<Report> {
+    let rules = Rules::try_from(&config.detect)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::new());
+    let fetcher = fetcher(config, &options.url, &metrics)?;
+    let Some(store) = open_store(&options.data_dir, config, &metrics, &*clock)? else {
+        bail!(
+            "the data directory {} cannot be used: what was read would be lost",
+            options.data_dir.display()
+        );
+    };
+    let shards = options.shards.unwrap_or_else(default_shards).max(1);
+    let mut pool = Pool::new(&engine_spec(config, shards, true), rules, &metrics);
+    restore(&store, &mut pool, &*clock);
+    let runtime = runtime()?;
+    let (kept, inbox) = sync_channel(KEPT_MAX);
+    let engine = pool
+        .start(Some(&kept), &clock)
+        .context("the shards could not be started")?;
+    drop(kept);
+    let writer = start_writer(store, config, &engine, inbox, &clock, &metrics)?;
+
+    let end_ms = options.end_ms.unwrap_or_else(|| clock.now_ms());
+    let mut span = Span::until(end_ms, config.history.range);
+    span.start_ms = options.start_ms.unwrap_or(span.start_ms);
+    let plan = Plan {
+        selectors: options.selectors.clone(),
+        span,
+        series_max: config.limits.series as usize,
+    };
+    let once = Once::new(
+        fetcher,
+        engine.historian(),
+        &config.history,
+        Progress::new(&metrics.history),
+    );
+    let done = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signalled = stop.clone();
+        tokio::spawn(async move {
+            if stop_signal().await.is_ok() {
+                signalled.cancel();
+            }
+        });
+        once.run(&plan, &stop).await
+    });
+    // However far it came: what was planted is worth keeping. This may take longer than an orderly
+    // stop waits, so it comes before.
+    let written = writer.checkpoint_now();
+    super::stop(engine, Some(writer));
+    let report = done?;
+    if !written {
+        bail!(
+            "not everything that was read could be written to {}",
+            options.data_dir.display()
+        );
+    }
+    Ok(report)
+}

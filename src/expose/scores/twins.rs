@@ -1,0 +1,100 @@
+//! Two series that would be one on a page.
+//!
+//! Series whose names differ only in characters that the client cannot read (`a.b` and `a_b`) have
+//! the same text once their names are escaped. A page must not show a series twice: Prometheus drops
+//! the second line and counts it, other readers refuse the page. So one of them is shown: the one
+//! whose names are plain, else the one whose own names come first, hence always the same one. The
+//! other is counted as left out; a client that takes UTF-8 names sees both.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry as Place, RandomState};
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use super::plan::EntrySet;
+use crate::expose::accept::Names;
+use crate::score::board::{Entry, LabelText};
+use crate::score::label_text::Family;
+
+/// Takes all but one of each kind out of `set`; how many that were.
+///
+/// Texts are compared by a hash of 64 bits whose key strangers do not know: that two texts of a
+/// million meet by chance is as likely as one in ten million.
+pub(super) fn take_out(
+    blocks: &[Arc<[Entry]>],
+    set: &mut EntrySet,
+    names: Names,
+    family: Family,
+) -> usize {
+    if names == Names::Utf8 {
+        return 0;
+    }
+    let keys = RandomState::new();
+    let key = |text: &LabelText| keys.hash_one(text.shown(names, family));
+    let mut shown: HashMap<u64, (usize, Arc<LabelText>)> = HashMap::new();
+    let mut twins = Vec::new();
+    for (at, text) in members(blocks, set).filter(|(_, text)| text.is_odd()) {
+        match shown.entry(key(&text)) {
+            Place::Vacant(place) => {
+                place.insert((at, text));
+            }
+            Place::Occupied(place) if place.get().1.utf8() <= text.utf8() => twins.push(at),
+            Place::Occupied(mut place) => twins.push(place.insert((at, text)).0),
+        }
+    }
+    if !shown.is_empty() {
+        for (_, text) in members(blocks, set).filter(|(_, text)| !text.is_odd()) {
+            twins.extend(shown.remove(&key(&text)).map(|(at, _)| at));
+        }
+    }
+    for at in &twins {
+        set.remove(*at);
+    }
+    twins.len()
+}
+
+fn members<'a>(
+    blocks: &'a [Arc<[Entry]>],
+    set: &'a EntrySet,
+) -> impl Iterator<Item = (usize, Arc<LabelText>)> + 'a {
+    let entries = blocks.iter().flat_map(|block| block.iter()).enumerate();
+    let members = entries.filter(|(at, _)| set.has(*at));
+    members.filter_map(|(at, entry)| Some((at, entry.labels()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::board::Board;
+    use crate::score::label_text;
+    use crate::series::labels::encode;
+
+    /// Which of these series a page shows, each given by one label.
+    fn left(names: Names, series: &[&str]) -> Vec<usize> {
+        let (board, mut writers) = Board::new(1);
+        for name in series {
+            let labels = encode([("__name__", "m"), (name, "1")]);
+            writers[0].add(label_text::render(&labels));
+        }
+        let blocks = board.blocks();
+        let mut set = EntrySet::empty(1024);
+        (0..series.len()).for_each(|at| set.add(at));
+        let out = take_out(&blocks, &mut set, names, Family::Score);
+        let left: Vec<_> = (0..series.len()).filter(|at| set.has(*at)).collect();
+        assert_eq!(left.len() + out, series.len());
+        left
+    }
+
+    #[test]
+    fn one_of_each_kind_is_left_and_always_the_same_one() {
+        let all = ["a/b", "c", "a.b", "a_b", "d.e", "d-e"];
+        assert_eq!(left(Names::Underscores, &all), [1, 3, 5]);
+        assert_eq!(left(Names::Dots, &all), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(left(Names::Utf8, &all), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(left(Names::Underscores, &["a_b", "a.b"]), [0]);
+        assert_eq!(left(Names::Underscores, &["a.b", "a/b", "a-b"]), [2]);
+        assert_eq!(left(Names::Underscores, &["a-b", "a/b", "a.b"]), [0]);
+        assert_eq!(left(Names::Values, &["a.b", "U__a_2e_b", "a/b"]), [1, 2]);
+        assert_eq!(left(Names::Dots, &["a/b", "a-b"]), [1]);
+    }
+}
