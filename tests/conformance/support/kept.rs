@@ -21,13 +21,31 @@ pub(crate) struct Held {
     /// In order of time: (milliseconds, bits of the value).
     pub(crate) samples: Vec<(i64, u64)>,
     /// Native histograms in order of time.
-    pub(crate) histograms: Vec<NativeHistogram>,
+    pub(crate) histograms: Vec<HeldHistogram>,
     /// Everything that a restart would bring back: window, models, kind.
     pub(crate) state: Vec<u8>,
     /// As what it is scored; `None` for what is kept in the window only, and for histograms.
     pub(crate) kind: Option<Kind>,
     /// Whether its newest sample was a staleness marker.
     pub(crate) ended: bool,
+}
+
+/// One native histogram. Its bytes are compared, because a marker's NaN is equal to nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HeldHistogram {
+    pub(crate) timestamp_ms: i64,
+    pub(crate) stale: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl From<NativeHistogram> for HeldHistogram {
+    fn from(h: NativeHistogram) -> Self {
+        Self {
+            timestamp_ms: h.timestamp_ms,
+            stale: h.is_stale(),
+            bytes: postcard::to_stdvec(&h).unwrap(),
+        }
+    }
 }
 
 type Groups = BTreeMap<GroupId, (Vec<u8>, Vec<ClosedChunk>)>;
@@ -95,7 +113,7 @@ impl Held {
             } else {
                 for h in histogram_chunk::decode(&chunk.bytes, chunk.encoding).unwrap() {
                     last = last.max((h.timestamp_ms, h.is_stale()));
-                    self.histograms.push(h);
+                    self.histograms.push(h.into());
                 }
             }
         }
