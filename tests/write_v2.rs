@@ -1,6 +1,8 @@
 //! The walk decoder of remote write 2.0 against prost: on requests of every odd shape that protobuf
 //! allows, on damaged ones, and on noise.
 
+use std::cell::RefCell;
+
 use proptest::prelude::*;
 use prost::Message;
 use saimon::wire::field::put_varint;
@@ -160,6 +162,11 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+thread_local! {
+    /// One for all requests, so that what one of them leaves behind would show in the next.
+    static ARENA: RefCell<WriteArena> = RefCell::default();
+}
+
 /// Decodes with both and compares, under both sets of limits; gives what the walk said.
 fn compare(sent: &[u8]) -> Result<(), DecodeError> {
     let strict = compare_within(sent, &LIMITS);
@@ -168,12 +175,19 @@ fn compare(sent: &[u8]) -> Result<(), DecodeError> {
 }
 
 fn compare_within(sent: &[u8], limits: &LabelLimits) -> Result<(), DecodeError> {
+    ARENA.with_borrow_mut(|arena| compare_in(sent, limits, arena))
+}
+
+fn compare_in(
+    sent: &[u8],
+    limits: &LabelLimits,
+    arena: &mut WriteArena,
+) -> Result<(), DecodeError> {
     let mut body = sent.to_vec();
-    let mut arena = WriteArena::default();
-    let ours = write_v2::decode(&mut body, limits, REBUILT_MAX, &mut arena);
+    let ours = write_v2::decode(&mut body, limits, REBUILT_MAX, arena);
     assert_eq!(&body[..sent.len()], sent, "what was sent stays as it is");
     match (&ours, Request::decode(sent)) {
-        (Ok(()), Ok(request)) => oracle::assert_same(&body, &arena, limits, &request),
+        (Ok(()), Ok(request)) => oracle::assert_same(&body, arena, limits, &request),
         (Ok(()), Err(e)) => {
             // prost refuses the whole request for one bad symbol, used or not.
             let why = e.to_string();

@@ -175,6 +175,28 @@ fn neighbours_share_what_they_have_in_common() {
     assert_eq!(arena.series[0].labels, arena.series[1].labels);
 }
 
+/// Conformance 24.
+#[test]
+fn nothing_of_a_request_is_left_for_the_next() {
+    let mut arena = WriteArena::default();
+    let long = table(&["m", "__name__", &"v".repeat(300)]);
+    let long = [long, field(5, &[&refs(&[1, 2])])].concat();
+    let short = [table(&["x", "__name__", "up"]), field(5, &[&refs(&[1, 2])])].concat();
+    for (sent, value) in [
+        (&long, "v".repeat(300)),
+        (&short, "up".into()),
+        (&long, "v".repeat(300)),
+    ] {
+        let mut body = sent.clone();
+        decode(&mut body, &LIMITS, 1 << 20, &mut arena).unwrap();
+        assert_eq!(
+            arena.series[0].labels.of(&body),
+            encode([("__name__", &*value)])
+        );
+        assert_eq!(arena.series[0].name.of(&body), value.as_bytes());
+    }
+}
+
 /// Conformance 44, 47: symbols behind series, twice, none empty at 0, none at all.
 #[test]
 fn symbols_may_lie_anywhere_and_mean_what_their_index_says() {
