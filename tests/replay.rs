@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 use saimon::series::labels;
 use saimon::wire::proto::WriteRequest;
+use saimon::wire::snappy::BodyPool;
 use saimon::wire::write::STALE_NAN_BITS;
 use support::{Counters, Held, Saimon, WRITE_HEADERS, snappy, v1};
 
@@ -92,11 +93,12 @@ impl Recording {
         let rows = index
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let pool = BodyPool::new(1);
         let bodies = rows
             .filter(|row| row["file"].as_str().unwrap().starts_with(only))
             .map(|row| {
                 let sent = std::fs::read(folder.join(row["file"].as_str().unwrap())).unwrap();
-                let raw = snap::raw::Decoder::new().decompress_vec(&sent).unwrap();
+                let raw = pool.decompress(&sent, 32 << 20).unwrap();
                 let count = |name: &str| row["counts"][name].as_u64().unwrap();
                 let message = WriteRequest::decode(&*raw).unwrap();
                 let counts = Counts {

@@ -4,6 +4,7 @@ use prost::Message as _;
 use saimon::series::kind::{self, Kind, Source};
 use saimon::wire::proto;
 use saimon::wire::proto::v2::histogram::Count;
+use saimon::wire::snappy::BodyPool;
 use saimon::wire::write::{MetricType, STALE_NAN_BITS};
 
 use crate::support::raw::{self, Raw};
@@ -18,7 +19,7 @@ const GOOD: &[(&str, &str)] = &[("__name__", "good")];
 fn recorded(file: &str) -> (Vec<u8>, proto::WriteRequest) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/write-1.0/");
     let body = std::fs::read(folder.to_owned() + file).unwrap();
-    let raw = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
+    let raw = BodyPool::new(1).decompress(&body, 1 << 20).unwrap();
     let message = proto::WriteRequest::decode(&*raw).unwrap();
     (body, message)
 }

@@ -435,7 +435,8 @@ fn item_053_start_timestamps_are_read_in_both_places() {
 #[test]
 fn item_054_odd_exemplars_are_accepted() {
     let saimon = Saimon::start();
-    let cases: [(&[(&str, &str)], i64, f64); 8] = [
+    type Labels<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Labels<'_>, i64, f64); 8] = [
         (&[], NOW_MS, 1.0),
         (&[("trace_id", "x")], NOW_MS, f64::NAN),
         (&[("trace_id", "x")], NOW_MS, f64::INFINITY),

@@ -125,7 +125,7 @@ impl Saimon {
             address,
             clock,
             health,
-            senders: engine.senders.clone(),
+            senders: engine.senders,
             kept: Mutex::new(kept),
             store,
             reader,
