@@ -65,11 +65,11 @@ fn histogram(timestamp: i64) -> v2::Histogram {
     }
 }
 
-fn metadata(kind: MetricType) -> Option<v2::Metadata> {
-    Some(v2::Metadata {
+fn metadata(kind: MetricType) -> v2::Metadata {
+    v2::Metadata {
         r#type: kind as i32,
         ..v2::Metadata::default()
-    })
+    }
 }
 
 fn write(client: &mut Client, sent: &Builder) -> Response {
@@ -253,11 +253,11 @@ fn metadata_of_series_goes_to_the_shards_when_it_is_new() {
         Builder::default()
             .entry(&up(), |entry| {
                 entry.samples = samples_of(&[(1, 1.0)]);
-                entry.metadata = metadata(kind);
+                entry.metadata = Some(metadata(kind));
             })
             .entry(&[("__name__", "h_count")], |entry| {
                 entry.samples = samples_of(&[(1, 1.0)]);
-                entry.metadata = metadata(count_kind);
+                entry.metadata = Some(metadata(count_kind));
             })
     };
     let sent = with(MetricType::Gauge, MetricType::Histogram);
@@ -281,11 +281,11 @@ fn metadata_that_was_not_handed_over_is_still_new() {
     });
     let mut client = server.connect();
     let filler = Builder::default().entry(&up(), |entry| {
-        entry.metadata = metadata(MetricType::Counter);
+        entry.metadata = Some(metadata(MetricType::Counter));
     });
     assert_eq!(write(&mut client, &filler).status, 204);
     let sent = Builder::default().entry(&[("__name__", "x")], |entry| {
-        entry.metadata = metadata(MetricType::Gauge);
+        entry.metadata = Some(metadata(MetricType::Gauge));
     });
     let response = write(&mut client, &sent);
     assert_eq!((response.status, written(&response)), (503, None));
