@@ -13,6 +13,7 @@ mod disk;
 mod folder;
 mod key;
 mod load;
+pub mod log;
 mod outline;
 mod sled;
 mod snapshot;

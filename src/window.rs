@@ -4,8 +4,10 @@
 //! decided elsewhere. What always holds: timestamps rise strictly.
 
 pub mod chunk;
+pub mod decimal;
 pub mod encoding;
 pub mod head;
 pub mod histogram;
 pub mod histogram_chunk;
 pub mod interval;
+pub mod rollup;

@@ -14,6 +14,8 @@ mod ports;
 mod process;
 #[path = "support/reading.rs"]
 mod reading;
+#[path = "support/serving.rs"]
+mod serving;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +25,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use saimon::clock::{Clock as _, SystemClock};
+use saimon::wire::proto;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -239,6 +243,76 @@ fn same(expr: &str, wanted: &Rows, got: &Rows) {
             "{expr} {labels:?}\nwanted {wanted:?}\ngot    {got:?}"
         );
     }
+}
+
+/// What was written is read the same from memory, from memory and store together, and after a restart.
+#[test]
+fn windows_are_whole_wherever_they_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("saimon.yaml");
+    fs::write(&config, "store: {checkpoint: 1s}\n").unwrap();
+    let start = || {
+        let args = ["--config", config.to_str().unwrap()];
+        serving::Serving::start_with(&folder.path().join("data"), "127.0.0.1:0", &args)
+    };
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_millis() as i64;
+    // The second is kept without a model.
+    let names = ["kept", "kept_bucket"];
+    let sample = |i: i64| (now - 1_000_000 + i * 1000, (i as f64 * 0.7).sin());
+    let of = |range: std::ops::Range<i64>| range.map(sample).collect::<Vec<_>>();
+    let write = |saimon: &serving::Serving, samples: &[(i64, f64)]| {
+        let timeseries = names.map(|name| proto::TimeSeries {
+            labels: vec![proto::Label {
+                name: "__name__".to_owned(),
+                value: name.to_owned(),
+            }],
+            samples: samples
+                .iter()
+                .map(|(timestamp, value)| proto::Sample {
+                    value: *value,
+                    timestamp: *timestamp,
+                })
+                .collect(),
+            ..Default::default()
+        });
+        let request = proto::WriteRequest {
+            timeseries: timeseries.into(),
+            ..Default::default()
+        };
+        assert_eq!(saimon.connect().write(&request).status, 204);
+    };
+    let read = |saimon: &serving::Serving, from: i64, to: i64| {
+        let queries = vec![query(&[("__name__", "=~", "kept.*")], from, to)];
+        let streamed = ask(&mut saimon.connect(), &request(&[CHUNKS], queries.clone()));
+        let whole = samples(&ask(&mut saimon.connect(), &request(&[], queries.clone())));
+        assert_eq!(chunks(&streamed, &queries), whole);
+        whole.into_iter().next().unwrap()
+    };
+    let wanted = |range: std::ops::Range<i64>| {
+        let bits: Vec<_> = of(range).iter().map(|(t, v)| (*t, v.to_bits())).collect();
+        names.map(|name| (name.to_owned(), bits.clone())).to_vec()
+    };
+    let saimon = start();
+    write(&saimon, &of(0..500));
+    assert_eq!(read(&saimon, 0, i64::MAX), wanted(0..500));
+    let kept = || saimon.sum("saimon_store_bytes_written_total");
+    let begun = Instant::now();
+    while kept() == 0 {
+        assert!(begun.elapsed() < START, "no checkpoint");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    write(&saimon, &of(500..700));
+    assert_eq!(read(&saimon, 0, i64::MAX), wanted(0..700));
+    assert_eq!(saimon.terminate().0, 0);
+    let saimon = start();
+    assert_eq!(read(&saimon, 0, i64::MAX), wanted(0..700));
+    write(&saimon, &of(700..800));
+    assert_eq!(read(&saimon, 0, i64::MAX), wanted(0..800));
+    let (from, to) = (sample(130).0, sample(769).0);
+    assert_eq!(read(&saimon, from, to), wanted(130..770));
 }
 
 #[test]

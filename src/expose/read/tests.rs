@@ -150,7 +150,7 @@ async fn both_forms_have_the_same_samples() {
         let packed = bytes(server.ask(&all(&[0], end_ms)).await).await;
         let read = proto::ReadResponse::decode(&unpacked(&packed)[..]).unwrap();
         let streamed = frames(&bytes(server.ask(&all(&[1, 0], end_ms)).await).await);
-        let mut merged: Vec<(Vec<proto::Label>, Vec<(i64, u64)>)> = Vec::new();
+        let mut merged = Vec::<(Vec<proto::Label>, Vec<(i64, u64)>)>::new();
         for series in streamed.into_iter().flat_map(|f| f.chunked_series) {
             if merged
                 .last()
@@ -393,7 +393,7 @@ async fn answers_are_sorted_by_the_labels_they_show() {
                 ("a".to_owned(), "z".to_owned()),
                 ("zone".to_owned(), "x".to_owned()),
             ]
-            .into()
+            .into();
         },
     );
     let body = bytes(server.ask(&all(&[], 9)).await).await;
