@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use crate::engine::history::{Given, History};
 use crate::engine::keep::ClosedChunk;
-use crate::engine::shard::histogram::Judged;
+use crate::engine::shard::histogram::apart::Judged;
 use crate::engine::shard::native::{Native, closed_native};
 use crate::engine::shard::{Shard, closed};
 use crate::engine::table::Home;
