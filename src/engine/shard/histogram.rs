@@ -110,7 +110,7 @@ pub struct HistogramRef<'a> {
 }
 
 impl Histogram {
-    pub(super) fn last_ms(&self) -> Option<i64> {
+    pub(in crate::engine) fn last_ms(&self) -> Option<i64> {
         let classic = self.classic.is_some().then_some(self.last_ms);
         let native = self.native.as_ref().and_then(|n| n.last_ms());
         let floats = self.floats.as_ref().and_then(|t| t.head().last_ms());
@@ -293,6 +293,7 @@ impl Shard {
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
+        let group = slot.group;
         if let Some(classic) = &mut slot.classic {
             classic.remove(part);
         }
@@ -300,18 +301,22 @@ impl Shard {
         if slot.live == 0 && !slot.is_native_at(t_ms) {
             self.end_stats(h);
         }
+        self.touch(group, t_ms);
     }
 
     fn put_together(&mut self, h: u32, part: Part, t_ms: i64, value: f64, now_ms: i64) {
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
+        let group = slot.group;
         let classic = slot.classic.as_mut();
         if let Some((t_ms, stats)) = classic.and_then(|c| c.offer(part, t_ms, value))
             && !slot.is_native_at(t_ms)
         {
             self.judge_stats(h, t_ms, &stats, now_ms);
         }
+        // It may be in another group than its parts.
+        self.touch(group, t_ms);
     }
 
     /// A part is forgotten.
@@ -369,6 +374,7 @@ impl Shard {
         if let Some(n) = slot.floats {
             self.table.settle(slot.at, Home::Tracked(n));
             self.parts.admission.release(STATS as u32);
+            self.groups.get_mut(slot.group).dirty = true;
         } else {
             self.vacate(slot.at, slot.group, slot.position, STATS as u32);
         }
