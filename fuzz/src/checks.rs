@@ -26,8 +26,11 @@ pub mod wire_v2;
 #[path = "checks/zstd.rs"]
 pub mod zstd;
 
+/// Panics if something is wrong with what is made of these bytes.
+pub type Check = fn(&[u8]);
+
 /// Every target by its name.
-pub const ALL: [(&str, fn(&[u8])); 11] = [
+pub const ALL: [(&str, Check); 11] = [
     ("chunk", chunk::check),
     ("config", config::check),
     ("frames", frames::check),

@@ -39,3 +39,11 @@ fn every_item_has_exactly_one_test() {
     }
     assert_eq!(items, ITEMS.collect::<Vec<_>>(), "in the order of the list");
 }
+
+#[test]
+fn every_test_is_in_the_documentation() {
+    let documentation = include_str!("../../docs/conformance.md");
+    for name in SECTIONS.into_iter().flat_map(|(_, source)| tests(source)) {
+        assert!(documentation.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
