@@ -207,7 +207,7 @@ fn item_077_streamed_series_are_sorted_and_long_ones_split() {
     assert_eq!(results[0][0].1.len(), 4_000);
     assert_eq!(results[1], []);
     let names: Vec<_> = results[2].iter().map(|(labels, _)| &**labels).collect();
-    let wanted = sorted.map(|l| crate::support::labels(l));
+    let wanted = sorted.map(crate::support::labels);
     assert_eq!(names, wanted);
     let nothing = ask(&mut saimon.connect(), &all_of("none", &[CHUNKS]));
     assert!(reading::frames(&nothing).is_empty() && nothing.body.is_empty());
@@ -266,7 +266,7 @@ fn item_078_chunks_keep_every_bit_and_are_those_of_prometheus() {
             let answer = ask(&mut saimon.connect(), &all_of(metric, &[CHUNKS]));
             let got = &frames(&answer)[0].chunked_series[0];
             assert_eq!(got.labels, series.labels);
-            assert_eq!(got.chunks, [chunk.clone()], "{name} {:?}", series.labels);
+            assert_eq!(got.chunks, std::slice::from_ref(chunk), "{name} {:?}", series.labels);
         }
     }
 }
