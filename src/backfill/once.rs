@@ -307,7 +307,10 @@ impl std::fmt::Display for Report {
         )?;
         write!(f, "requests  {} ({} failed)", s.requests, s.failures)?;
         if self.stopped {
-            write!(f, "\nstopped before the end: {} series are left", s.waiting)?;
+            write!(f, "\nstopped before the end")?;
+            if s.waiting > 0 {
+                write!(f, ": {} series are left", s.waiting)?;
+            }
         }
         Ok(())
     }
