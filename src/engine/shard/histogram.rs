@@ -4,7 +4,7 @@
 //! there are both, the native ones are judged. Each statistic is judged as a series of its own, with
 //! the histogram's labels and `stat`; its rules, its entry on the board and its model begin with its
 //! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
-//! parts.
+//! parts and that of many native buckets.
 
 pub(super) mod apart;
 
@@ -170,6 +170,7 @@ impl Slot {
     pub(super) fn put_native(&mut self, mut native: Box<Native>) {
         if let Some(old) = &self.native {
             native.arrived_ms = old.arrived_ms;
+            native.room = old.room;
             native.last_hash = old.last_hash;
         }
         self.native = Some(native);
