@@ -227,11 +227,14 @@ mod tests {
 
     use super::*;
     use crate::config::DetectConfig;
+    use crate::engine::batch::Families;
     use crate::engine::history::History;
     use crate::engine::pool::{EngineSpec, Pool};
     use crate::engine::rules::Rules;
+    use crate::series::kind::Kind;
     use crate::series::labels;
     use crate::telemetry::Metrics;
+    use crate::wire::write::MetricType;
 
     /// A clock that goes on by a millisecond whenever it is looked at.
     #[derive(Debug, Default)]
@@ -265,6 +268,25 @@ mod tests {
         while shard.warm(&mut warming, 0).is_none() {}
         assert_eq!(shard.len(), series);
         shard
+    }
+
+    #[test]
+    fn metadata_that_comes_while_a_history_is_taken_in_is_heard() {
+        let mut shard = shard(1);
+        let labels = labels::encode([("__name__", "jobs_done")]);
+        let history = History {
+            labels: labels.clone().into(),
+            floats: (0..5_000).map(|i| (i * 1000, i as f64 % 7.0)).collect(),
+            histograms: Vec::new(),
+        };
+        let mut warming = Warming::new(Vec::new(), vec![history], true);
+        assert_eq!(shard.warm(&mut warming, 0), None);
+        let said = (Box::from("jobs_done"), MetricType::Counter);
+        shard.families(&Families([said].into()));
+        while shard.warm(&mut warming, 0).is_none() {}
+        let track = shard.track(&labels).unwrap();
+        assert_eq!(track.kind(), Kind::Counter);
+        assert_eq!(track.head().last_ms(), Some(4_999_000));
     }
 
     /// Steps until a question for all series of `selector` is answered, and how many those are.

@@ -487,8 +487,10 @@ impl Shard {
         stored: Histogram,
         last_ms: i64,
     ) {
-        let floats = stored.floats.map(|track| {
-            let spec = self.parts.specs.find(self.table.labels(at));
+        let floats = stored.floats.map(|mut track| {
+            let labels = self.table.labels(at);
+            let spec = self.parts.specs.find(labels);
+            track.declare(self.parts.specs.get(spec), self.declared(labels));
             self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms)
         });
         let h = self.add_histogram(at, place);
