@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-peers quiet docs clean
+.PHONY: help demo test lint fuzz bench bench-peers quiet docs clean
 
 SHELL := /bin/sh
 INSTALL := scripts/install-debian-packages.sh
@@ -15,7 +15,7 @@ demo: ## Prometheus, Alertmanager and saimon on free ports, with a fault to find
 	@cargo run --quiet --release --example demo -- $(if $(CHECK),--check) $(ARGS)
 
 test: ## everything: unit, property, black box, end to end with a real Prometheus, doc tests
-	@$(INSTALL) build stack
+	@$(INSTALL) build stack peers
 	cargo test
 
 lint: ## formatting, clippy, documentation, licences
@@ -37,6 +37,10 @@ bench-peers: ## the same stream into saimon, VictoriaMetrics and vmagent (ARGS=-
 	@$(INSTALL) build peers
 	cargo build --release --bin saimon
 	cargo bench --bench peers -- $(ARGS)
+
+fuzz: ## every fuzz target for SECONDS_EACH=60, on stable Rust
+	@$(INSTALL) build fuzz
+	scripts/fuzz.sh $(ARGS)
 
 quiet: ## 24 simulated hours without faults: how often each score is reached
 	@$(INSTALL) build

@@ -17,7 +17,7 @@ use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
 use saimon::telemetry::Metrics;
 use saimon::wire::snappy::{BodyPool, PooledBody};
-use saimon::wire::write::Span;
+use saimon::wire::write::{Protocol, Span};
 
 const BODY_SERIES: usize = 2000;
 const STEP_MS: i64 = 15_000;
@@ -49,13 +49,17 @@ struct Body {
 }
 
 fn bodies(series: usize) -> Vec<Body> {
+    bodies_of(series, label_bytes)
+}
+
+fn bodies_of(series: usize, labels_of: impl Fn(usize) -> Vec<u8>) -> Vec<Body> {
     let pool = BodyPool::new(4);
     (0..series.div_ceil(BODY_SERIES))
         .map(|b| {
             let mut raw = Vec::new();
             let spans = (b * BODY_SERIES..((b + 1) * BODY_SERIES).min(series))
                 .map(|i| {
-                    let labels = label_bytes(i);
+                    let labels = labels_of(i);
                     let span = Span {
                         start: raw.len() as u32,
                         len: labels.len() as u32,
@@ -97,7 +101,7 @@ fn batch(body: &Body, round: i64) -> Batch {
         plain: Vec::new(),
         histograms: Vec::new(),
         starts: Vec::new(),
-        protocol: saimon::wire::write::Protocol::V1,
+        protocol: Protocol::V1,
         received_ms: round * STEP_MS,
     }
 }
@@ -177,5 +181,97 @@ fn first_contact(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steady, first_contact);
+/// Parts of a histogram: twelve buckets, sum and count.
+const PARTS: usize = 14;
+
+fn part_bytes(i: usize) -> Vec<u8> {
+    let (family, part) = (i / PARTS, i % PARTS);
+    let instance = format!("node-{:05}.prod.example:9100", family / 20);
+    let handler = format!("/api/v1/handler-{}", family % 20);
+    let (name, le) = match part {
+        12 => ("http_request_duration_seconds_sum", String::new()),
+        13 => ("http_request_duration_seconds_count", String::new()),
+        11 => ("http_request_duration_seconds_bucket", "+Inf".to_owned()),
+        n => (
+            "http_request_duration_seconds_bucket",
+            format!("{}", 1 << n),
+        ),
+    };
+    labels::encode([
+        ("__name__", name),
+        ("cluster", "prod-eu-1"),
+        ("handler", handler.as_str()),
+        ("instance", instance.as_str()),
+        ("job", "api"),
+        ("le", le.as_str()),
+    ])
+}
+
+/// One scrape of the histograms of a body: buckets are plain rows.
+fn scrape(body: &Body, first: usize, round: i64) -> Batch {
+    let (mut rows, mut plain) = (Vec::new(), Vec::new());
+    for (k, span) in body.spans.iter().enumerate() {
+        let (family, part) = ((first + k) / PARTS, (first + k) % PARTS);
+        let wobble = (round * 7919 + family as i64 * 104_729) % 97;
+        let count = round * 1000 + wobble;
+        let value = match part {
+            12 => count as f64 * 4.2,
+            13 | 11 => count as f64,
+            n => (count * (n as i64 + 1) / 12) as f64,
+        };
+        let to = if part < 12 { &mut plain } else { &mut rows };
+        to.push(Row {
+            fingerprint: fingerprint(span.of(&body.bytes)),
+            labels: *span,
+            timestamp_ms: round * STEP_MS,
+            value,
+        });
+    }
+    Batch {
+        body: Arc::clone(&body.bytes),
+        rows,
+        plain,
+        histograms: Vec::new(),
+        starts: Vec::new(),
+        protocol: Protocol::V1,
+        received_ms: round * STEP_MS,
+    }
+}
+
+fn histograms(c: &mut Criterion) {
+    let series = 2_000 * PARTS;
+    let bodies = bodies_of(series, part_bytes);
+    let all = |round: i64| {
+        let at = (0..).step_by(BODY_SERIES);
+        let scrapes = bodies.iter().zip(at).map(|(b, at)| scrape(b, at, round));
+        scrapes.collect::<Vec<_>>()
+    };
+    let mut shard = shard();
+    let mut round = 0;
+    while round < GROWN {
+        all(round).iter().for_each(|batch| shard.take(batch));
+        round += 1;
+    }
+    let mut group = c.benchmark_group("histograms");
+    group
+        .throughput(Throughput::Elements(series as u64))
+        .sample_size(10);
+    group.bench_function(format!("{series} parts of 12 buckets, a round"), |b| {
+        b.iter_batched(
+            || {
+                round += 1;
+                all(round)
+            },
+            |batches| {
+                for batch in &batches {
+                    shard.take(black_box(batch));
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, steady, first_contact, histograms);
 criterion_main!(benches);

@@ -5,13 +5,14 @@
 #   scripts/install-debian-packages.sh build          a C compiler (mimalloc is C) and make
 #   scripts/install-debian-packages.sh build stack    also Prometheus, Alertmanager, node_exporter
 #   scripts/install-debian-packages.sh build peers    also VictoriaMetrics and vmagent
+#   scripts/install-debian-packages.sh build fuzz     also a C++ compiler (libFuzzer is C++)
 #
 # Debian may start the installed programs as services on their default ports. Nothing here relies on
 # those: the demo, the tests and the benches run their own processes on free ports.
 set -eu
 
 usage() {
-    echo "usage: $0 build|stack|peers ..." >&2
+    echo "usage: $0 build|stack|peers|fuzz ..." >&2
     exit 2
 }
 
@@ -44,6 +45,9 @@ for set in "$@"; do
         peers)
             want victoria-metrics victoria-metrics
             want vmagent victoria-metrics
+            ;;
+        fuzz)
+            want c++ g++
             ;;
         *) usage ;;
     esac

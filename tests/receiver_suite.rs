@@ -18,6 +18,7 @@ use support::{NOW_MS, Saimon, WRITE_HEADERS, v1, v2};
 use saimon::wire::proto::v2::histogram::{Count, ZeroCount};
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
+type Owned = Vec<(String, String)>;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -34,17 +35,17 @@ struct Case {
 /// One series of a request. Times are relative to the moment of sending.
 #[derive(Debug, Clone, Default)]
 struct Entry {
-    labels: Vec<(String, String)>,
+    labels: Owned,
     sample: Option<(f64, i64)>,
     histogram: Option<Histogram>,
-    exemplars: Vec<(Vec<(String, String)>, f64, i64)>,
+    exemplars: Vec<(Owned, f64, i64)>,
     /// Type, help, unit.
     metadata: Option<(i32, String, String)>,
     start_ms: Option<i64>,
     refused: bool,
 }
 
-fn owned(labels: Labels<'_>) -> Vec<(String, String)> {
+fn owned(labels: Labels<'_>) -> Owned {
     labels
         .iter()
         .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
@@ -162,7 +163,7 @@ impl Runner {
         }
     }
 
-    fn shuffled(&mut self, labels: &[(String, String)]) -> Vec<(String, String)> {
+    fn shuffled(&mut self, labels: &[(String, String)]) -> Owned {
         let mut labels = labels.to_vec();
         self.rng.shuffle(&mut labels);
         labels

@@ -255,10 +255,7 @@ fn windows_are_whole_wherever_they_are_kept() {
         let args = ["--config", config.to_str().unwrap()];
         serving::Serving::start_with(&folder.path().join("data"), "127.0.0.1:0", &args)
     };
-    let now = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .unwrap()
-        .as_millis() as i64;
+    let now = SystemClock.now_ms();
     // The second is kept without a model.
     let names = ["kept", "kept_bucket"];
     let sample = |i: i64| (now - 1_000_000 + i * 1000, (i as f64 * 0.7).sin());

@@ -1,6 +1,8 @@
 //! The walk decoder of remote write 1.0 against prost: on requests of every odd shape that protobuf
 //! allows, on damaged ones, and on noise.
 
+use std::cell::RefCell;
+
 use proptest::prelude::*;
 use prost::Message;
 use saimon::wire::field::put_varint;
@@ -115,6 +117,11 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     .prop_map(|fields| message(&fields))
 }
 
+thread_local! {
+    /// One for all requests, so that what one of them leaves behind would show in the next.
+    static ARENA: RefCell<WriteArena> = RefCell::default();
+}
+
 /// Decodes with both and compares, under both sets of limits; gives what the walk said.
 fn compare(sent: &[u8]) -> Result<(), DecodeError> {
     let strict = compare_within(sent, &LIMITS);
@@ -123,14 +130,21 @@ fn compare(sent: &[u8]) -> Result<(), DecodeError> {
 }
 
 fn compare_within(sent: &[u8], limits: &LabelLimits) -> Result<(), DecodeError> {
+    ARENA.with_borrow_mut(|arena| compare_in(sent, limits, arena))
+}
+
+fn compare_in(
+    sent: &[u8],
+    limits: &LabelLimits,
+    arena: &mut WriteArena,
+) -> Result<(), DecodeError> {
     let mut body = sent.to_vec();
-    let mut arena = WriteArena::default();
-    let ours = write_v1::decode(&mut body, limits, &mut arena);
+    let ours = write_v1::decode(&mut body, limits, arena);
     assert_eq!(&body[..sent.len()], sent, "what was sent stays as it is");
     assert!(body.len() <= 2 * sent.len());
     let prosts = WriteRequest::decode(sent);
     match (&ours, prosts) {
-        (Ok(()), Ok(request)) => oracle::assert_same(&body, &arena, limits, &request),
+        (Ok(()), Ok(request)) => oracle::assert_same(&body, arena, limits, &request),
         (Ok(()), Err(e)) => {
             // prost refuses the whole request for one bad name.
             let why = e.to_string();

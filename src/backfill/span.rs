@@ -59,6 +59,7 @@ mod tests {
         };
         assert_eq!(never.parts(Duration::from_secs(1)).count(), 0);
         let all = Span::until(i64::MAX, Duration::MAX);
-        assert_eq!(all.parts(Duration::MAX).count(), 1);
+        let last = all.parts(Duration::MAX).last();
+        assert_eq!(last.map(|p| p.end_ms), Some(i64::MAX));
     }
 }

@@ -49,6 +49,17 @@ pub enum State {
     Histogram(Box<Histogram>),
 }
 
+impl State {
+    /// Time of its newest sample.
+    pub fn last_ms(&self) -> Option<i64> {
+        match self {
+            Self::Tracked(track) => track.head().last_ms(),
+            Self::Plain(head) => head.last_ms(),
+            Self::Histogram(stored) => stored.last_ms(),
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct MemberV1 {
     labels: Vec<u8>,

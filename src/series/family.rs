@@ -14,6 +14,9 @@ use super::labels::{self, METRIC_NAME};
 /// The label that says which bucket a series counts.
 pub const LE: &str = "le";
 
+/// Where a label goes that cannot keep its name.
+const MOVED: &str = "exported_";
+
 /// Room for the labels of nearly every series.
 pub type Scratch = SmallVec<[u8; 512]>;
 
@@ -88,17 +91,21 @@ pub fn sibling(base: &[u8], role: Role) -> Scratch {
 }
 
 /// Canonical label bytes with one label more, for a series that is derived from the one with
-/// `canonical`; a label of that name moves to `exported_<name>`.
+/// `canonical`. A label of that name moves to `exported_<name>`, and one that has that name already a
+/// step further, so that two series never become one.
 pub fn with(canonical: &[u8], name: &str, value: &str) -> Vec<u8> {
-    let mut all: Vec<(String, &str)> = vec![(name.to_owned(), value)];
-    for (own, value) in labels::iter(canonical) {
-        let mut moved = own.to_owned();
-        while moved == name || (moved != own && labels::get(canonical, &moved).is_some()) {
-            moved = format!("exported_{moved}");
-        }
-        all.push((moved, value));
-    }
-    labels::encode(all.iter().map(|(n, v)| (n.as_str(), *v)))
+    let moved: Vec<(String, &str)> = labels::iter(canonical)
+        .map(|(own, value)| {
+            let mut stem = own;
+            while let Some(rest) = stem.strip_prefix(MOVED) {
+                stem = rest;
+            }
+            let clashes = stem == name;
+            (format!("{}{own}", if clashes { MOVED } else { "" }), value)
+        })
+        .collect();
+    let own = moved.iter().map(|(name, value)| (name.as_str(), *value));
+    labels::encode(own.chain([(name, value)]))
 }
 
 /// The labels without `le` and with another metric name.
@@ -185,8 +192,8 @@ mod tests {
             got,
             [
                 ("__name__", "x"),
-                ("exported_exported_stat", "mine"),
-                ("exported_stat", "too"),
+                ("exported_exported_stat", "too"),
+                ("exported_stat", "mine"),
                 ("stat", "p99"),
             ]
         );

@@ -1,7 +1,8 @@
 //! What a restart brings back, of every sort of series and of earlier versions.
 
-use saimon::engine::keep::GroupId;
-use saimon::series::labels;
+use saimon::engine::keep::{GROUP_SERIES, GroupId};
+use saimon::engine::router::partition;
+use saimon::series::{family, labels};
 use saimon::telemetry::Outcome;
 
 use crate::driver::Driver;
@@ -39,6 +40,10 @@ fn state_of_version_1_is_read_and_its_parts_move_to_where_they_belong() {
     assert!(groups.iter().all(|g| g.state[0] == 1));
     for shards in [1, 5] {
         let mut d = Driver::restored(shards, &detect(), 100, &groups);
+        for group in d.snapshots() {
+            // Those that moved are written in their new groups, the old ones without them.
+            assert!(group.state.is_empty() || group.newest_ms > 0, "{group:?}");
+        }
         let series = |name: &str, job: &str| {
             labels::encode([("__name__", name), ("instance", "a:9100"), ("job", job)])
         };
@@ -52,9 +57,15 @@ fn state_of_version_1_is_read_and_its_parts_move_to_where_they_belong() {
         let round: Vec<_> = all.iter().map(|l| (&l[..], t, 6500.0)).collect();
         d.send(&round, t);
         assert_eq!(d.shown().len(), 4, "all were known, none is new");
+        for group in d.snapshots().iter().filter(|g| !g.state.is_empty()) {
+            assert_eq!(group.newest_ms, t, "retention counts from here");
+        }
         let held: usize = d.shards.iter().map(|s| s.len()).sum();
         assert_eq!(held, 4);
         // Written again, they are in their partitions and in the version of today.
+        let t = t + STEP_MS;
+        let round: Vec<_> = all.iter().map(|l| (&l[..], t, 6500.0)).collect();
+        d.send(&round, t);
         let again = d.snapshots();
         assert!(
             again
@@ -161,4 +172,63 @@ fn a_histogram_whose_parts_are_of_another_time_goes_on() {
         d.send(&scrape(&parts, i), i * STEP_MS);
     }
     assert!(d.shown().len() <= 4);
+}
+
+/// A histogram comes to lie behind its parts, in the next group of its partition; what changes in it
+/// must be written all the same.
+#[test]
+fn a_histogram_in_another_group_than_its_parts_is_written_when_it_changes() {
+    let part = |suffix: &str, le: &str| {
+        let name = format!("lone{suffix}");
+        labels::encode([("__name__", name.as_str()), ("job", "web"), ("le", le)])
+    };
+    let all = [
+        part("_sum", ""),
+        part("_count", ""),
+        part("_bucket", "+Inf"),
+    ];
+    let partition_of = |labels: &[u8]| partition(family::home(labels));
+    // With these, sum, count and bucket are the last of the first group.
+    let fillers: Vec<_> = (0..)
+        .map(|n| {
+            let n = format!("{n}");
+            labels::encode([("__name__", "filler_info"), ("n", n.as_str())])
+        })
+        .filter(|labels| partition_of(labels) == partition_of(&all[0]))
+        .take(GROUP_SERIES - 3)
+        .collect();
+    let scrape = |i: i64| -> Vec<(&[u8], i64, f64)> {
+        let n = (100 * (i + 1) + i * 7 % 5) as f64;
+        let row = |(labels, v)| (labels, i * STEP_MS, v);
+        all.iter()
+            .map(|l| &l[..])
+            .zip([n * 0.3, n, n])
+            .map(row)
+            .collect()
+    };
+    let mut whole = Driver::new(1, &detect(), 1000);
+    let mut broken = Driver::new(1, &detect(), 1000);
+    for d in [&mut whole, &mut broken] {
+        let round: Vec<_> = fillers.iter().map(|l| (&l[..], 0, 1.0)).collect();
+        d.send(&round, 0);
+        d.send(&scrape(0)[..2], 0);
+        d.send(&scrape(0)[2..], 0);
+    }
+    let mut stored = std::collections::BTreeMap::new();
+    for i in 1..60 {
+        whole.send(&scrape(i), i * STEP_MS);
+        broken.send(&scrape(i), i * STEP_MS);
+        if i % 20 == 19 {
+            for group in broken.snapshots() {
+                stored.insert(group.id, group);
+            }
+            let groups: Vec<_> = stored.values().cloned().collect();
+            assert_eq!(groups.len(), 2);
+            broken = Driver::restored(1, &detect(), 1000, &groups);
+        }
+    }
+    whole.send(&scrape(60), 60 * STEP_MS);
+    broken.send(&scrape(60), 60 * STEP_MS);
+    assert_eq!(whole.shown(), broken.shown());
+    assert!(!whole.shown().is_empty());
 }

@@ -7,3 +7,4 @@ mod pages;
 mod read;
 mod server;
 mod write;
+mod write_v2;

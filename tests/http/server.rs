@@ -23,6 +23,8 @@ pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shards: Vec<mpsc::Receiver<Message>>,
+    /// Native histograms that [`Server::received`] has found.
+    pub(crate) histograms: usize,
     pub(crate) board: BoardWriter,
     /// What scrapes read.
     pub(crate) shared: Arc<Board>,
@@ -67,6 +69,7 @@ impl Server {
         Self {
             address,
             shards,
+            histograms: 0,
             board: writers.remove(0),
             shared: board,
             metrics,
@@ -97,13 +100,15 @@ impl Server {
         answered.map_or(0, |counter| counter.get())
     }
 
-    /// Everything the shards were sent, as (labels, timestamp, value) of each row.
+    /// Every float that the shards were sent, as (labels, timestamp, value) of each row; native
+    /// histograms are counted in [`Server::histograms`].
     pub(crate) fn received(&mut self) -> Vec<(Vec<u8>, i64, f64)> {
         let mut rows = Vec::new();
         for shard in &mut self.shards {
             while let Ok(message) = shard.try_recv() {
                 if let Message::Batch(batch) = message {
-                    rows.extend(batch.rows.iter().map(|row| {
+                    self.histograms += batch.histograms.len();
+                    rows.extend(batch.rows.iter().chain(&batch.plain).map(|row| {
                         let labels = row.labels.of(&batch.body).to_vec();
                         (labels, row.timestamp_ms, row.value)
                     }));

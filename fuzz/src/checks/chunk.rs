@@ -58,7 +58,9 @@ fn plain(bytes: &[u8]) -> Option<Vec<(i64, u64)>> {
     let mut bits = Bits { bytes, at: 0 };
     let count = bits.number(16)?;
     let mut samples: Vec<(i64, u64)> = Vec::new();
-    let (mut delta, mut window) = (0u64, None);
+    // All bits, until there is another: so Prometheus' reader has it, and a Prometheus that goes on
+    // with a chunk that it has read writes so.
+    let (mut delta, mut window) = (0u64, (64, 0));
     for i in 0..count {
         let Some(&(last_ms, last)) = samples.last() else {
             let t = bits.varint()?;
@@ -91,14 +93,16 @@ fn plain(bytes: &[u8]) -> Option<Vec<(i64, u64)>> {
                     n => n,
                 };
                 let trailing = 64u64.checked_sub(leading + significant)?;
-                window = Some((significant, trailing));
+                window = (significant, trailing);
             }
-            let (significant, trailing) = window?;
+            let (significant, trailing) = window;
             value ^= bits.number(significant as u32)? << trailing;
         }
         samples.push((last_ms.wrapping_add(delta as i64), value));
     }
-    (bytes.len() * 8 - bits.at < 8).then_some(samples)
+    // Prometheus' writer begins a byte as soon as it has filled the one before.
+    let free = bytes.len() * 8 - bits.at;
+    (free < 8 || free == 8 && bytes.last() == Some(&0)).then_some(samples)
 }
 
 fn read(bytes: &[u8]) -> Option<Vec<(i64, u64)>> {

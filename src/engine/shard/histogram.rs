@@ -4,7 +4,9 @@
 //! there are both, the native ones are judged. Each statistic is judged as a series of its own, with
 //! the histogram's labels and `stat`; its rules, its entry on the board and its model begin with its
 //! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
-//! parts.
+//! parts and that of many native buckets.
+
+pub(super) mod apart;
 
 mod peek;
 
@@ -15,8 +17,7 @@ use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard};
 use crate::engine::router::partition;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
-use crate::model::{Point, SeriesSpec};
-use crate::score::board::Alarm;
+use crate::model::Point;
 use crate::score::judge::{Judge, Phase};
 use crate::score::label_text;
 use crate::score::track::Track;
@@ -110,29 +111,8 @@ pub struct HistogramRef<'a> {
     last_ms: i64,
 }
 
-/// The judges of a histogram apart from its place, as a history makes them anew.
-#[derive(Debug, Default)]
-pub(super) struct Judged {
-    pub(super) judges: [Option<Box<Judge>>; STATS],
-    specs: [Option<SeriesSpec>; STATS],
-    /// What each shows after its newest value.
-    pub(super) shown: [Option<(f32, Option<Alarm>)>; STATS],
-    pub(super) interval: Interval,
-    pub(super) last_ms: Option<i64>,
-}
-
-impl Judged {
-    /// The histogram ended: see [`Shard::end_stats`].
-    pub(super) fn close(&mut self) {
-        self.shown = [None; STATS];
-        for judge in self.judges.iter_mut().flatten() {
-            judge.close();
-        }
-    }
-}
-
 impl Histogram {
-    pub(super) fn last_ms(&self) -> Option<i64> {
+    pub(in crate::engine) fn last_ms(&self) -> Option<i64> {
         let classic = self.classic.is_some().then_some(self.last_ms);
         let native = self.native.as_ref().and_then(|n| n.last_ms());
         let floats = self.floats.as_ref().and_then(|t| t.head().last_ms());
@@ -192,6 +172,7 @@ impl Slot {
     pub(super) fn put_native(&mut self, mut native: Box<Native>) {
         if let Some(old) = &self.native {
             native.arrived_ms = old.arrived_ms;
+            native.room = old.room;
             native.last_hash = old.last_hash;
         }
         self.native = Some(native);
@@ -315,6 +296,7 @@ impl Shard {
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
+        let group = slot.group;
         if let Some(classic) = &mut slot.classic {
             classic.remove(part);
         }
@@ -322,18 +304,22 @@ impl Shard {
         if slot.live == 0 && !slot.is_native_at(t_ms) {
             self.end_stats(h);
         }
+        self.touch(group, t_ms);
     }
 
     fn put_together(&mut self, h: u32, part: Part, t_ms: i64, value: f64, now_ms: i64) {
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
+        let group = slot.group;
         let classic = slot.classic.as_mut();
         if let Some((t_ms, stats)) = classic.and_then(|c| c.offer(part, t_ms, value))
             && !slot.is_native_at(t_ms)
         {
             self.judge_stats(h, t_ms, &stats, now_ms);
         }
+        // It may be in another group than its parts.
+        self.touch(group, t_ms);
     }
 
     /// A part is forgotten.
@@ -391,6 +377,7 @@ impl Shard {
         if let Some(n) = slot.floats {
             self.table.settle(slot.at, Home::Tracked(n));
             self.parts.admission.release(STATS as u32);
+            self.groups.get_mut(slot.group).dirty = true;
         } else {
             self.vacate(slot.at, slot.group, slot.position, STATS as u32);
         }
@@ -494,84 +481,6 @@ impl Shard {
         }
     }
 
-    /// Judges the statistics of one interval apart from their histogram, as [`Shard::judge_stats`]
-    /// does in it.
-    pub(super) fn judge_apart(&self, h: u32, judged: &mut Judged, t_ms: i64, stats: &Stats) {
-        let Some(slot) = self.histograms.get(h) else {
-            return;
-        };
-        if judged.last_ms.is_some_and(|last| t_ms <= last) {
-            return;
-        }
-        if let Some(last) = judged.last_ms {
-            judged.interval.take(t_ms.saturating_sub(last));
-        }
-        judged.last_ms = Some(t_ms);
-        for (i, value) in values(stats).into_iter().enumerate() {
-            let Some(value) = value else { continue };
-            let spec = judged.specs[i].get_or_insert_with(|| {
-                let labels = family::with(self.table.labels(slot.at), LABEL, NAMES[i]);
-                self.parts.specs.resolve(&labels)
-            });
-            if !spec.model {
-                continue;
-            }
-            let judge = judged.judges[i].get_or_insert_with(Box::default);
-            let judgement = judge.judge(spec, judged.interval.ms(), Point { t_ms, value });
-            if let Some(score) = judgement.score {
-                judged.shown[i] = Some((score, judgement.alarm));
-            }
-        }
-    }
-
-    /// Puts what was made anew in the place of what a histogram has.
-    pub(super) fn replace_histogram(
-        &mut self,
-        h: u32,
-        assembly: Assembly,
-        judged: Judged,
-        now_ms: i64,
-    ) {
-        for (i, (judge, shown)) in judged.judges.into_iter().zip(judged.shown).enumerate() {
-            let Some(judge) = judge else { continue };
-            let fresh = Shown::of(Phase::Warmup, None);
-            if let Some(slot) = self.histograms.get_mut(h)
-                && let StatSlot::Judged(stat) = &mut slot.stats[i]
-            {
-                stat.judge = *judge;
-            } else {
-                self.begin_stat(h, i, *judge, fresh, now_ms);
-            }
-            if let Some(slot) = self.histograms.get_mut(h)
-                && let StatSlot::Judged(stat) = &mut slot.stats[i]
-            {
-                let spec = self.parts.specs.get(stat.spec);
-                let phase = stat.judge.phase(spec);
-                let shown_as = Shown::of(phase, stat.judge.alarm()).waiting(slot.waits);
-                self.tally.show(&mut stat.shown, shown_as);
-                match shown {
-                    Some((score, alarm)) => self.parts.board.set(stat.board, score, alarm),
-                    None => self.parts.board.hide(stat.board),
-                }
-            }
-        }
-        let Some(slot) = self.histograms.get_mut(h) else {
-            return;
-        };
-        slot.interval = judged.interval;
-        slot.last_ms = judged.last_ms.unwrap_or(i64::MIN);
-        if let Some(classic) = &mut slot.classic {
-            **classic = assembly;
-        }
-        let mut live = 0;
-        for at in &slot.parts {
-            if let Home::Plain(n) = self.table.home(*at) {
-                live += u32::from(self.plain.get(n).is_some_and(|s| !s.head.ended()));
-            }
-        }
-        slot.live = live;
-    }
-
     /// Brings back a stored histogram; its parts come back by themselves.
     pub(super) fn restore_histogram(
         &mut self,
@@ -580,8 +489,10 @@ impl Shard {
         stored: Histogram,
         last_ms: i64,
     ) {
-        let floats = stored.floats.map(|track| {
-            let spec = self.parts.specs.find(self.table.labels(at));
+        let floats = stored.floats.map(|mut track| {
+            let labels = self.table.labels(at);
+            let spec = self.parts.specs.find(labels);
+            track.declare(self.parts.specs.get(spec), self.declared(labels));
             self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms)
         });
         let h = self.add_histogram(at, place);

@@ -126,6 +126,11 @@ impl Shard {
         if let Some(at) = self.admit_stored(&stray.member) {
             let place = self.groups.place(stray.partition(), at);
             self.groups.get_mut(place.0).lose(place.1);
+            // Retention counts from the newest sample of a group.
+            self.touch(
+                place.0,
+                stray.member.state.last_ms().unwrap_or(stray.now_ms),
+            );
             self.put_stored(at, place, stray);
         }
     }
@@ -154,21 +159,19 @@ impl Shard {
         // As the store counts: a restart does not make a silent series look alive.
         let now_ms = stray.now_ms;
         let arrived = |last_ms: Option<i64>| last_ms.unwrap_or(now_ms).min(now_ms);
+        let arrived_ms = arrived(stray.member.state.last_ms());
         match stray.member.state {
             State::Tracked(mut track) => {
                 let labels = self.table.labels(at);
                 let spec = self.parts.specs.find(labels);
                 track.declare(self.parts.specs.get(spec), self.declared(labels));
-                let arrived_ms = arrived(track.head().last_ms());
                 let n = self.put_tracked(at, place, spec, *track, Shown::ended(), arrived_ms);
                 self.table.settle(at, Home::Tracked(n));
             }
             State::Plain(head) => {
-                let arrived_ms = arrived(head.last_ms());
                 self.put_plain(at, place, *head, arrived_ms);
             }
             State::Histogram(stored) => {
-                let arrived_ms = arrived(stored.last_ms());
                 self.restore_histogram(at, place, *stored, arrived_ms);
             }
         }

@@ -142,6 +142,7 @@ impl Shard {
             let place = (slot.group, slot.position);
             self.put_plain(at, place, slot.track.into_window(), slot.arrived_ms);
             self.set_waits(at, slot.waits);
+            self.groups.get_mut(slot.group).dirty = true;
         }
     }
 
@@ -164,6 +165,7 @@ impl Shard {
         let n = self.put_tracked(at, place, spec, track, Shown::ended(), slot.arrived_ms);
         self.table.settle(at, Home::Tracked(n));
         self.set_waits(at, slot.waits);
+        self.groups.get_mut(slot.group).dirty = true;
     }
 
     pub(super) fn plain_sample(
