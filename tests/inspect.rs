@@ -21,6 +21,8 @@ const STALE: u64 = 0x7ff0_0000_0000_0002;
 type Written = BTreeMap<String, Vec<(i64, u64)>>;
 /// A series' labels on the wire.
 type Labels = Vec<proto::Label>;
+/// Labels, the same as PromQL shows them, and the value of each sample.
+type Made = (Labels, String, fn(i64) -> f64);
 
 #[allow(
     clippy::disallowed_methods,
@@ -31,8 +33,7 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap()
 }
 
-/// Name, labels as PromQL shows them, value of each sample.
-fn series() -> Vec<(Labels, String, fn(i64) -> f64)> {
+fn series() -> Vec<Made> {
     let label = |name: &str, value: &str| proto::Label {
         name: name.to_owned(),
         value: value.to_owned(),
@@ -234,7 +235,7 @@ fn an_export_is_what_was_written_and_the_store_stays_as_it_was() {
     let [from_s, to_s] = [from, to].map(|t| format!("{:.3}", t as f64 / 1000.0));
     let args = ["export", "{job=\"web\"}", "--from", &from_s, "--to", &to_s];
     let some = read_csv(&text(&inspect(&data, &args)));
-    let mut want = written.clone();
+    let mut want = written;
     want.retain(|series, _| series.contains("job=\"web\""));
     for samples in want.values_mut() {
         samples.retain(|(t, _)| (from..=to).contains(t));

@@ -4,6 +4,7 @@ mod damage;
 mod failing;
 mod kept;
 mod killed;
+mod viewed;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
