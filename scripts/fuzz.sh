@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
 seconds=${SECONDS_EACH:-60}
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(wire_v1 wire_v2 snappy zstd read chunk histogram histogram_chunk selector config)
+    targets=(wire_v1 wire_v2 snappy zstd read frames chunk histogram histogram_chunk selector config)
 fi
 
 host=$(rustc -vV | sed -n 's/^host: //p')

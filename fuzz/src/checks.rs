@@ -5,6 +5,8 @@
 pub mod chunk;
 #[path = "checks/config.rs"]
 pub mod config;
+#[path = "checks/frames.rs"]
+pub mod frames;
 #[path = "checks/histogram.rs"]
 pub mod histogram;
 #[path = "checks/histogram_chunk.rs"]
@@ -25,9 +27,10 @@ pub mod wire_v2;
 pub mod zstd;
 
 /// Every target by its name.
-pub const ALL: [(&str, fn(&[u8])); 10] = [
+pub const ALL: [(&str, fn(&[u8])); 11] = [
     ("chunk", chunk::check),
     ("config", config::check),
+    ("frames", frames::check),
     ("histogram", histogram::check),
     ("histogram_chunk", histogram_chunk::check),
     ("read", read::check),

@@ -3,6 +3,7 @@
 use prost::Message as _;
 use saimon::series::kind::{self, Kind, Source};
 use saimon::wire::proto;
+use saimon::wire::proto::v2::histogram::Count;
 use saimon::wire::write::{MetricType, STALE_NAN_BITS};
 
 use crate::support::raw::{self, Raw};
@@ -113,7 +114,7 @@ fn item_027_metadata_alone_is_fine_and_is_kept() {
         } else {
             Kind::Counter
         };
-        assert_eq!(held.kind, expected, "{series}");
+        assert_eq!(held.kind, Some(expected), "{series}");
     }
 }
 
@@ -131,8 +132,12 @@ fn item_028_of_two_types_of_a_family_the_first_stays() {
     let again = v1::Request::new().metadata("a", 4).metadata("b", 1);
     assert_eq!(saimon.write(&again).status, 204);
     let held = saimon.held();
-    assert_eq!(held["a"].kind, Kind::Counter);
-    assert_eq!(held["b_total"].kind, Kind::Gauge, "whatever its name says");
+    assert_eq!(held["a"].kind, Some(Kind::Counter));
+    assert_eq!(
+        held["b_total"].kind,
+        Some(Kind::Gauge),
+        "whatever its name says"
+    );
 }
 
 #[test]
@@ -149,9 +154,9 @@ fn item_029_families_are_found_by_stripping_suffixes() {
     assert_eq!(saimon.write(&request).status, 204);
     let held = saimon.held();
     for name in names {
-        assert_eq!(held[name].kind, Kind::Gauge, "{name}");
+        assert_eq!(held[name].kind, Some(Kind::Gauge), "{name}");
     }
-    assert_eq!(held["other_total"].kind, Kind::Counter);
+    assert_eq!(held["other_total"].kind, Some(Kind::Counter));
     // The rest of the suffixes belongs to series that are not scored by themselves.
     for suffix in ["_bucket", "_sum", "_count", "_total", "_created", "_info"] {
         let family = |name: &str| (name == "family").then_some(MetricType::Gauge);
@@ -287,7 +292,60 @@ fn item_033_the_staleness_marker_is_known_by_its_bits_alone() {
 
 #[test]
 fn item_034_a_stale_histogram_ends_its_series() {
-    crate::support::todo(34);
+    let saimon = Saimon::with(|setup| setup.detect.warmup = 20);
+    let name: &[(&str, &str)] = &[("__name__", "request_seconds"), ("job", "a")];
+    let t_ms = |step: i64| NOW_MS - (200 - step) * 15_000;
+    let send = |histogram: &histogram::Histogram| {
+        let request = v1::Request::new().histogram(name, histogram::v1(histogram));
+        assert_eq!(saimon.write(&request).status, 204);
+    };
+    let counting = |step: i64| {
+        let mut histogram = histogram::integer(t_ms(step));
+        let more = 10 * step + step % 3;
+        histogram.count = Some(Count::CountInt(9 + more as u64));
+        histogram.sum += more as f64;
+        histogram.positive_deltas[0] += more;
+        histogram.positive_deltas[1] -= more;
+        histogram
+    };
+    let scored = || {
+        let page = saimon.scores();
+        let of = |l: &&str| l.starts_with("saimon_anomaly_score{") && l.contains("request_seconds");
+        page.lines().filter(of).count()
+    };
+    for step in 0..80 {
+        send(&counting(step));
+    }
+    assert_eq!(scored(), 4, "rate, mean and two quantiles");
+    let held = saimon.held().remove(&labels(name)).unwrap();
+    assert_eq!((held.histograms.len(), held.ended), (80, false));
+    send(&histogram::stale(t_ms(80)));
+    assert_eq!(scored(), 0);
+    let held = saimon.held().remove(&labels(name)).unwrap();
+    assert_eq!((held.histograms.len(), held.ended), (81, true));
+    let counters = saimon.counters();
+    assert_eq!(counters.sum("saimon_series{phase=\"ended\"}"), 4);
+    assert_eq!(counters.histogram_outcome("stale"), 1);
+    // The next real one starts it again.
+    send(&counting(90));
+    send(&counting(91));
+    assert_eq!(scored(), 4);
+    assert!(!saimon.held()[&labels(name)].ended);
+    // The float form of the marker; and what a real Prometheus sent when its target was gone.
+    let float = histogram::Histogram {
+        count: Some(Count::CountFloat(0.0)),
+        ..histogram::stale(t_ms(92))
+    };
+    send(&float);
+    assert!(saimon.held()[&labels(name)].ended);
+    for file in ["prom-2.42-00080.snappy", "prom-2.42-00091.snappy"] {
+        let (body, message) = recorded(file);
+        saimon.clock.set(newest(&message));
+        assert_eq!(saimon.connect().post(WRITE_HEADERS, &body).status, 204);
+    }
+    let held = saimon.held();
+    let natives = held.values().filter(|h| h.histograms.len() == 2);
+    assert_eq!(natives.filter(|h| h.ended).count(), 2);
 }
 
 #[test]

@@ -57,10 +57,13 @@ pub(crate) struct Saimon {
     pub(crate) clock: Arc<GateClock>,
     pub(crate) health: Arc<Health>,
     senders: Vec<tokio::sync::mpsc::Sender<Message>>,
-    kept: Mutex<(Receiver<Kept>, Store)>,
+    /// What the shards hand over; locked for as long as that takes.
+    kept: Mutex<Receiver<Kept>>,
+    store: Store,
+    reader: Reader,
     shutdown: CancellationToken,
     /// Ends with the test; requests under way are dropped with it.
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Saimon {
@@ -96,9 +99,11 @@ impl Saimon {
             .unwrap();
         let health = Arc::new(Health::default());
         health.set_ready();
+        let store = Store::default();
+        let reader = Reader::new(engine.senders.clone(), Some(Arc::new(store.clone())));
         let state = State {
             router: engine.router.clone(),
-            reader: Reader::new(engine.senders.clone(), None),
+            reader: reader.clone(),
             board: Arc::clone(&engine.board),
             metrics,
             limits: Arc::new(setup.limits),
@@ -121,9 +126,11 @@ impl Saimon {
             clock,
             health,
             senders: engine.senders.clone(),
-            kept: Mutex::new((kept, Store::default())),
+            kept: Mutex::new(kept),
+            store,
+            reader,
             shutdown,
-            _runtime: runtime,
+            runtime,
         }
     }
 
@@ -170,24 +177,23 @@ impl Saimon {
     /// Waits until every shard has taken what was handed to it, and gives all series with all that
     /// is held of them, by canonical labels as text.
     pub(crate) fn held(&self) -> BTreeMap<String, Held> {
-        self.settle().1.held()
+        self.settle();
+        self.runtime.block_on(self.store.held(&self.reader))
     }
 
     /// Waits until every shard has taken what was handed to it.
-    fn settle(&self) -> std::sync::MutexGuard<'_, (Receiver<Kept>, Store)> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (inbox, store) = &mut *kept;
+    fn settle(&self) {
+        let inbox = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for sender in &self.senders {
             sender.blocking_send(Message::Checkpoint).unwrap();
         }
         let mut done = 0;
         while done < self.senders.len() {
             match inbox.recv().unwrap() {
-                Kept::Group(group) => store.take(group),
+                Kept::Group(group) => self.store.take(group),
                 Kept::Done { .. } => done += 1,
             }
         }
-        kept
     }
 
     /// Samples of one series in order of time as (milliseconds, bits); none if it is not known.
@@ -199,13 +205,13 @@ impl Saimon {
 
     /// What `/metrics` says now, after all shards have taken what was handed to them.
     pub(crate) fn counters(&self) -> Counters {
-        drop(self.settle());
+        self.settle();
         Counters::read(self.get("/metrics", "").text())
     }
 
     /// `/metrics/scores`, after all shards have taken what was handed to them.
     pub(crate) fn scores(&self) -> String {
-        drop(self.settle());
+        self.settle();
         self.get("/metrics/scores", "").text().to_owned()
     }
 }
@@ -239,10 +245,13 @@ impl Counters {
 
     /// Samples with this outcome, of either protocol.
     pub(crate) fn outcome(&self, outcome: &str) -> u64 {
+        self.with_outcome("saimon_ingest_samples_total{", outcome)
+    }
+
+    fn with_outcome(&self, begins: &str, outcome: &str) -> u64 {
         let label = format!("outcome=\"{outcome}\"");
-        let found = self.0.iter().filter(|(name, _)| {
-            name.starts_with("saimon_ingest_samples_total{") && name.contains(&label)
-        });
+        let has = |name: &String| name.starts_with(begins) && name.contains(&label);
+        let found = self.0.iter().filter(|(name, _)| has(name));
         found.map(|(_, value)| *value as u64).sum()
     }
 
@@ -259,16 +268,18 @@ impl Counters {
         self.sum("saimon_ingest_exemplars_total")
     }
 
+    /// Native histograms, whatever became of them.
     pub(crate) fn histograms(&self) -> u64 {
         self.sum("saimon_ingest_histograms_total")
+    }
+
+    /// Native histograms with this outcome, of either protocol.
+    pub(crate) fn histogram_outcome(&self, outcome: &str) -> u64 {
+        self.with_outcome("saimon_ingest_histograms_total{", outcome)
     }
 }
 
 /// The bits of values, to compare with what is held.
 pub(crate) fn bits(samples: &[(i64, f64)]) -> Vec<(i64, u64)> {
     samples.iter().map(|(t, v)| (*t, v.to_bits())).collect()
-}
-
-pub(crate) fn todo(item: u32) {
-    panic!("item {item} is not written yet");
 }

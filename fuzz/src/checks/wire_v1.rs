@@ -1,17 +1,46 @@
 //! The decoder of remote write 1.0 against prost and the rules for series written out plainly.
 
+use std::sync::OnceLock;
+
 use prost::Message as _;
 use saimon::wire::proto::v2::Histogram;
 use saimon::wire::write::WriteArena;
 use saimon::wire::write_v1;
 
 use super::histogram;
-use super::message::{self, LIMITS, WriteRequest};
+use super::message::{
+    self, Exemplar, LIMITS, Label, MetricMetadata, Sample, TimeSeries, WriteRequest,
+};
+
+static BEFORE: OnceLock<Vec<u8>> = OnceLock::new();
 
 /// A request before the one at hand, with more of everything: nothing of it may show.
-const BEFORE: &[u8] = b"\x0a\x5e\x0a\x0e\x0a\x08__name__\x12\x02up\x0a\x08\x0a\x03job\x12\x01a\
-\x12\x0b\x09\0\0\0\0\0\0\xf0\x3f\x10\x01\x12\x02\x10\x02\x12\x00\x1a\x02\x18\x01\x22\x03\x78\x05\x08\
-\x0a\x26\x0a\x04zone\x12\x1esomewhere else, a long way off";
+fn before() -> Vec<u8> {
+    let label = |name: &str, value: &str| Label {
+        name: name.into(),
+        value: value.into(),
+    };
+    let entry = |labels| TimeSeries {
+        labels,
+        samples: vec![Sample::default(); 20],
+        exemplars: vec![Exemplar::default(); 3],
+        histograms: vec![Vec::new(); 3],
+    };
+    let name = label("__name__", "a_metric_with_a_name_that_is_rather_long");
+    let sorted = entry(vec![
+        name.clone(),
+        label("zone", "a long way off, or further"),
+    ]);
+    let unsorted = entry(vec![label("zone", "b"), name, label("job", "x")]);
+    let request = WriteRequest {
+        timeseries: vec![sorted, entry(vec![label("nameless", "1")]), unsorted],
+        metadata: vec![MetricMetadata {
+            family: b"a_metric".to_vec(),
+            ..MetricMetadata::default()
+        }],
+    };
+    request.encode_to_vec()
+}
 
 /// A request as prost has it, and its histograms; `None` if it is none.
 fn judged(data: &[u8]) -> Option<(WriteRequest, Vec<Vec<Histogram>>)> {
@@ -27,7 +56,7 @@ fn judged(data: &[u8]) -> Option<(WriteRequest, Vec<Vec<Histogram>>)> {
 pub fn check(data: &[u8]) {
     let judged = judged(data);
     let mut arena = WriteArena::default();
-    let before = write_v1::decode(&mut BEFORE.to_vec(), &LIMITS, &mut arena);
+    let before = write_v1::decode(&mut BEFORE.get_or_init(before).clone(), &LIMITS, &mut arena);
     debug_assert!(before.is_ok(), "{before:?}");
     for _ in 0..2 {
         let mut body = data.to_vec();

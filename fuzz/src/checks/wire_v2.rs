@@ -1,17 +1,51 @@
 //! The decoder of remote write 2.0 against prost, the table of symbols looked up plainly.
 
+use std::sync::OnceLock;
+
 use prost::Message as _;
-use saimon::wire::proto::v2::Histogram;
+use saimon::wire::proto::v2::{Exemplar, Histogram, Sample};
 use saimon::wire::write::{DecodeError, WriteArena};
 use saimon::wire::write_v2;
 
 use super::histogram;
-use super::message::{self, LIMITS, Pairs, Request, TimeSeries2};
+use super::message::{self, LIMITS, Metadata2, Pairs, Request, TimeSeries2};
+
+static BEFORE: OnceLock<Vec<u8>> = OnceLock::new();
 
 /// A request before the one at hand, whose labels lie far behind; nothing of it may show.
-const BEFORE: &[u8] = b"\x22\x00\x22\x08__name__\x22\x28a_metric_with_a_name_that_is_rather_long\
-\x22\x03job\x22\x01a\x2a\x15\x0a\x04\x01\x02\x03\x04\x12\x0d\x09\0\0\0\0\0\0\xf0\x3f\x10\x05\x18\x01\
-\x2a\x08\x0a\x02\x01\x02\x12\x02\x10\x06\x2a\x0a\x0a\x02\x01\x02\x2a\x02\x08\x01\x30\x01";
+fn before() -> Vec<u8> {
+    let entry = |labels_refs| TimeSeries2 {
+        labels_refs,
+        samples: vec![Sample::default(); 20],
+        histograms: vec![Vec::new(); 3],
+        exemplars: vec![Exemplar::default(); 3],
+        metadata: Some(Metadata2 {
+            kind: 1,
+            ..Metadata2::default()
+        }),
+        created: 1,
+    };
+    let symbols = [
+        "",
+        "__name__",
+        "a_metric_with_a_name_that_is_rather_long",
+        "job",
+        "a",
+        "b",
+    ];
+    let refs: [&[u32]; 5] = [
+        &[1, 2, 3, 4],
+        &[1, 2, 3, 5],
+        &[3, 4],
+        &[3, 4, 1, 2],
+        &[1, 2, 3, 4],
+    ];
+    let request = Request {
+        symbols: symbols.map(|s| s.as_bytes().to_vec()).into(),
+        timeseries: refs.into_iter().map(|refs| entry(refs.to_vec())).collect(),
+    };
+    request.encode_to_vec()
+}
 
 const REBUILT_MAX: usize = 1 << 22;
 
@@ -28,7 +62,12 @@ fn judged(data: &[u8]) -> Option<(Request, Vec<Vec<Histogram>>)> {
 pub fn check(data: &[u8]) {
     let judged = judged(data);
     let mut arena = WriteArena::default();
-    let before = write_v2::decode(&mut BEFORE.to_vec(), &LIMITS, REBUILT_MAX, &mut arena);
+    let before = write_v2::decode(
+        &mut BEFORE.get_or_init(before).clone(),
+        &LIMITS,
+        REBUILT_MAX,
+        &mut arena,
+    );
     debug_assert!(before.is_ok(), "{before:?}");
     for _ in 0..2 {
         let mut body = data.to_vec();
