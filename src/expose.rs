@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::health::{Health, Stage};
+pub use self::ingest::replay::{Replay, ReplayError};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, ReadConfig};
 use crate::engine::ask::Reader;

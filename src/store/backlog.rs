@@ -1,46 +1,76 @@
 //! What was handed to the writer and is not safely on disk yet.
 //!
-//! A group stays here until a flush has succeeded after it was written, because a disk error takes
+//! A partition stays here until a flush has succeeded after it was written, because a disk error takes
 //! back everything since the last flush. Newer snapshots of a group replace its state and add to
-//! its blocks; a block keeps its key, so that writing it twice is writing it once.
+//! its blocks; a block keeps its key, so that writing it twice is writing it once. What always holds:
+//! a partition is written as a whole, so what is on disk of it is of one moment; one of which
+//! something was given up is not written again before all of it has come.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::block;
 use super::disk::Edit;
 use super::outline::{self, BlockRef, Outline};
-use super::{key, snapshot, value};
-use crate::engine::keep::{ClosedChunk, GroupId, GroupSnapshot};
+use super::{key, position, snapshot, value};
+use crate::engine::keep::{ClosedChunk, Cut, GroupId, GroupSnapshot, PARTITIONS, Wholes};
 
-/// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the groups that
-/// have waited longest are given up, then those groups' states; models in memory are not touched.
+/// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the partitions that
+/// have waited longest are given up, then those partitions' states; models in memory are not touched.
 pub(super) const BACKLOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Bytes of a group here beside its state and blocks, roughly.
 const GROUP_BYTES: u64 = 128;
 
-/// Groups that wait, and the order in which they are written.
-#[derive(Debug, Default)]
+/// Partitions that wait, and the order in which they are written.
+#[derive(Debug)]
 pub(super) struct Backlog {
-    groups: HashMap<GroupId, Pending>,
-    /// Groups that are not written, oldest first.
-    queue: VecDeque<GroupId>,
+    partitions: HashMap<u8, Waiting>,
+    /// Partitions that are not written, oldest first.
+    queue: VecDeque<u8>,
     bytes: u64,
     queued_bytes: u64,
     arrivals: u64,
+    /// Partitions of which something was given up.
+    lost: Wholes,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self {
+            partitions: HashMap::new(),
+            queue: VecDeque::new(),
+            bytes: 0,
+            queued_bytes: 0,
+            arrivals: 0,
+            lost: [false; PARTITIONS],
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// When its newest cut came, as a count of cuts.
+    arrival: u64,
+    /// The records up to this one are in it.
+    seq: u64,
+    groups: BTreeMap<GroupId, Pending>,
+    queued: bool,
+}
+
+impl Waiting {
+    fn bytes(&self) -> u64 {
+        self.groups.values().map(Pending::bytes).sum()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Pending {
-    /// When its newest snapshot came, as a count of snapshots.
-    arrival: u64,
     newest_ms: i64,
     /// Empty if the group is gone.
     state: Vec<u8>,
     blocks: Vec<Block>,
-    queued: bool,
 }
 
 /// A part of the chunks that came with one snapshot, as they came: the shard shows them to readers
@@ -78,57 +108,74 @@ pub(super) struct Plan {
     pub(super) expired: u64,
 }
 
+impl Pending {
+    /// Takes a newer snapshot in; `outline` is what is on disk of its group.
+    fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
+        self.newest_ms = group.newest_ms;
+        self.state = group.state;
+        if self.state.is_empty() {
+            self.blocks.clear();
+            return;
+        }
+        let on_disk = outline.into_iter().flat_map(|o| &o.blocks);
+        let mut sequence = on_disk
+            .chain(self.blocks.iter().map(|b| &b.at))
+            .map(|b| b.sequence + 1)
+            .max()
+            .unwrap_or(0);
+        let mut from = 0;
+        for run in block::runs(&group.chunks) {
+            let run_from = from;
+            from += run.len();
+            let Some((first_ms, last_ms)) = block::span(run) else {
+                continue;
+            };
+            let at = BlockRef {
+                first_ms,
+                last_ms,
+                sequence,
+            };
+            sequence += 1;
+            self.blocks.push(Block {
+                at,
+                chunks: Arc::clone(&group.chunks),
+                run: run_from..from,
+                bytes: run.iter().map(block::size).sum(),
+            });
+        }
+    }
+}
+
 impl Backlog {
-    /// Takes a snapshot in; `outline` is what is on disk of its group.
-    pub(super) fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
-        let pending = self.groups.entry(group.id).or_default();
-        if pending.arrival != 0 {
-            let bytes = pending.bytes();
-            self.bytes -= bytes;
-            if pending.queued {
-                self.queued_bytes -= bytes;
-            }
+    /// Takes a cut in; `outline` says what is on disk of a group. False if it is useless, because
+    /// something else of its partition was given up.
+    pub(super) fn add(&mut self, cut: Cut, outline: impl Fn(GroupId) -> Option<Outline>) -> bool {
+        let lost = &mut self.lost[usize::from(cut.partition)];
+        if *lost && !cut.whole {
+            return false;
+        }
+        *lost = false;
+        let waiting = self.partitions.entry(cut.partition).or_default();
+        let before = waiting.bytes();
+        self.bytes -= before;
+        if waiting.queued {
+            self.queued_bytes -= before;
         }
         self.arrivals += 1;
-        pending.arrival = self.arrivals;
-        pending.newest_ms = group.newest_ms;
-        pending.state = group.state;
-        if pending.state.is_empty() {
-            pending.blocks.clear();
-        } else {
-            let on_disk = outline.into_iter().flat_map(|o| &o.blocks);
-            let mut sequence = on_disk
-                .chain(pending.blocks.iter().map(|b| &b.at))
-                .map(|b| b.sequence + 1)
-                .max()
-                .unwrap_or(0);
-            let mut from = 0;
-            for run in block::runs(&group.chunks) {
-                let run_from = from;
-                from += run.len();
-                let Some((first_ms, last_ms)) = block::span(run) else {
-                    continue;
-                };
-                let at = BlockRef {
-                    first_ms,
-                    last_ms,
-                    sequence,
-                };
-                sequence += 1;
-                pending.blocks.push(Block {
-                    at,
-                    chunks: Arc::clone(&group.chunks),
-                    run: run_from..from,
-                    bytes: run.iter().map(block::size).sum(),
-                });
-            }
+        waiting.arrival = self.arrivals;
+        waiting.seq = cut.seq;
+        for group in cut.groups {
+            let outline = outline(group.id);
+            let pending = waiting.groups.entry(group.id).or_default();
+            pending.add(group, outline.as_ref());
         }
-        if !pending.queued {
-            pending.queued = true;
-            self.queue.push_back(group.id);
+        if !waiting.queued {
+            waiting.queued = true;
+            self.queue.push_back(cut.partition);
         }
-        self.bytes += pending.bytes();
-        self.queued_bytes += pending.bytes();
+        self.bytes += waiting.bytes();
+        self.queued_bytes += waiting.bytes();
+        true
     }
 
     /// Bytes that are not written.
@@ -136,11 +183,27 @@ impl Backlog {
         self.queued_bytes
     }
 
-    pub(super) fn contains(&self, id: GroupId) -> bool {
-        self.groups.contains_key(&id)
+    /// True if nothing is to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.queue.is_empty()
     }
 
-    /// Takes groups of about `bytes` out of the queue, at least one, and says how to write them;
+    /// Bytes that are held.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Partitions of which all is to come once more.
+    pub(super) fn lost(&self) -> &Wholes {
+        &self.lost
+    }
+
+    pub(super) fn contains(&self, id: GroupId) -> bool {
+        let waiting = self.partitions.get(&id.partition);
+        waiting.is_some_and(|w| w.groups.contains_key(&id))
+    }
+
+    /// Takes partitions of about `bytes` out of the queue, at least one, and says how to write them;
     /// `None` if nothing waits. They stay in the backlog until [`Backlog::flushed`].
     pub(super) fn plan(
         &mut self,
@@ -150,66 +213,74 @@ impl Backlog {
     ) -> Option<Plan> {
         let mut plan = Plan::default();
         let mut sum = 0;
+        let mut any = false;
         while sum < bytes {
-            let Some(id) = self.queue.pop_front() else {
+            let Some(partition) = self.queue.pop_front() else {
                 break;
             };
-            let Some(pending) = self.groups.get_mut(&id) else {
+            let Some(waiting) = self.partitions.get_mut(&partition) else {
                 continue;
             };
-            pending.queued = false;
-            self.queued_bytes -= pending.bytes();
-            sum += pending.bytes();
-            write(id, pending, outline(id), window_ms, &mut plan);
+            any = true;
+            waiting.queued = false;
+            self.queued_bytes -= waiting.bytes();
+            sum += waiting.bytes();
+            for (id, pending) in &waiting.groups {
+                write(*id, pending, outline(*id), window_ms, &mut plan);
+            }
+            plan.edits.push(position::cut(partition, waiting.seq));
         }
-        (sum > 0).then_some(plan)
+        any.then_some(plan)
     }
 
     /// Everything that was planned is on disk.
     pub(super) fn flushed(&mut self) {
-        self.groups.retain(|_, p| p.queued);
+        self.partitions.retain(|_, w| w.queued);
         self.bytes = self.queued_bytes;
     }
 
     /// Everything since the last flush may be lost: all of it is to be written again.
     pub(super) fn failed(&mut self) {
-        let mut waiting: Vec<_> = self.groups.iter_mut().collect();
-        waiting.sort_unstable_by_key(|(_, p)| p.arrival);
+        let mut waiting: Vec<_> = self.partitions.iter_mut().collect();
+        waiting.sort_unstable_by_key(|(_, w)| w.arrival);
         self.queue.clear();
-        for (id, pending) in waiting {
-            pending.queued = true;
-            self.queue.push_back(*id);
+        for (partition, waiting) in waiting {
+            waiting.queued = true;
+            self.queue.push_back(*partition);
         }
         self.queued_bytes = self.bytes;
     }
 
     /// Gives up what is beyond `bytes_max`, those that waited longest first. Returns the blocks and
-    /// the states that were given up.
+    /// the groups that were given up.
     pub(super) fn shed(&mut self, bytes_max: u64) -> (u64, u64) {
         let (mut blocks, mut states) = (0, 0);
         if self.bytes <= bytes_max {
             return (blocks, states);
         }
-        // An eighth more than needed, so that this is not done for every group that comes.
+        // An eighth more than needed, so that this is not done for every cut that comes.
         let target = bytes_max - bytes_max / 8;
         self.failed();
         for at in 0..self.queue.len() {
             if self.bytes <= target {
                 break;
             }
-            if let Some(pending) = self.groups.get_mut(&self.queue[at]) {
-                blocks += pending.blocks.len() as u64;
-                self.bytes -= pending.bytes();
-                pending.blocks = Vec::new();
-                self.bytes += pending.bytes();
+            if let Some(waiting) = self.partitions.get_mut(&self.queue[at]) {
+                self.bytes -= waiting.bytes();
+                for pending in waiting.groups.values_mut() {
+                    blocks += pending.blocks.len() as u64;
+                    pending.blocks = Vec::new();
+                }
+                self.bytes += waiting.bytes();
             }
         }
         while self.bytes > target
-            && let Some(id) = self.queue.pop_front()
+            && let Some(partition) = self.queue.pop_front()
         {
-            if let Some(pending) = self.groups.remove(&id) {
-                self.bytes -= pending.bytes();
-                states += 1;
+            if let Some(waiting) = self.partitions.remove(&partition) {
+                self.bytes -= waiting.bytes();
+                states += waiting.groups.len() as u64;
+                self.lost[usize::from(partition)] = true;
             }
         }
         self.queued_bytes = self.bytes;
@@ -273,6 +344,7 @@ pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
 mod tests {
     use super::*;
 
+
     fn id(number: u32) -> GroupId {
         GroupId {
             partition: 0,
@@ -280,7 +352,28 @@ mod tests {
         }
     }
 
-    fn group(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> GroupSnapshot {
+    /// A cut of partition 0 with one group.
+    fn group(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> Cut {
+        cut(0, [snapshot(number, state, chunk)])
+    }
+
+    fn cut(partition: u8, groups: impl IntoIterator<Item = GroupSnapshot>) -> Cut {
+        let groups: Vec<_> = groups
+            .into_iter()
+            .map(|g| GroupSnapshot {
+                id: GroupId { partition, ..g.id },
+                ..g
+            })
+            .collect();
+        Cut {
+            partition,
+            seq: 7,
+            groups,
+            whole: false,
+        }
+    }
+
+    fn snapshot(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> GroupSnapshot {
         let chunk = chunk.map(|(first_ms, last_ms)| ClosedChunk {
             position: 0,
             first_ms,

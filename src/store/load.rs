@@ -144,7 +144,7 @@ fn states(disk: &Disk, mut take: impl FnMut(GroupId, &[u8])) -> Result<(), DiskE
 }
 
 /// Everything in `[from, to)`, a page at a time.
-fn pages(
+pub(super) fn pages(
     disk: &Disk,
     from: &[u8],
     to: &[u8],

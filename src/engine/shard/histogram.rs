@@ -488,7 +488,9 @@ impl Shard {
     ) {
         let floats = stored.floats.map(|track| {
             let spec = self.parts.specs.find(self.table.labels(at));
-            self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms)
+            let n = self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms);
+            self.hears_again(n);
+            n
         });
         let h = self.add_histogram(at, place);
         for (i, judge) in stored.judges.into_iter().enumerate() {
