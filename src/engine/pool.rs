@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::ask::Reader;
 use super::history::Historian;
-use super::keep::{Family, GroupId, Kept, PastChunks};
+use super::keep::{Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Stray};
@@ -107,12 +107,12 @@ impl Pool {
         Ok(all)
     }
 
-    /// Brings back families, in the order in which they were announced. All records up to `applied`
-    /// are in every stored group; those after it are to be replayed.
-    pub fn restore_families(&mut self, families: &[Family], applied: u64) {
+    /// Goes on where the store ended: each partition has the records up to its number in `covered`, all
+    /// of them those up to `applied`; what comes after is to be replayed. Families are in the order in
+    /// which they were announced.
+    pub fn resume(&mut self, covered: &[u64; PARTITIONS], applied: u64, families: &[Family]) {
         for shard in &mut self.shards {
-            shard.expect_families(families.iter().cloned());
-            shard.advance(applied);
+            shard.resume(covered, applied, families);
         }
     }
 

@@ -26,7 +26,7 @@ use self::tracked::Tracked;
 use super::ask::Question;
 use super::batch::{Batch, Families, Row};
 use super::groups::{CLOSED_MAX, Groups};
-use super::keep::{ClosedChunk, Family, Wholes};
+use super::keep::{ClosedChunk, Family, PARTITIONS, Wholes};
 use super::prefetch::prefetch;
 use super::router::partition;
 use super::rules::Specs;
@@ -136,6 +136,8 @@ pub struct Shard {
     expected: VecDeque<Family>,
     /// Number of the newest record that was taken.
     applied: u64,
+    /// The records that each partition had when it was restored.
+    restored_to: Option<Box<[u64; PARTITIONS]>>,
     /// The newest tick.
     ticked_ms: Option<i64>,
     /// Nothing is forgotten before this.
@@ -170,6 +172,7 @@ impl Shard {
             epoch: 0,
             expected: VecDeque::new(),
             applied: 0,
+            restored_to: None,
             ticked_ms: None,
             grace_until_ms: i64::MIN,
             tally: Tally::default(),

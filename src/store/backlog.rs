@@ -344,7 +344,6 @@ pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
 mod tests {
     use super::*;
 
-
     fn id(number: u32) -> GroupId {
         GroupId {
             partition: 0,
@@ -402,7 +401,7 @@ mod tests {
     #[test]
     fn a_group_stays_until_it_is_flushed_and_comes_again_after_a_failure() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 10))), None);
+        backlog.add(group(1, b"one", Some((0, 10))), |_| None);
         let first = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
         assert!(backlog.plan(u64::MAX, 1 << 40, |_| None).is_none());
         backlog.failed();
@@ -417,12 +416,12 @@ mod tests {
     #[test]
     fn a_block_written_twice_is_one_block() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 10))), None);
+        backlog.add(group(1, b"one", Some((0, 10))), |_| None);
         let plan = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         // The batch arrived, the flush did not; then a newer snapshot with a block of equal times.
         backlog.failed();
-        backlog.add(group(1, b"two", Some((0, 10))), Some(&on_disk));
+        backlog.add(group(1, b"two", Some((0, 10))), |_| Some(on_disk.clone()));
         let plan = backlog
             .plan(u64::MAX, 1 << 40, |_| Some(on_disk.clone()))
             .unwrap();
@@ -435,21 +434,38 @@ mod tests {
     fn a_plan_has_about_the_bytes_asked_for() {
         let mut backlog = Backlog::default();
         for n in 0..10 {
-            backlog.add(group(n, &[1; 1000], None), None);
+            backlog.add(cut(n, [snapshot(0, &[1; 1000], None)]), |_| None);
         }
         let plan = backlog.plan(3_000, 0, |_| None).unwrap();
         assert_eq!(plan.outlines.len(), 3);
         assert_eq!(backlog.queue.len(), 7);
         // What was not planned is not taken for flushed.
         backlog.flushed();
-        assert_eq!(backlog.groups.len(), 7);
+        assert_eq!(backlog.partitions.len(), 7);
+    }
+
+    #[test]
+    fn a_partition_is_written_in_one_step_with_its_record() {
+        let mut backlog = Backlog::default();
+        let groups = (0..10).map(|n| snapshot(n, &[1; 1000], None));
+        backlog.add(cut(3, groups), |_| None);
+        let later = Cut {
+            seq: 9,
+            ..cut(3, [snapshot(4, &[2; 1000], None)])
+        };
+        backlog.add(later, |_| None);
+        let plan = backlog.plan(1, 0, |_| None).unwrap();
+        assert_eq!(plan.outlines.len(), 10);
+        assert_eq!(plan.edits.last(), Some(&position::cut(3, 9)));
+        assert!(backlog.is_written());
     }
 
     #[test]
     fn a_full_backlog_gives_up_the_oldest_blocks_then_states() {
         let mut backlog = Backlog::default();
+        let one = |n| cut(n, [snapshot(0, &[1; 1000], Some((0, 10)))]);
         for n in 0..10 {
-            backlog.add(group(n, &[1; 1000], Some((0, 10))), None);
+            assert!(backlog.add(one(n), |_| None));
         }
         let full = backlog.bytes;
         assert_eq!(backlog.shed(full), (0, 0));
@@ -458,41 +474,61 @@ mod tests {
             blocks > 0 && blocks < 10 || states == 0,
             "{blocks} {states}"
         );
-        assert!(backlog.groups[&id(0)].blocks.is_empty());
+        assert!(
+            backlog.partitions[&0]
+                .groups
+                .values()
+                .all(|g| g.blocks.is_empty())
+        );
         let (blocks, states) = backlog.shed(5_000);
         assert!(blocks > 0 && states > 0);
         assert!(backlog.bytes <= 5_000);
-        assert!(!backlog.contains(id(0)) && backlog.contains(id(9)));
-        let sum: u64 = backlog.groups.values().map(Pending::bytes).sum();
+        let of = |partition| GroupId {
+            partition,
+            number: 0,
+        };
+        assert!(!backlog.contains(of(0)) && backlog.contains(of(9)));
+        let sum: u64 = backlog.partitions.values().map(Waiting::bytes).sum();
         assert_eq!((backlog.bytes, backlog.queued_bytes), (sum, sum));
+        // What was given up comes back whole or not at all.
+        assert!(backlog.lost()[0] && !backlog.lost()[9]);
+        assert!(!backlog.add(one(0), |_| None) && !backlog.contains(of(0)));
+        let whole = Cut {
+            whole: true,
+            ..one(0)
+        };
+        assert!(backlog.add(whole, |_| None) && backlog.contains(of(0)));
+        assert!(!backlog.lost()[0]);
     }
 
     #[test]
     fn a_group_that_is_gone_takes_its_blocks_with_it() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 10))), None);
+        backlog.add(group(1, b"one", Some((0, 10))), |_| None);
         let plan = backlog.plan(u64::MAX, 1 << 40, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         backlog.flushed();
-        backlog.add(group(1, b"", None), Some(&on_disk));
+        backlog.add(group(1, b"", None), |_| Some(on_disk.clone()));
         let plan = backlog
             .plan(u64::MAX, 0, |_| Some(on_disk.clone()))
             .unwrap();
         assert_eq!(plan.outlines, [(id(1), None)]);
-        assert_eq!(plan.edits.len(), 3);
-        assert!(plan.edits.iter().all(|e| matches!(e, Edit::Remove(_))));
+        assert_eq!(plan.edits.len(), 4);
+        let (record, removed) = plan.edits.split_last().unwrap();
+        assert!(removed.iter().all(|e| matches!(e, Edit::Remove(_))));
+        assert_eq!(*record, position::cut(0, 7));
     }
 
     #[test]
     fn blocks_past_the_window_go_in_the_same_step() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 500))), None);
+        backlog.add(group(1, b"one", Some((0, 500))), |_| None);
         let plan = backlog.plan(u64::MAX, 600, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         assert_eq!((on_disk.blocks.len(), plan.expired), (1, 0));
         let mut next = group(1, b"two", Some((500, 1200)));
-        next.newest_ms = 1_200;
-        backlog.add(next, Some(&on_disk));
+        next.groups[0].newest_ms = 1_200;
+        backlog.add(next, |_| Some(on_disk.clone()));
         let plan = backlog
             .plan(u64::MAX, 600, |_| Some(on_disk.clone()))
             .unwrap();

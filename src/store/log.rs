@@ -8,9 +8,9 @@
 //! that it never exceeds. It does not know what is in a record.
 
 pub mod files;
+mod journal;
 pub mod metrics;
 pub mod options;
-mod journal;
 mod reader;
 mod record;
 mod replay;
@@ -233,12 +233,13 @@ impl Log {
         }
         let mut tail = locked(&self.inner.tail);
         let result = self.inner.append(&mut tail, kind, payload, len);
+        self.inner.metrics.failing.set(i64::from(result.is_err()));
         match &result {
             Ok(_) if self.inner.options.sync == SyncMode::Always => self.inner.work.notify_one(),
             Ok(_) => {}
             Err(LogError::Full { .. }) => {
                 self.inner.metrics.full.inc();
-            },
+            }
             Err(_) => {
                 self.inner.metrics.errors.inc();
             }
@@ -449,8 +450,12 @@ impl Inner {
     }
 
     fn publish(&self, tail: &Tail) {
-        self.metrics.segments.set(i64::try_from(tail.segments.len()).unwrap_or(i64::MAX));
-        self.metrics.size.set(i64::try_from(tail.bytes).unwrap_or(i64::MAX));
+        self.metrics
+            .segments
+            .set(i64::try_from(tail.segments.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .size
+            .set(i64::try_from(tail.bytes).unwrap_or(i64::MAX));
     }
 }
 

@@ -74,8 +74,9 @@ impl Store {
         let (from, to) = key::FAMILIES;
         pages(&self.disk(), from, to, |key, sealed| {
             let part = value::open(VERSION, key, sealed);
-            let part: Option<Vec<Family>> =
-                part.ok().and_then(|payload| postcard::from_bytes(payload).ok());
+            let part: Option<Vec<Family>> = part
+                .ok()
+                .and_then(|payload| postcard::from_bytes(payload).ok());
             match part {
                 Some(part) if whole => families.extend(part),
                 _ => whole = false,
@@ -83,7 +84,9 @@ impl Store {
         })?;
         if !whole {
             self.0.metrics.store_errors.inc();
-            tracing::warn!("some metadata in the store cannot be read: it is asked of senders again");
+            tracing::warn!(
+                "some metadata in the store cannot be read: it is asked of senders again"
+            );
         }
         Ok(families)
     }

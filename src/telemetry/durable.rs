@@ -29,6 +29,8 @@ pub struct LogMetrics {
     pub broken: Counter,
     /// Requests that were taken and not kept.
     pub shed: Counter,
+    /// 1 while requests cannot be appended.
+    pub failing: Gauge,
     /// Files.
     pub segments: Gauge,
     /// Bytes of all files.
@@ -39,10 +41,7 @@ impl LogMetrics {
     pub(super) fn made(r: &mut Register<'_>) -> Arc<Self> {
         Arc::new(Self {
             records: r.made("wal_records", "requests appended to the write-ahead log"),
-            bytes: r.made(
-                "wal_bytes_written",
-                "bytes appended to the write-ahead log",
-            ),
+            bytes: r.made("wal_bytes_written", "bytes appended to the write-ahead log"),
             syncs: r.made("wal_syncs", "syncs of files of the write-ahead log"),
             sync_seconds: r.made("wal_sync_seconds", "time spent in such syncs"),
             errors: r.made(
@@ -64,6 +63,10 @@ impl LogMetrics {
             shed: r.made(
                 "wal_shed",
                 "requests that were taken without being kept (store.log_full: shed)",
+            ),
+            failing: r.made(
+                "wal_failing",
+                "1 while requests cannot be appended to the write-ahead log",
             ),
             segments: r.made("wal_segments", "files of the write-ahead log"),
             size: r.made("wal_bytes", "size of the write-ahead log"),

@@ -2,7 +2,7 @@
 
 use super::{Announced, Shard};
 use crate::engine::groups;
-use crate::engine::keep::{Cut, Family, GroupId, GroupSnapshot};
+use crate::engine::keep::{Cut, Family, GroupId, GroupSnapshot, PARTITIONS};
 use crate::engine::router::partition;
 use crate::engine::state::{self, Member, MemberRef, State, StateError, StateRef};
 use crate::engine::table::Home;
@@ -72,10 +72,18 @@ impl Shard {
         }
     }
 
-    /// Families that were announced before a restart, in order; each is known from its record on.
-    pub fn expect_families(&mut self, families: impl IntoIterator<Item = Family>) {
-        self.expected.extend(families);
-        self.advance(self.applied);
+    /// See [`crate::engine::pool::Pool::resume`].
+    pub fn resume(&mut self, covered: &[u64; PARTITIONS], applied: u64, families: &[Family]) {
+        self.restored_to = Some(Box::new(*covered));
+        self.expected.extend(families.iter().cloned());
+        self.advance(applied);
+    }
+
+    /// The record up to which a partition has everything.
+    fn reached(&self, partition: u8) -> u64 {
+        let restored = self.restored_to.as_ref();
+        let restored = restored.map_or(0, |all| all[usize::from(partition)]);
+        self.applied.max(restored)
     }
 
     /// How many families are known.
@@ -86,7 +94,9 @@ impl Shard {
     /// All families that are known, in the order in which they were announced.
     pub fn families_in_order(&self) -> Vec<Family> {
         let known = self.families.iter();
-        let mut all: Vec<_> = known.map(|(name, known)| (known.order, name, known)).collect();
+        let mut all: Vec<_> = known
+            .map(|(name, known)| (known.order, name, known))
+            .collect();
         all.sort_unstable_by_key(|(order, ..)| *order);
         let family = |(_, name, known): (u32, &Box<str>, &Announced)| Family {
             name: name.clone(),
@@ -114,7 +124,7 @@ impl Shard {
             .collect();
         Ok((whole || !groups.is_empty()).then_some(Cut {
             partition,
-            seq: self.applied,
+            seq: self.reached(partition),
             groups,
             whole,
         }))

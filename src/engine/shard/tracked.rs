@@ -73,7 +73,9 @@ impl Shard {
     /// What metadata and its name say that a series is.
     pub(super) fn declared(&self, canonical: &[u8]) -> Option<(Kind, Source)> {
         let name = labels::get(canonical, labels::METRIC_NAME)?;
-        kind::declared(name, |family| self.families.get(family).map(|known| known.kind))
+        kind::declared(name, |family| {
+            self.families.get(family).map(|known| known.kind)
+        })
     }
 
     pub(super) fn sample(

@@ -47,7 +47,9 @@ impl<'a> Replay<'a> {
         let unreadable = |why: String| ReplayError::Unreadable { seq, why };
         if kind != REQUEST {
             self.router.passed(seq);
-            return Err(unreadable(format!("it is of kind {kind}, made by another version")));
+            return Err(unreadable(format!(
+                "it is of kind {kind}, made by another version"
+            )));
         }
         match self.decoder.decode_kept(payload) {
             Ok((plain, received_ms)) => {

@@ -1,7 +1,6 @@
 //! Disks that are full, fail at any one operation, or fail to sync.
 
 use std::io::ErrorKind;
-use std::sync::atomic::Ordering;
 
 use super::*;
 
