@@ -103,6 +103,8 @@ fn batch(body: &Body, round: i64) -> Batch {
         starts: Vec::new(),
         protocol: Protocol::V1,
         received_ms: round * STEP_MS,
+        seq: 0,
+        replayed: false,
     }
 }
 
@@ -235,6 +237,8 @@ fn scrape(body: &Body, first: usize, round: i64) -> Batch {
         starts: Vec::new(),
         protocol: Protocol::V1,
         received_ms: round * STEP_MS,
+        seq: 0,
+        replayed: false,
     }
 }
 

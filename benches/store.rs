@@ -14,11 +14,14 @@ use std::time::{Duration, Instant};
 
 use saimon::clock::ManualClock;
 use saimon::config::StoreConfig;
-use saimon::engine::keep::{ClosedChunk, GROUP_SERIES, GroupId, GroupSnapshot, Kept, PARTITIONS};
+use saimon::engine::keep::{
+    ClosedChunk, Cut, GROUP_SERIES, GroupId, GroupSnapshot, Kept, PARTITIONS,
+};
+use saimon::engine::router::Router;
 use saimon::engine::shard::Message;
 use saimon::generate::world::{Shape, World};
 use saimon::store::Store;
-use saimon::store::writer::{self, KEPT_MAX, WriterHandle};
+use saimon::store::writer::{self, KEPT_MAX, WriterHandle, WriterParts};
 use saimon::telemetry::Metrics;
 use saimon::window::chunk::{self, ChunkAppender};
 use saimon::window::rollup::{self, Builder};
@@ -228,27 +231,39 @@ fn start(
         fastrand::Rng::with_seed(1).fill(&mut noise);
         while let Some(message) = messages.blocking_recv() {
             if let Some(order) = orders.lock().expect("no panic").take() {
-                for n in 0..order.groups {
-                    let group = group(n, &order, &noise);
-                    kept.send(Kept::Group(group)).expect("the writer listens");
+                for partition in 0..PARTITIONS.min(order.groups) {
+                    let groups = (partition..order.groups).step_by(PARTITIONS);
+                    let cut = Cut {
+                        partition: partition as u8,
+                        seq: 1,
+                        groups: groups.map(|n| group(n, &order, &noise)).collect(),
+                        whole: false,
+                    };
+                    kept.send(Kept::Cut(cut)).expect("the writer listens");
                 }
             }
-            kept.send(Kept::Done { shard: 0 })
-                .expect("the writer listens");
-            if matches!(message, Message::Stop) {
+            let stopped = matches!(message, Message::Stop);
+            kept.send(Kept::Done {
+                shard: 0,
+                complete: true,
+                stopped,
+            })
+            .expect("the writer listens");
+            if stopped {
                 break;
             }
         }
     });
     let clock = Arc::new(ManualClock::at(START));
-    writer::spawn(
+    writer::spawn(WriterParts {
         store,
-        config.clone(),
-        vec![sender],
-        received,
+        config: config.clone(),
+        router: Router::new(vec![sender]),
+        log: None,
+        kept: received,
         clock,
-        Arc::clone(metrics),
-    )
+        metrics: Arc::clone(metrics),
+    })
     .expect("a thread")
 }
 

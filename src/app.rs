@@ -1,16 +1,18 @@
 //! Puts the parts together and takes them apart again: what `saimon serve` runs.
 //!
-//! The order of a start is store, models, threads, socket; of a stop the reverse: no new requests,
-//! requests under way, shards, store. What always holds: a store that cannot be used never keeps
-//! saimon from scoring, and a second process on the same store never starts.
+//! The order of a start is store, models, threads, socket, then the write-ahead log is read, then
+//! requests are taken; of a stop the reverse: no new requests, requests under way, shards, store. What
+//! always holds: a store that cannot be used never keeps saimon from scoring, and a second process on
+//! the same store never starts.
 
 mod history;
+mod keeping;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,16 +21,16 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
-use crate::engine::keep::{Kept, PastChunks};
+use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
 use crate::expose::{self, Health, State};
-use crate::store::writer::{self, KEPT_MAX, WriterHandle};
-use crate::store::{OpenError, Store};
+use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
 pub use history::{BackfillOptions, backfill};
+use keeping::{Keeping, Recovery};
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,31 +51,34 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
 
-    let store = open_store(&options.data_dir, config, &metrics, &*clock)?;
+    let kept = Keeping::open(&options.data_dir, config, &metrics, &*clock)?;
     let mut pool = Pool::new(
-        &engine_spec(config, shards, store.is_some()),
+        &engine_spec(config, shards, kept.store.is_some()),
         rules,
         &metrics,
     );
-    if let Some(store) = &store {
-        restore(store, &mut pool, &*clock);
-    }
+    kept.restore(&mut pool, &*clock);
 
     let runtime = runtime()?;
-    let (kept, inbox) = sync_channel(KEPT_MAX);
-    let engine = pool
-        .start(store.is_some().then_some(&kept), &clock)
+    let (sender, inbox) = sync_channel(KEPT_MAX);
+    let mut engine = pool
+        .start(kept.store.is_some().then_some(&sender), &clock)
         .context("the shards could not be started")?;
-    drop(kept);
-    let past = store
+    drop(sender);
+    engine.router = kept.journaled(engine.router, config);
+    let past = kept
+        .store
         .clone()
         .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
     let reader = engine.reader(past);
-    let writer = store
-        .map(|store| start_writer(store, config, &engine, inbox, &clock, &metrics))
+    let writer = kept
+        .writer(config, &engine, inbox, &clock, &metrics)
         .transpose()?;
+    let recovery = Recovery::new(&kept, &engine.router, config, &metrics);
 
-    let served = runtime.block_on(run(config, options, &engine, reader, &metrics, &clock));
+    let served = runtime.block_on(run(
+        config, options, &engine, reader, recovery, &metrics, &clock,
+    ));
     stop(engine, writer);
     served
 }
@@ -83,9 +88,11 @@ async fn run(
     options: &ServeOptions,
     engine: &Engine,
     reader: Reader,
+    recovery: Option<Recovery>,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
+    let began = Instant::now();
     let listener = expose::listener::bind(options.http_listen)
         .await
         .with_context(|| {
@@ -107,25 +114,49 @@ async fn run(
     };
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
-    let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
-    tracing::info!(
-        http = %listener.local_addr()?,
-        shards = engine.senders.len(),
-        data_dir = %options.data_dir.display(),
-        store = if metrics.store_ok.get() == 1 { "ok" } else { "none" },
-        version = env!("CARGO_PKG_VERSION"),
-        "saimon is ready"
-    );
-    health.set_ready();
+    let address = listener.local_addr()?;
     let serving = tokio::spawn(expose::serve(listener, state, shutdown.clone()));
-    if let Some(warmer) = warmer {
-        tokio::spawn(warmer.run(shutdown.clone()));
-    }
-    let signal = stop_signal().await?;
+    let mut signalled = std::pin::pin!(stop_signal());
+    let recovered = async {
+        match recovery {
+            Some(recovery) => recovery.run(address, shutdown.clone()).await,
+            None => Ok(()),
+        }
+    };
+    let early = tokio::select! {
+        biased;
+        signal = &mut signalled => Some(signal?),
+        recovered = recovered => {
+            recovered?;
+            None
+        }
+    };
+    let signal = match early {
+        Some(signal) => signal,
+        None => {
+            engine.router.recovered();
+            metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
+            let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
+            tracing::info!(
+                http = %address,
+                shards = engine.senders.len(),
+                data_dir = %options.data_dir.display(),
+                store = if metrics.store_ok.get() == 1 { "ok" } else { "none" },
+                version = env!("CARGO_PKG_VERSION"),
+                "saimon is ready"
+            );
+            health.set_ready();
+            if let Some(warmer) = warmer {
+                tokio::spawn(warmer.run(shutdown.clone()));
+            }
+            let signal = signalled.await?;
+            ticking.abort();
+            signal
+        }
+    };
     tracing::info!(signal, "stopping: finishing requests, then writing models");
     health.set_stopping();
     shutdown.cancel();
-    ticking.abort();
     serving.await.context("the listener ended with a panic")?;
     Ok(())
 }
@@ -159,80 +190,6 @@ fn engine_spec(config: &Config, shards: usize, keeps: bool) -> EngineSpec {
         keeps,
         wants_history: config.history.url.is_some(),
     }
-}
-
-/// The store, or `None` if saimon has to do without.
-fn open_store(
-    data_dir: &Path,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    clock: &dyn Clock,
-) -> anyhow::Result<Option<Store>> {
-    if let Err(error) = std::fs::create_dir_all(data_dir) {
-        tracing::error!(%error, data_dir = %data_dir.display(), "the data directory cannot be made: nothing will be kept, scoring goes on; make it writable and restart");
-        metrics.store_ok.set(0);
-        return Ok(None);
-    }
-    match Store::open(
-        &data_dir.join("store"),
-        &config.store,
-        metrics,
-        clock.now_ms(),
-    ) {
-        Ok(opened) => {
-            if let Some(aside) = opened.moved_aside {
-                tracing::error!(moved_to = %aside.display(), "the store could not be opened and was moved aside: models start afresh");
-            }
-            Ok(Some(opened.store))
-        }
-        Err(error @ OpenError::Locked { .. }) => Err(error.into()),
-        Err(error @ OpenError::Unavailable { .. }) => {
-            tracing::error!(%error, "nothing will be kept, scoring goes on");
-            Ok(None)
-        }
-    }
-}
-
-fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
-    let now_ms = clock.now_ms();
-    let mut series = 0;
-    let mut damaged = 0;
-    let loaded = store.groups(|id, state, newest_ms| {
-        match pool.restore(id, state, newest_ms, now_ms) {
-            Ok(n) => series += n,
-            Err(error) => {
-                damaged += 1;
-                tracing::warn!(%error, partition = id.partition, group = id.number, "a stored group cannot be used: its series start afresh");
-            }
-        }
-    });
-    if loaded.groups + loaded.skipped + damaged > 0 {
-        tracing::info!(
-            series,
-            groups = loaded.groups,
-            skipped = loaded.skipped + damaged,
-            "models restored"
-        );
-    }
-}
-
-fn start_writer(
-    store: Store,
-    config: &Config,
-    engine: &Engine,
-    inbox: Receiver<Kept>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<WriterHandle> {
-    writer::spawn(
-        store,
-        config.store.clone(),
-        engine.senders.clone(),
-        inbox,
-        Arc::clone(clock),
-        Arc::clone(metrics),
-    )
-    .context("the store's writer could not be started")
 }
 
 fn stop(engine: Engine, writer: Option<WriterHandle>) {

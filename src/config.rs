@@ -9,6 +9,7 @@ pub mod detect;
 pub mod history;
 pub mod limits;
 pub mod read;
+pub mod store;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConf
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
 pub use read::ReadConfig;
+pub use store::{LogFull, StoreConfig, SyncMode};
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,48 +41,6 @@ pub struct Config {
     pub read: ReadConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
-}
-
-/// What is kept on disk and for how long.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// How long raw samples are kept, by their own timestamps.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
-    pub window: Duration,
-    /// How long the past before `window` is kept as rows of five minutes: least, greatest, mean,
-    /// number and last of the samples. Not longer than `window`, for example 0s: none are made. With
-    /// rollups, raw samples stay up to an eighth of `window` longer (at least an hour), because they
-    /// are rolled up together.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "400d"))]
-    pub rollups: Duration,
-    /// How long a series that sends nothing is remembered, its model and window included. At least
-    /// `window`.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
-    pub forget: Duration,
-    /// How often models and windows are written to the data directory. A killed process forgets at
-    /// most this much.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "1h"))]
-    pub checkpoint: Duration,
-    /// Memory that the store may use to cache its pages, beside the memory of the models.
-    #[schemars(with = "String", extend("format" = "size", "x-min" = "1MiB", "x-max" = "64GiB"))]
-    pub cache: bytesize::ByteSize,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(24 * 3600),
-            rollups: Duration::from_secs(15 * 24 * 3600),
-            forget: Duration::from_secs(7 * 24 * 3600),
-            checkpoint: Duration::from_secs(300),
-            cache: bytesize::ByteSize::mib(8),
-        }
-    }
 }
 
 /// What `saimon rules` writes.

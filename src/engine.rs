@@ -8,6 +8,7 @@ pub mod batch;
 pub mod groups;
 pub mod history;
 pub mod jobs;
+pub mod journal;
 pub mod keep;
 mod merge;
 pub mod pool;

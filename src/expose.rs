@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::health::{Health, Stage};
+pub use self::ingest::replay::{Replay, ReplayError};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, ReadConfig};
 use crate::engine::ask::Reader;
@@ -66,7 +67,8 @@ fn routes(state: &State) -> axum::Router {
         .fallback(not_found);
     let reading = layers::in_time(pages.merge(others), &state.limits);
     // These two keep their deadlines themselves: theirs is not just the time to the first byte.
-    let own_time = ingest::routes(state).merge(read::routes(state));
+    let read = layers::when_recovered(read::routes(state), &state.router);
+    let own_time = ingest::routes(state).merge(read);
     layers::around_all(reading.merge(own_time))
 }
 

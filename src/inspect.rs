@@ -24,7 +24,7 @@ use crate::store::view::View;
 /// Folder of the store within the data directory.
 const STORE: &str = "store";
 /// Folder of the write-ahead log within the data directory.
-const LOG: &str = "log";
+const LOG: &str = "wal";
 
 /// What `saimon inspect` was given.
 #[derive(Debug, clap::Args)]

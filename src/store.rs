@@ -15,6 +15,7 @@ mod key;
 mod load;
 pub mod log;
 mod outline;
+mod position;
 mod rollup;
 mod sled;
 mod snapshot;
@@ -36,6 +37,7 @@ use crate::window::rollup::Row;
 
 pub use disk::DiskError;
 pub use load::Loaded;
+pub use position::Position;
 
 use disk::{Disk, Edit, OpenFailure, Opener};
 use folder::Folder;
@@ -48,6 +50,11 @@ pub enum OpenError {
     /// Two processes must never write one store, so this one is left as it is.
     #[error("the store {dir} is in use by another process: stop it, or use another data directory")]
     Locked { dir: PathBuf },
+    /// What a newer saimon has learned is not thrown away, so this one is left as it is too.
+    #[error(
+        "the store {dir} was written by a newer saimon ({found}): use that one, or another data directory"
+    )]
+    Newer { dir: PathBuf, found: String },
     /// Neither this store nor a fresh one in its place can be used: a full disk, a read-only
     /// directory. saimon can go on without a store; it then forgets everything when it ends.
     #[error("the store {dir} cannot be used: {why}; make the directory writable and restart")]
@@ -124,6 +131,12 @@ impl Store {
                     dir: dir.to_owned(),
                 });
             }
+            Err(OpenFailure::Newer(found)) => {
+                return Err(OpenError::Newer {
+                    dir: dir.to_owned(),
+                    found,
+                });
+            }
             Err(OpenFailure::Failed(why)) => return Err(unavailable(why)),
             Err(OpenFailure::Damaged(why)) => {
                 let to = folder.move_aside(&why, now_ms).map_err(|e| {
@@ -150,12 +163,12 @@ impl Store {
         })
     }
 
-    /// Opens the store again after an error, moving it aside if it turns out to be damaged. What
-    /// was written since the last flush may be gone.
-    fn reopen(&self, now_ms: i64) -> Result<(), DiskError> {
+    /// Opens the store again after an error, moving it aside if it turns out to be damaged: true then.
+    /// What was written since the last flush may be gone.
+    fn reopen(&self, now_ms: i64) -> Result<bool, DiskError> {
         let disk = self.disk();
         if !disk.is_closed() {
-            return Ok(());
+            return Ok(false);
         }
         match load_index(&disk) {
             Ok(mut index) => {
@@ -163,11 +176,11 @@ impl Store {
                     index.remove(id);
                 }
                 *locked(&self.0.index) = index;
+                Ok(false)
             }
-            Err(OpenFailure::Damaged(why)) => self.replace(&why, now_ms)?,
-            Err(e) => return Err(DiskError::Failed(e.to_string())),
+            Err(OpenFailure::Damaged(why)) => self.replace(&why, now_ms).map(|()| true),
+            Err(e) => Err(DiskError::Failed(e.to_string())),
         }
-        Ok(())
     }
 
     /// Moves the store aside and starts an empty one in its place.

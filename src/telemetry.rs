@@ -3,10 +3,12 @@
 //! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
+pub mod durable;
 pub mod history;
 pub mod log;
 pub mod process;
 
+use durable::{LogMetrics, RecoveryMetrics};
 use history::HistoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -16,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// What became of a received sample. Every sample has exactly one outcome, so their sum is what was
@@ -209,6 +212,10 @@ pub struct Metrics {
     pub store_blocks_dropped: Counter,
     /// `saimon_history_*`: what is read of the past of new series.
     pub history: HistoryMetrics,
+    /// `saimon_wal_*`: the write-ahead log.
+    pub wal: Arc<LogMetrics>,
+    /// `saimon_recovery_*`: what it gave back at the start.
+    pub recovery: RecoveryMetrics,
     /// `saimon_checkpoint_duration_seconds`.
     pub checkpoint_duration: Histogram,
     /// `saimon_checkpoint_last_success_timestamp_seconds`.
@@ -309,6 +316,8 @@ impl Metrics {
                 "blocks deleted because they were past their retention",
             ),
             history: HistoryMetrics::made(&mut r),
+            wal: LogMetrics::made(&mut r),
+            recovery: RecoveryMetrics::made(&mut r),
             checkpoint_duration: {
                 let h = Histogram::new(exponential_buckets(0.01, 2.0, 14));
                 r.add(

@@ -246,7 +246,10 @@ fn metadata_turns_a_gauge_into_a_counter_whenever_it_comes() {
     let name = |n: &str| labels::encode([("__name__", n), ("job", "x")]);
     let (early, late) = (name("early"), name("late"));
     let mut d = Driver::new(1, &DetectConfig::default(), 100);
-    let counter = |family: &str| Families([(family.into(), MetricType::Counter)].into());
+    let counter = |family: &str| Families {
+        all: [(family.into(), MetricType::Counter)].into(),
+        seq: 0,
+    };
     d.shards[0].families(&counter("early"));
     for i in 0..10 {
         d.send(
@@ -262,7 +265,10 @@ fn metadata_turns_a_gauge_into_a_counter_whenever_it_comes() {
     assert_eq!(d.shards[0].track(&late).unwrap().kind(), Kind::Gauge);
     d.shards[0].families(&counter("late"));
     // A second type for the same family changes nothing: the first stays.
-    d.shards[0].families(&Families([("late".into(), MetricType::Gauge)].into()));
+    d.shards[0].families(&Families {
+        all: [("late".into(), MetricType::Gauge)].into(),
+        seq: 0,
+    });
     d.one(&late, 10 * STEP_MS, 10.0);
     assert_eq!(d.shards[0].track(&late).unwrap().kind(), Kind::Counter);
 }
@@ -383,7 +389,10 @@ fn models_that_start_afresh_take_their_score_and_anomaly_off_the_board() {
     }
     assert!(d.shown().values().next().unwrap().1.contains("Active"));
     assert_eq!(counted(&d, "young"), (1, 1));
-    d.shards[0].families(&Families([("declared".into(), MetricType::Counter)].into()));
+    d.shards[0].families(&Families {
+        all: [("declared".into(), MetricType::Counter)].into(),
+        seq: 0,
+    });
     d.one(&a, 1503 * STEP_MS, 2e6);
     assert_eq!(d.shown().len(), 0, "the score of a value is none of a rate");
     assert_eq!(counted(&d, "warmup"), (1, 0));

@@ -7,7 +7,8 @@ use std::sync::mpsc::sync_channel;
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
-use super::{default_shards, engine_spec, open_store, restore, runtime, start_writer, stop_signal};
+use super::keeping::Keeping;
+use super::{default_shards, engine_spec, runtime, stop_signal};
 use crate::backfill::fetch::Fetcher;
 use crate::backfill::live::Warmer;
 use crate::backfill::once::{Once, Plan, Report};
@@ -71,22 +72,27 @@ pub fn backfill(config: &Config, options: &BackfillOptions) -> anyhow::Result<Re
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let fetcher = fetcher(config, &options.url, &metrics)?;
-    let Some(store) = open_store(&options.data_dir, config, &metrics, &*clock)? else {
+    let kept = Keeping::open_without_log(&options.data_dir, config, &metrics, &*clock)?;
+    if kept.store.is_none() {
         bail!(
             "the data directory {} cannot be used: what was read would be lost",
             options.data_dir.display()
         );
-    };
+    }
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
     let mut pool = Pool::new(&engine_spec(config, shards, true), rules, &metrics);
-    restore(&store, &mut pool, &*clock);
+    kept.restore(&mut pool, &*clock);
     let runtime = runtime()?;
-    let (kept, inbox) = sync_channel(KEPT_MAX);
-    let engine = pool
-        .start(Some(&kept), &clock)
+    let (sender, inbox) = sync_channel(KEPT_MAX);
+    let mut engine = pool
+        .start(Some(&sender), &clock)
         .context("the shards could not be started")?;
-    drop(kept);
-    let writer = start_writer(store, config, &engine, inbox, &clock, &metrics)?;
+    drop(sender);
+    engine.router = kept.journaled(engine.router, config);
+    let Some(writer) = kept.writer(config, &engine, inbox, &clock, &metrics) else {
+        bail!("nothing can be kept");
+    };
+    let writer = writer?;
 
     let end_ms = options.end_ms.unwrap_or_else(|| clock.now_ms());
     let mut span = Span::until(end_ms, config.history.range);

@@ -43,6 +43,10 @@ pub struct Batch {
     pub protocol: Protocol,
     /// Wall clock when the request arrived, in milliseconds.
     pub received_ms: i64,
+    /// Number of the request's record in the journal, or of the newest before it.
+    pub seq: u64,
+    /// It was received by an earlier process: its samples are not counted as received again.
+    pub replayed: bool,
 }
 
 impl Batch {
@@ -54,4 +58,8 @@ impl Batch {
 
 /// Metadata of the families of one request; every shard gets all of it.
 #[derive(Debug, Clone)]
-pub struct Families(pub Arc<[(Box<str>, MetricType)]>);
+pub struct Families {
+    pub all: Arc<[(Box<str>, MetricType)]>,
+    /// As in a [`Batch`].
+    pub seq: u64,
+}

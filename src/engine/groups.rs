@@ -108,7 +108,9 @@ fn bit(position: u16) -> u128 {
 #[derive(Debug)]
 pub struct Groups {
     groups: Vec<Group>,
-    /// The group of each partition that still has room.
+    /// The groups of each partition.
+    of: Vec<Vec<u32>>,
+    /// The group of each partition that new series go to.
     open: [Option<u32>; PARTITIONS],
     /// The next number of each partition.
     next: [u32; PARTITIONS],
@@ -118,6 +120,7 @@ impl Groups {
     pub fn new() -> Self {
         Self {
             groups: Vec::new(),
+            of: vec![Vec::new(); PARTITIONS],
             open: [None; PARTITIONS],
             next: [0; PARTITIONS],
         }
@@ -150,7 +153,8 @@ impl Groups {
         group.members.push(Some(slot));
         group.dirty = true;
         let position = group.members.len() - 1;
-        self.open[partition] = (group.members.len() < GROUP_SERIES).then_some(at);
+        let full = group.members.len() >= GROUP_SERIES;
+        self.open[partition] = (!full).then_some(at).or_else(|| self.with_room(partition));
         (at, position as u16)
     }
 
@@ -170,12 +174,20 @@ impl Groups {
         at
     }
 
-    /// Ends the restoring of a group: if it has room, new series of its partition go there.
+    /// Ends the restoring of a group: if it has room, new series of its partition go there, unless an
+    /// older one has room.
     pub fn restored(&mut self, at: u32) {
-        let group = &self.groups[at as usize];
-        if group.members.len() < GROUP_SERIES {
-            self.open[usize::from(group.id.partition)] = Some(at);
-        }
+        let partition = usize::from(self.groups[at as usize].id.partition);
+        self.open[partition] = self.with_room(partition);
+    }
+
+    /// The oldest group of a partition that has room.
+    fn with_room(&self, partition: usize) -> Option<u32> {
+        let with_room = self.of[partition]
+            .iter()
+            .copied()
+            .filter(|at| self.get(*at).members.len() < GROUP_SERIES);
+        with_room.min_by_key(|at| self.get(*at).id.number)
     }
 
     /// The groups that changed.
@@ -185,6 +197,18 @@ impl Groups {
             .collect()
     }
 
+    /// The partitions of which a group changed.
+    pub fn dirty_partitions(&self) -> impl Iterator<Item = u8> {
+        (0..PARTITIONS)
+            .filter(|p| self.of[*p].iter().any(|at| self.get(*at).dirty))
+            .map(|p| p as u8)
+    }
+
+    /// The groups of a partition.
+    pub fn of(&self, partition: u8) -> &[u32] {
+        &self.of[usize::from(partition)]
+    }
+
     /// The ids of all groups, in order of their numbers here.
     pub fn ids(&self) -> Vec<GroupId> {
         self.groups.iter().map(|g| g.id).collect()
@@ -192,7 +216,9 @@ impl Groups {
 
     fn push(&mut self, id: GroupId) -> u32 {
         self.groups.push(Group::new(id));
-        (self.groups.len() - 1) as u32
+        let at = (self.groups.len() - 1) as u32;
+        self.of[usize::from(id.partition)].push(at);
+        at
     }
 }
 

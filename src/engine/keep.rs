@@ -8,10 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::window::encoding::Encoding;
+use crate::wire::write::MetricType;
 
-/// Fingerprints are spread over this many partitions; a shard owns whole partitions. So the number
-/// of shards may change from one start to the next while groups stay as they are.
-pub const PARTITIONS: usize = 64;
+/// Homes of series are spread over this many partitions; a shard owns whole partitions. So the number
+/// of shards may change from one start to the next while groups stay as they are. A partition is also
+/// what is written at one moment ([`Cut`]): with so many, its share of a million series takes a shard
+/// about ten milliseconds.
+pub const PARTITIONS: usize = 256;
 
 /// Series in one group: what is written as one value.
 pub const GROUP_SERIES: usize = 128;
@@ -36,6 +39,29 @@ pub struct GroupSnapshot {
     pub chunks: Arc<[ClosedChunk]>,
     /// Newest sample of any of its series, in milliseconds; retention counts back from here.
     pub newest_ms: i64,
+}
+
+/// A whole partition at one moment: between two records of the journal, and each of its groups with
+/// it. What belongs together (a histogram and its parts) is in one partition, so what is read back is
+/// of one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    pub partition: u8,
+    /// The records up to this one are in it.
+    pub seq: u64,
+    /// The groups that changed since the last cut.
+    pub groups: Vec<GroupSnapshot>,
+    /// True if it has all groups that there are, changed or not.
+    pub whole: bool,
+}
+
+/// A metric family that a sender has announced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Family {
+    pub name: Box<str>,
+    pub kind: MetricType,
+    /// The record that announced it.
+    pub seq: u64,
 }
 
 /// A finished chunk of one series.
@@ -67,11 +93,22 @@ pub trait PastChunks: std::fmt::Debug + Send + Sync {
     ) -> Result<Vec<ClosedChunk>, String>;
 }
 
+/// Partitions of which all groups are to be handed over, because the store has lost some.
+pub type Wholes = [bool; PARTITIONS];
+
 /// What a shard sends to the thread that writes the store. The channel is bounded.
 #[derive(Debug)]
 pub enum Kept {
-    /// A group that changed since its last snapshot.
-    Group(GroupSnapshot),
-    /// This shard has sent all groups that had changed when the checkpoint was ordered.
-    Done { shard: usize },
+    /// A partition of which something changed since its last cut.
+    Cut(Cut),
+    /// All families that are known, in the order in which they were announced; only ever more.
+    Families(Vec<Family>),
+    /// This shard has sent all partitions that had changed when the checkpoint was ordered.
+    Done {
+        shard: usize,
+        /// None of them failed.
+        complete: bool,
+        /// It was told to stop, and has.
+        stopped: bool,
+    },
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::ask::Reader;
 use super::history::Historian;
-use super::keep::{GroupId, Kept, PastChunks};
+use super::keep::{Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Stray};
@@ -62,8 +62,11 @@ impl Pool {
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
             .into_iter()
-            .map(|board| {
+            .enumerate()
+            .map(|(index, board)| {
                 Shard::new(ShardParts {
+                    index,
+                    shards: spec.shards,
                     specs: Specs::new(Arc::clone(&rules)),
                     board,
                     metrics: Arc::clone(metrics),
@@ -102,6 +105,15 @@ impl Pool {
         self.strays.append(&mut strays);
         self.now_ms = self.now_ms.max(now_ms);
         Ok(all)
+    }
+
+    /// Goes on where the store ended: each partition has the records up to its number in `covered`, all
+    /// of them those up to `applied`; what comes after is to be replayed. Families are in the order in
+    /// which they were announced.
+    pub fn resume(&mut self, covered: &[u64; PARTITIONS], applied: u64, families: &[Family]) {
+        for shard in &mut self.shards {
+            shard.resume(covered, applied, families);
+        }
     }
 
     /// Ends the restoring.

@@ -1,29 +1,36 @@
 //! From one decoded request to one batch for each shard.
 //!
 //! The hand-over is all or nothing: room is reserved on every shard concerned before anything is
-//! sent, so a request that is refused has left no trace, and one that is accepted is with all of
-//! its shards.
+//! kept or sent, so a request that is refused has left no trace, and one that is accepted is in the
+//! journal and with all of its shards. Requests pass one by one: every shard takes them in the order
+//! of the journal.
 
-use std::ops::Range;
+mod split;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
-use super::batch::{Batch, Families, HistogramRow, Row};
+use super::batch::{Batch, Families};
+use super::journal::{Fate, Journal, JournalError, Line, Record, WhenFull};
 use super::keep::PARTITIONS;
 use super::shard::Message;
-use crate::series::fingerprint::fingerprint;
-use crate::series::{family, kind};
 use crate::wire::snappy::PooledBody;
-use crate::wire::write::{Span, WriteArena};
+use crate::wire::write::WriteArena;
 
 /// The engine did not take the request; the sender has it and should send it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     #[error("the queue of shard {0} stayed full")]
     Full(usize),
+    /// It could not be kept, so it was not taken.
+    #[error("it cannot be kept: {0}")]
+    NotKept(#[from] JournalError),
+    #[error("saimon is still reading what it had kept")]
+    Recovering,
     #[error("saimon is shutting down")]
     Closed,
 }
@@ -39,23 +46,55 @@ pub struct Routed {
     pub skipped: u64,
     /// Native histograms of those.
     pub skipped_histograms: u64,
+    /// Number of its record, or of the newest before it.
+    pub seq: u64,
+    pub fate: Fate,
 }
 
 /// Sends rows to the shards that own their series. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Router {
     shards: Arc<[mpsc::Sender<Message>]>,
+    line: Arc<Line>,
 }
 
-/// The partition that a series with this home belongs to (see [`family::home`]).
+/// The partition that a series with this home belongs to (see [`crate::series::family::home`]).
 pub fn partition(home: u64) -> usize {
-    (home >> 58) as usize & (PARTITIONS - 1)
+    (home >> 56) as usize & (PARTITIONS - 1)
+}
+
+/// A request, and what is kept of it.
+#[derive(Debug)]
+pub struct Origin<'a> {
+    /// Wall clock when the request arrived, in milliseconds.
+    pub received_ms: i64,
+    /// `None` if it need not be kept.
+    pub record: Option<Record<'a>>,
 }
 
 impl Router {
+    /// A router that keeps no journal.
     pub fn new(shards: Vec<mpsc::Sender<Message>>) -> Self {
         Self {
             shards: shards.into(),
+            line: Arc::new(Line::new(None, WhenFull::Refuse, 0, false)),
+        }
+    }
+
+    /// The same for a journal, or for none, of which the records up to `last` are with the shards.
+    /// While it is `recovering` it takes nothing but replayed records. Routers cloned before do not
+    /// hear of it.
+    #[must_use]
+    pub fn journaled(
+        self,
+        journal: Option<Arc<dyn Journal>>,
+        when_full: WhenFull,
+        last: u64,
+        recovering: bool,
+    ) -> Self {
+        Self {
+            line: Arc::new(Line::new(journal, when_full, last, recovering)),
+            ..self
         }
     }
 
@@ -64,15 +103,42 @@ impl Router {
         self.shards.len()
     }
 
+    /// True until [`Router::recovered`] if it was made so.
+    pub fn is_recovering(&self) -> bool {
+        self.line.is_recovering()
+    }
+
+    /// All kept records are with their shards: requests are taken from now on.
+    pub fn recovered(&self) {
+        self.line.recovered();
+    }
+
+    /// Has requests refused (if that is how it was made) while a store is too far behind.
+    pub fn hold_up(&self, yes: bool) {
+        self.line.hold_up(yes);
+    }
+
+    /// Number of the newest record that is with its shards.
+    pub fn last(&self) -> u64 {
+        self.line.hold().last()
+    }
+
     /// Hands one request over, waiting at most `wait` for room.
+    ///
+    /// # Errors
+    /// If it was not handed over; nothing of it was kept then.
     pub async fn route(
         &self,
         body: PooledBody,
         arena: &WriteArena,
-        received_ms: i64,
+        origin: Origin<'_>,
         wait: Duration,
     ) -> Result<Routed, RouteError> {
-        let (batches, families, routed) = self.split(body, arena, received_ms);
+        if self.is_recovering() {
+            return Err(RouteError::Recovering);
+        }
+        let received_ms = origin.received_ms;
+        let (batches, families, routed) = self.split(body, arena, received_ms, |_| true);
         let mut permits = Vec::with_capacity(batches.len());
         let until = Instant::now() + wait;
         // In the order of shards, so that two requests never wait for each other.
@@ -87,141 +153,120 @@ impl Router {
                 Err(_) => return Err(RouteError::Full(shard)),
             }
         }
+        let record = origin.record.filter(|_| !permits.is_empty());
+        self.hand_over(permits, batches, families, record, routed)
+    }
+
+    /// Keeps the record and sends everything while the line is held; nothing here waits for a shard.
+    fn hand_over(
+        &self,
+        permits: Vec<(usize, mpsc::PermitIterator<'_, Message>)>,
+        batches: Vec<Batch>,
+        families: Option<Families>,
+        record: Option<Record<'_>>,
+        routed: Routed,
+    ) -> Result<Routed, RouteError> {
         let mut batches: Vec<_> = batches.into_iter().map(Some).collect();
+        let mut held = self.line.hold();
+        let (seq, fate) = held.keep(record)?;
         for (shard, mut permits) in permits {
-            if let Some(f) = &families
+            if let Some(families) = &families
                 && let Some(permit) = permits.next()
             {
-                permit.send(Message::Families(f.clone()));
+                permit.send(Message::Families(Families {
+                    seq,
+                    ..families.clone()
+                }));
             }
             if let Some(permit) = permits.next()
                 && let Some(batch) = batches[shard].take()
             {
-                permit.send(Message::Batch(batch));
+                permit.send(Message::Batch(Batch { seq, ..batch }));
             }
         }
-        Ok(routed)
+        drop(held);
+        Ok(Routed {
+            seq,
+            fate,
+            ..routed
+        })
     }
 
-    /// The rows of each shard, without sending them.
-    fn split(
+    /// Returns when the record of this request may be acknowledged.
+    ///
+    /// # Errors
+    /// If a power cut may lose it.
+    pub async fn acknowledge(&self, routed: &Routed) -> Result<(), RouteError> {
+        match self.line.journal() {
+            Some(journal) if routed.fate == Fate::Appended && journal.waits() => {
+                Ok(journal.synced(routed.seq).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands over a record that was kept before, of which the partitions with a number of `seq` or
+    /// later in `covered` have their part already. Blocks while queues are full; to be called by one
+    /// thread, in the order of records.
+    ///
+    /// # Errors
+    /// [`RouteError::Closed`] if a shard is gone.
+    pub fn replay(
         &self,
         body: PooledBody,
         arena: &WriteArena,
         received_ms: i64,
-    ) -> (Vec<Batch>, Option<Families>, Routed) {
-        let shards = self.shards.len();
-        let mut routed = Routed::default();
-        let share = arena.samples.len() / shards + arena.samples.len() / 8 + 8;
-        let mut parcels: Vec<Parcel> = (0..shards).map(|_| Parcel::new(share)).collect();
-        for series in &arena.series {
-            let samples = series.samples_start as usize..series.samples_end as usize;
-            let histograms = series.histograms_start as usize..series.histograms_end as usize;
-            let name = series.name.of(&body);
-            if kind::is_own(name) {
-                routed.skipped += samples.len() as u64;
-                routed.skipped_histograms += histograms.len() as u64;
-                continue;
-            }
-            let labels = series.labels.of(&body);
-            let fp = fingerprint(labels);
-            // Names are UTF-8, as all labels: the decoder has checked them.
-            let text = std::str::from_utf8(name).unwrap_or_default();
-            let home = family::home_of(labels, text, || fp);
-            let parcel = &mut parcels[partition(home) % shards];
-            routed.rows += samples.len() as u64;
-            routed.histograms += histograms.len() as u64;
-            for h in &arena.histograms[histograms] {
-                parcel.histograms.push(HistogramRow {
-                    fingerprint: fp,
-                    labels: series.labels,
-                    timestamp_ms: h.timestamp_ms,
-                    message: h.message,
+        seq: u64,
+        covered: &[u64; PARTITIONS],
+    ) -> Result<Routed, RouteError> {
+        let missing = |partition: usize| covered[partition] < seq;
+        let (batches, families, routed) = self.split(body, arena, received_ms, missing);
+        for (sender, batch) in self.shards.iter().zip(batches) {
+            if let Some(families) = &families {
+                let families = Message::Families(Families {
+                    seq,
+                    ..families.clone()
                 });
+                let sent = sender.blocking_send(families);
+                sent.map_err(|_| RouteError::Closed)?;
             }
-            parcel.floats(
-                arena,
-                samples,
-                fp,
-                series.labels,
-                kind::never_modelled(name),
-            );
+            if !batch.is_empty() {
+                let batch = Message::Batch(Batch {
+                    seq,
+                    replayed: true,
+                    ..batch
+                });
+                let sent = sender.blocking_send(batch);
+                sent.map_err(|_| RouteError::Closed)?;
+            }
         }
-        let families = (!arena.metadata.is_empty()).then(|| {
-            Families(
-                arena
-                    .metadata
-                    .iter()
-                    .filter_map(|m| {
-                        let family = std::str::from_utf8(m.family.of(&body)).ok()?;
-                        Some((family.into(), m.kind))
-                    })
-                    .collect(),
-            )
-        });
-        let body = Arc::new(body);
-        let batches = parcels
-            .into_iter()
-            .map(|parcel| Batch {
-                body: Arc::clone(&body),
-                rows: parcel.rows,
-                plain: parcel.plain,
-                histograms: parcel.histograms,
-                starts: parcel.starts,
-                protocol: arena.protocol,
-                received_ms,
-            })
-            .collect();
-        (batches, families, routed)
-    }
-}
-
-/// What one shard gets of a request.
-#[derive(Debug, Default)]
-struct Parcel {
-    rows: Vec<Row>,
-    plain: Vec<Row>,
-    histograms: Vec<HistogramRow>,
-    starts: Vec<(u32, i64)>,
-}
-
-impl Parcel {
-    fn new(rows: usize) -> Self {
-        Self {
-            rows: Vec::with_capacity(rows),
-            ..Self::default()
-        }
+        self.passed(seq);
+        Ok(Routed { seq, ..routed })
     }
 
-    /// Adds these samples of one series.
-    fn floats(
-        &mut self,
-        arena: &WriteArena,
-        samples: Range<usize>,
-        fingerprint: u64,
-        labels: Span,
-        plain: bool,
-    ) {
-        let rows = if plain {
-            &mut self.plain
-        } else {
-            &mut self.rows
-        };
-        if !plain && !arena.starts.is_empty() {
-            // In order of their samples.
-            let first = |at: usize| arena.starts.partition_point(|s| (s.sample as usize) < at);
-            let to = rows.len();
-            let starts = &arena.starts[first(samples.start)..first(samples.end)];
-            self.starts.extend(starts.iter().map(|s| {
-                let row = to + s.sample as usize - samples.start;
-                (row as u32, s.start_ms)
-            }));
-        }
-        rows.extend(arena.samples[samples].iter().map(|sample| Row {
-            fingerprint,
-            labels,
-            timestamp_ms: sample.timestamp_ms,
-            value: sample.value,
-        }));
+    /// The records up to this one are with their shards, or were nothing for them.
+    pub fn passed(&self, seq: u64) {
+        self.line.hold().advance(seq);
+    }
+
+    /// Puts an order into the queue of a shard, if it has room: `message` is told up to which record
+    /// the shard will have taken everything when it comes to it. Gives that number.
+    ///
+    /// # Errors
+    /// The message, if the queue is full or the shard is gone.
+    pub fn order(
+        &self,
+        shard: usize,
+        message: impl FnOnce(u64) -> Message,
+    ) -> Result<u64, Box<TrySendError<Message>>> {
+        let held = self.line.hold();
+        let seq = held.last();
+        self.shards[shard].try_send(message(seq))?;
+        Ok(seq)
+    }
+
+    /// True if this shard has ended.
+    pub fn is_gone(&self, shard: usize) -> bool {
+        self.shards[shard].is_closed()
     }
 }

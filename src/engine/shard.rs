@@ -25,8 +25,8 @@ use self::plain::{Offer, Plain};
 use self::tracked::Tracked;
 use super::ask::Question;
 use super::batch::{Batch, Families, Row};
-use super::groups::Groups;
-use super::keep::ClosedChunk;
+use super::groups::{CLOSED_MAX, Groups};
+use super::keep::{ClosedChunk, Family, PARTITIONS, Wholes};
 use super::prefetch::prefetch;
 use super::router::partition;
 use super::rules::Specs;
@@ -55,10 +55,15 @@ pub enum Message {
     Tick {
         now_ms: i64,
     },
-    /// Hand every group that changed to the store's writer, a few between two batches, then
-    /// [`super::keep::Kept::Done`].
-    Checkpoint,
-    /// Hand over every group that changed, then `Done`, and end.
+    /// Hand every partition that changed to the store's writer, one at a time between two batches,
+    /// then [`super::keep::Kept::Done`].
+    Checkpoint {
+        /// The records up to this one are in the queue before this message.
+        seq: u64,
+        /// Partitions to be handed over with all their groups.
+        wholes: Option<Arc<Wholes>>,
+    },
+    /// Hand over every partition that changed, then `Done`, and end.
     Stop,
 }
 
@@ -71,6 +76,12 @@ const SILENT_INTERVALS: f64 = 10.0;
 /// ... and not before this, in milliseconds: Prometheus' own look-back.
 const SILENT_MIN_MS: f64 = 300_000.0;
 
+/// A clock that moves on by more than this from one tick to the next has jumped (or the machine
+/// slept), in milliseconds ...
+const JUMP_MS: i64 = 300_000;
+/// ... and nothing is forgotten for so long after it: what still sends will have sent by then.
+const GRACE_MS: i64 = 3_600_000;
+
 /// How many samples ahead the state of a series is fetched ...
 const STATE_AHEAD: usize = 8;
 /// ... and, once it is there, the end of its open chunk.
@@ -79,6 +90,9 @@ const CHUNK_AHEAD: usize = 4;
 /// What a shard is made with.
 #[derive(Debug)]
 pub struct ShardParts {
+    /// Which shard this is, and of how many.
+    pub index: usize,
+    pub shards: usize,
     pub specs: Specs,
     pub board: BoardWriter,
     pub metrics: Arc<Metrics>,
@@ -91,6 +105,15 @@ pub struct ShardParts {
     pub keeps: bool,
     /// Whether births are remembered for a historian.
     pub wants_history: bool,
+}
+
+/// What is known of a family.
+#[derive(Debug, Clone, Copy)]
+struct Announced {
+    kind: MetricType,
+    seq: u64,
+    /// How many were known before it.
+    order: u32,
 }
 
 /// A series that was found: its number in the table, and where its state is.
@@ -107,8 +130,18 @@ pub struct Shard {
     /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
     groups: Groups,
-    families: HashMap<Box<str>, MetricType>,
+    families: HashMap<Box<str>, Announced>,
     epoch: u32,
+    /// Families announced before a restart by records that are still to be taken again.
+    expected: VecDeque<Family>,
+    /// Number of the newest record that was taken.
+    applied: u64,
+    /// The records that each partition had when it was restored.
+    restored_to: Option<Box<[u64; PARTITIONS]>>,
+    /// The newest tick.
+    ticked_ms: Option<i64>,
+    /// Nothing is forgotten before this.
+    grace_until_ms: i64,
     tally: Tally,
     /// The series of each row of the batch at hand.
     found: Vec<Option<Found>>,
@@ -121,8 +154,8 @@ pub struct Shard {
     swept: u32,
     /// Series that were born and not given out for their history yet.
     births: VecDeque<warm::Birth>,
-    /// Groups with more finished chunks than they should hold.
-    urgent: Vec<u32>,
+    /// Partitions with more finished chunks than they should hold.
+    urgent: Vec<u8>,
 }
 
 impl Shard {
@@ -137,6 +170,11 @@ impl Shard {
             groups: Groups::new(),
             families: HashMap::new(),
             epoch: 0,
+            expected: VecDeque::new(),
+            applied: 0,
+            restored_to: None,
+            ticked_ms: None,
+            grace_until_ms: i64::MIN,
             tally: Tally::default(),
             found: Vec::new(),
             offers: Vec::new(),
@@ -160,7 +198,9 @@ impl Shard {
 
     /// Takes one batch.
     pub fn take(&mut self, batch: &Batch) {
+        self.advance(batch.seq);
         self.tally.protocol = batch.protocol;
+        self.tally.replayed = batch.replayed;
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);
@@ -229,20 +269,27 @@ impl Shard {
 
     /// Takes metadata. The first type that a family is announced with stays.
     pub fn families(&mut self, families: &Families) {
-        let before = self.families.len();
-        for (family, kind) in families.0.iter() {
-            if self.families.len() < self.parts.families_max && !self.families.contains_key(family)
-            {
-                self.families.insert(family.clone(), *kind);
-            }
+        self.advance(families.seq);
+        for (family, kind) in families.all.iter() {
+            self.announce(family, *kind, families.seq);
         }
-        if self.families.len() > before {
+    }
+
+    fn announce(&mut self, family: &str, kind: MetricType, seq: u64) {
+        if self.families.len() < self.parts.families_max && !self.families.contains_key(family) {
+            let order = self.families.len() as u32;
+            let known = Announced { kind, seq, order };
+            self.families.insert(family.into(), known);
             self.epoch += 1;
         }
     }
 
     /// Looks at a share of the series: hides those that fell silent, forgets those long gone.
     pub fn tick(&mut self, now_ms: i64) {
+        if self.ticked_ms.is_some_and(|last| now_ms - last > JUMP_MS) {
+            self.grace_until_ms = now_ms.saturating_add(GRACE_MS);
+        }
+        self.ticked_ms = Some(now_ms);
         let all = self.table.end();
         for _ in 0..(all / TICKS_A_ROUND + 1).max(TICK_MIN).min(all) {
             self.swept = if self.swept + 1 < all {
@@ -271,7 +318,7 @@ impl Shard {
     }
 
     fn is_long_ago(&self, arrived_ms: i64, now_ms: i64) -> bool {
-        now_ms.saturating_sub(arrived_ms) > self.parts.forget_ms
+        now_ms.saturating_sub(arrived_ms) > self.parts.forget_ms && now_ms >= self.grace_until_ms
     }
 
     /// The track of a series, by its canonical label bytes.
@@ -342,11 +389,17 @@ impl Shard {
 
     /// Keeps a finished chunk for the store.
     fn close(&mut self, group: u32, chunk: ClosedChunk) {
-        let group = self.groups.get_mut(group);
+        let held = self.groups.get_mut(group);
         if !self.parts.keeps {
-            group.lose(chunk.position);
-        } else if group.close(chunk) {
+            held.lose(chunk.position);
+            return;
+        }
+        if held.close(chunk) {
             self.tally.chunks_lost += 1;
+        }
+        // Long before any is lost.
+        if held.closed.len() == CLOSED_MAX / 2 {
+            self.hurry(group);
         }
     }
 

@@ -1,7 +1,8 @@
 //! A group's state as bytes: labels, models and open chunks of its members.
 //!
-//! The first byte is the version. Version 2 has members of three sorts; version 1, which had only
-//! series with a model, is still read. What always holds: state that is read and written again is the
+//! The first byte is the version. Version 2 has members of three sorts, version 3 says which of them
+//! wait for their history. Version 2, and version 1, which had only series with a model, are still
+//! read. What always holds: state that is read and written again is the
 //! same bytes.
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,9 @@ use crate::score::track::Track;
 use crate::window::head::Head;
 
 /// First byte of a group's state.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// What was written before series said that they wait.
+const NOBODY_WAITS: u8 = 2;
 /// What was written before there were window-only series and histograms.
 const TRACKED_ONLY: u8 = 1;
 
@@ -21,6 +24,8 @@ pub struct MemberRef<'a> {
     #[serde(with = "bytes")]
     pub labels: &'a [u8],
     pub state: StateRef<'a>,
+    /// Its history is still to come.
+    pub waits: bool,
 }
 
 /// The variants are in the order of [`State`].
@@ -36,6 +41,7 @@ pub enum StateRef<'a> {
 pub struct Member {
     pub labels: Vec<u8>,
     pub state: State,
+    pub waits: bool,
 }
 
 /// What is stored of a member besides its labels.
@@ -61,6 +67,12 @@ impl State {
 }
 
 #[derive(Debug, Deserialize)]
+struct MemberV2 {
+    labels: Vec<u8>,
+    state: State,
+}
+
+#[derive(Debug, Deserialize)]
 struct MemberV1 {
     labels: Vec<u8>,
     track: Box<Track>,
@@ -75,7 +87,7 @@ mod bytes {
 /// Why stored state could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("group state has version {0}, this saimon reads versions {TRACKED_ONLY} and {VERSION}")]
+    #[error("group state has version {0}, this saimon reads versions {TRACKED_ONLY} to {VERSION}")]
     Version(u8),
     #[error("group state is damaged: {0}")]
     Damaged(#[from] postcard::Error),
@@ -93,11 +105,21 @@ pub fn encode(members: &[Option<MemberRef<'_>>]) -> Result<Vec<u8>, StateError> 
 pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
     match state.split_first() {
         Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&NOBODY_WAITS, rest)) => {
+            let members: Vec<Option<MemberV2>> = postcard::from_bytes(rest)?;
+            let member = |m: MemberV2| Member {
+                labels: m.labels,
+                state: m.state,
+                waits: false,
+            };
+            Ok(members.into_iter().map(|m| m.map(member)).collect())
+        }
         Some((&TRACKED_ONLY, rest)) => {
             let members: Vec<Option<MemberV1>> = postcard::from_bytes(rest)?;
             let member = |m: MemberV1| Member {
                 labels: m.labels,
                 state: State::Tracked(m.track),
+                waits: false,
             };
             Ok(members.into_iter().map(|m| m.map(member)).collect())
         }

@@ -115,6 +115,8 @@ pub fn begin(metrics: &Metrics) {
 pub struct Tally {
     /// Under what `outcomes` are published: what the batch at hand was sent in.
     pub protocol: Protocol,
+    /// The batch at hand was counted by the process that received it.
+    pub replayed: bool,
     pub outcomes: [u64; Outcome::ALL.len()],
     /// The same of native histograms.
     pub histograms: [u64; Outcome::ALL.len()],
@@ -156,8 +158,8 @@ impl Tally {
         self.not_finite += u64::from(note.not_finite);
     }
 
-    /// Adds everything to the metrics and starts again from zero.
-    pub fn publish(&mut self, metrics: &Metrics) {
+    /// What happened, as opposed to what there is: a replay makes it happen once more.
+    fn publish_events(&self, metrics: &Metrics) {
         let (samples, histograms) = match self.protocol {
             Protocol::V1 => (&metrics.ingest_v1, &metrics.histograms_v1),
             Protocol::V2 => (&metrics.ingest_v2, &metrics.histograms_v2),
@@ -170,6 +172,16 @@ impl Tally {
         metrics.gaps.inc_by(self.gaps);
         metrics.not_finite.inc_by(self.not_finite);
         metrics.anomalies.inc_by(self.began);
+    }
+
+    /// Adds everything to the metrics and starts again from zero.
+    pub fn publish(&mut self, metrics: &Metrics) {
+        if self.replayed {
+            let samples = self.outcomes.iter().chain(&self.histograms).sum();
+            metrics.recovery.samples.inc_by(samples);
+        } else {
+            self.publish_events(metrics);
+        }
         metrics.chunks_dropped.inc_by(self.chunks_lost);
         if self.dropped > 0 {
             let label = ReasonLabel {

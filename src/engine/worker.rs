@@ -1,7 +1,7 @@
 //! The thread around a shard: messages in order, snapshots between them.
 //!
-//! A checkpoint never stops the shard: one group at a time is handed to the store's writer when no
-//! message waits or a few have been taken, and a writer that is slow is simply asked again later.
+//! A checkpoint stops the shard for no longer than one partition takes: one at a time is handed to the
+//! store's writer after each message, and a writer that is slow is simply asked again later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::jobs::Jobs;
-use super::keep::Kept;
+use super::keep::{Cut, Kept, Wholes};
 use super::shard::{Message, Shard};
 use crate::clock::Clock;
 use crate::telemetry::Metrics;
 
-/// How long a shard with nothing to do waits before it offers its next group again.
+/// How long a shard with nothing to do waits before it offers its next partition again.
 const OFFER_AGAIN: Duration = Duration::from_millis(2);
 
 /// What a worker is made with, besides its shard.
@@ -30,22 +30,39 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Groups on their way to the writer.
+/// Partitions on their way to the writer.
 #[derive(Debug, Default)]
 struct Handing {
     /// To be handed over before anything makes more of them.
-    urgent: VecDeque<u32>,
-    /// Of a checkpoint.
-    groups: VecDeque<u32>,
+    urgent: VecDeque<u8>,
+    /// Of a checkpoint; `true` for one that is wanted whole.
+    partitions: VecDeque<(u8, bool)>,
     /// A checkpoint is under way.
     ordered: bool,
+    /// Something of it could not be made.
+    failed: bool,
+    /// It is the last one.
+    stops: bool,
     /// Made, and not taken yet.
     offered: Option<Kept>,
+    /// Families that the writer has.
+    families: usize,
 }
 
 impl Handing {
     fn is_idle(&self) -> bool {
         !self.ordered && self.urgent.is_empty() && self.offered.is_none()
+    }
+
+    fn order(&mut self, shard: &Shard, wholes: Option<&Wholes>) {
+        let whole = |p: u8| wholes.is_some_and(|w| w[usize::from(p)]);
+        let dirty = shard.dirty_partitions();
+        self.partitions = (0..=u8::MAX)
+            .map(|p| (p, whole(p) && shard.owns(p)))
+            .filter(|(p, whole)| *whole || dirty.binary_search(p).is_ok())
+            .collect();
+        self.ordered = true;
+        self.failed = false;
     }
 }
 
@@ -71,28 +88,30 @@ impl Worker {
             match message {
                 Some(Message::Batch(batch)) => {
                     shard.take(&batch);
-                    let waited = self.clock.now_ms().saturating_sub(batch.received_ms);
-                    self.metrics
-                        .detection_latency
-                        .observe(waited.max(0) as f64 / 1000.0);
+                    if !batch.replayed {
+                        let waited = self.clock.now_ms().saturating_sub(batch.received_ms);
+                        self.metrics
+                            .detection_latency
+                            .observe(waited.max(0) as f64 / 1000.0);
+                    }
                 }
                 Some(Message::Families(families)) => shard.families(&families),
                 Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),
-                Some(Message::Checkpoint) => {
-                    handing.groups = shard.dirty_groups().into();
-                    handing.ordered = true;
+                Some(Message::Checkpoint { seq, wholes }) => {
+                    shard.advance(seq);
+                    handing.order(&shard, wholes.as_deref());
                 }
                 Some(Message::Stop) => {
-                    self.hand_over_all(&mut shard, handing.offered.take());
+                    self.hand_over_all(&mut shard, handing);
                     return;
                 }
                 None => {}
             }
             if handing.urgent.is_empty() && !jobs.is_empty() {
                 jobs.step(&mut shard, &*self.clock);
-                handing.urgent.extend(shard.urgent_groups());
             }
+            handing.urgent.extend(shard.urgent_partitions());
             let taken = handing.is_idle() || self.offer(&mut shard, &mut handing);
             if !taken && idle && (jobs.is_empty() || !handing.urgent.is_empty()) {
                 std::thread::sleep(OFFER_AGAIN);
@@ -100,24 +119,14 @@ impl Worker {
         }
     }
 
-    /// Offers the next group to the writer. False if it had no room.
+    /// Offers what is next to the writer. False if it had no room.
     fn offer(&self, shard: &mut Shard, handing: &mut Handing) -> bool {
         let Some(kept) = &self.kept else {
             *handing = Handing::default();
             return true;
         };
-        let next = handing.offered.take().or_else(|| {
-            let groups = std::iter::from_fn(|| {
-                let urgent = handing.urgent.pop_front();
-                urgent.or_else(|| handing.groups.pop_front())
-            });
-            let mut kept = groups.filter_map(|group| self.snapshot(shard, group));
-            kept.next()
-        });
-        let Some(next) = next.or_else(|| {
-            let done = Kept::Done { shard: self.index };
-            std::mem::take(&mut handing.ordered).then_some(done)
-        }) else {
+        let next = handing.offered.take().or_else(|| self.next(shard, handing));
+        let Some(next) = next else {
             return true;
         };
         match kept.try_send(next) {
@@ -133,34 +142,57 @@ impl Worker {
         }
     }
 
-    fn hand_over_all(&self, shard: &mut Shard, offered: Option<Kept>) {
-        let Some(kept) = &self.kept else { return };
-        let groups = shard.dirty_groups();
-        // A checkpoint that this ends has its `Done` with the one below.
-        let all = offered
-            .filter(|k| !matches!(k, Kept::Done { .. }))
-            .into_iter()
-            .chain(
-                groups
-                    .into_iter()
-                    .filter_map(|group| self.snapshot(shard, group)),
-            );
-        for next in all {
-            if kept.send(next).is_err() {
-                return;
+    /// Makes what is to be handed over next.
+    fn next(&self, shard: &mut Shard, handing: &mut Handing) -> Option<Kept> {
+        while let Some(partition) = handing.urgent.pop_front() {
+            if let Ok(Some(cut)) = self.cut(shard, partition, false) {
+                return Some(Kept::Cut(cut));
             }
         }
-        let _ = kept.send(Kept::Done { shard: self.index });
+        if !handing.ordered {
+            return None;
+        }
+        // Every shard has them all.
+        if self.index == 0 && shard.families_known() > handing.families {
+            handing.families = shard.families_known();
+            return Some(Kept::Families(shard.families_in_order()));
+        }
+        while let Some((partition, whole)) = handing.partitions.pop_front() {
+            match self.cut(shard, partition, whole) {
+                Ok(Some(cut)) => return Some(Kept::Cut(cut)),
+                Ok(None) => {}
+                Err(_) => handing.failed = true,
+            }
+        }
+        handing.ordered = false;
+        Some(Kept::Done {
+            shard: self.index,
+            complete: !handing.failed,
+            stopped: handing.stops,
+        })
     }
 
-    fn snapshot(&self, shard: &mut Shard, group: u32) -> Option<Kept> {
-        match shard.snapshot(group) {
-            Ok(snapshot) => Some(Kept::Group(snapshot)),
-            Err(error) => {
-                self.metrics.store_errors.inc();
-                tracing::error!(%error, group, "group could not be written, its models are kept in memory only");
-                None
+    fn hand_over_all(&self, shard: &mut Shard, mut handing: Handing) {
+        let Some(kept) = &self.kept else { return };
+        // A checkpoint that this ends has its `Done` with the one below.
+        let offered = handing.offered.take();
+        let offered = offered.filter(|k| !matches!(k, Kept::Done { .. }));
+        handing.order(shard, None);
+        handing.stops = true;
+        handing.urgent.clear();
+        let mut next = offered.or_else(|| self.next(shard, &mut handing));
+        while let Some(message) = next {
+            if kept.send(message).is_err() {
+                return;
             }
+            next = self.next(shard, &mut handing);
         }
+    }
+
+    fn cut(&self, shard: &mut Shard, partition: u8, whole: bool) -> Result<Option<Cut>, ()> {
+        shard.cut(partition, whole).map_err(|error| {
+            self.metrics.store_errors.inc();
+            tracing::error!(%error, partition, "some series could not be written, they are kept in memory only");
+        })
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! What always holds:
 //! - Headers are judged before the body is touched.
-//! - A request is handed over as a whole or not at all; with 2xx or 400, what was not refused is with
-//!   its shards; with 503, nothing is, and the sender still has it.
+//! - A request is handed over as a whole or not at all; with 2xx or 400, what was not refused is in the
+//!   write-ahead log (if there is one) and with its shards; with 503, nothing need be, and the sender
+//!   still has it.
 //! - Every sample that was decoded is counted under its protocol with exactly one outcome: those that end here are
 //!   counted here, the others by their shards, also if the sender goes away meanwhile.
 //! - What a request may use (bytes, samples, time, its turn) has a named limit.
@@ -12,8 +13,10 @@
 mod answer;
 mod arena;
 mod body;
+mod decode;
 mod families;
 mod negotiate;
+pub(super) mod replay;
 mod unpack;
 
 use std::sync::Arc;
@@ -29,8 +32,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use self::answer::{Answer, QuietLog, Unavailable, Written};
-use self::arena::{ArenaPool, PooledArena};
+use self::arena::PooledArena;
 use self::body::{BodyError, Collector};
+use self::decode::{Decoder, Plain, Undecodable};
 use self::families::{Known, News};
 use self::negotiate::Form;
 use self::unpack::NotUnpacked;
@@ -38,15 +42,11 @@ use super::State;
 use super::listener::Peer;
 use crate::clock::Clock;
 use crate::config::LimitsConfig;
-use crate::engine::router::{RouteError, Router as Shards};
+use crate::engine::journal::{Fate, Record};
+use crate::engine::router::{Origin, RouteError, Router as Shards};
 use crate::telemetry::{CodeLabel, IngestCounters, Metrics, Outcome};
-use crate::wire::snappy::{BodyPool, PooledBody};
-use crate::wire::write::{DecodeError, LabelLimits, Lost, Protocol, WriteArena};
-use crate::wire::{write_v1, write_v2};
-
-/// Samples further ahead of the clock than this are refused, as Prometheus' own
-/// receiver does: one of them would make every honest sample after it late.
-const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
+use crate::wire::snappy::PooledBody;
+use crate::wire::write::{Lost, Protocol, WriteArena};
 
 /// Bodies of up to this size compressed, and the next decompressed, are decoded where they arrive:
 /// a few milliseconds. Larger ones go to a thread that may block. A snappy block of the first size
@@ -82,7 +82,6 @@ async fn write(Extract(ingest): Extract<Arc<Ingest>>, request: Request) -> Respo
 #[derive(Debug)]
 struct Limits {
     body_raw: usize,
-    labels: LabelLimits,
     queue_wait: Duration,
     request: Duration,
 }
@@ -91,11 +90,6 @@ impl From<&LimitsConfig> for Limits {
     fn from(limits: &LimitsConfig) -> Self {
         Self {
             body_raw: bytes(limits.body_raw),
-            labels: LabelLimits {
-                labels_per_series: limits.labels_per_series as usize,
-                name_bytes: limits.label_name as usize,
-                value_bytes: limits.label_value as usize,
-            },
             queue_wait: limits.queue_wait,
             request: limits.request,
         }
@@ -114,8 +108,7 @@ struct Ingest {
     collector: Collector,
     /// A turn is held from decoding to handing over: both hold a decompressed body.
     turns: Arc<Semaphore>,
-    bodies: Arc<BodyPool>,
-    arenas: Arc<ArenaPool>,
+    decoder: Decoder,
     families: Known,
     refused_log: QuietLog,
     unavailable_log: QuietLog,
@@ -129,15 +122,6 @@ struct Decoded {
     future: Lost,
     news: News,
     waiting: Waiting,
-}
-
-/// Why a body could not be decoded; nothing of it is used.
-#[derive(Debug, thiserror::Error)]
-enum Undecodable {
-    #[error(transparent)]
-    Compression(#[from] NotUnpacked),
-    #[error(transparent)]
-    Message(#[from] DecodeError),
 }
 
 /// Counters of samples, and of native histograms, of one protocol.
@@ -178,8 +162,7 @@ impl Ingest {
             limits: Limits::from(&**limits),
             collector: Collector::new(bytes(limits.body)),
             turns: Arc::new(Semaphore::new(at_once)),
-            bodies: BodyPool::new(at_once),
-            arenas: ArenaPool::new(at_once),
+            decoder: Decoder::new(limits, at_once),
             families: Known::new(),
             refused_log: QuietLog::new(),
             unavailable_log: QuietLog::new(),
@@ -196,6 +179,10 @@ impl Ingest {
         } else {
             Err(Answer::Method)
         };
+        let judged = judged.and_then(|form| match self.shards.is_recovering() {
+            true => Err(Answer::Unavailable(Unavailable::Recovering)),
+            false => Ok(form),
+        });
         let form = match judged {
             Ok(form) => form,
             Err(answer) => {
@@ -218,11 +205,21 @@ impl Ingest {
         let (decoded, turn) = Arc::clone(&self)
             .decode_somewhere(collected.bytes.clone(), form, now_ms, turn)
             .await;
-        drop(collected);
         let answer = match decoded {
-            Ok(decoded) => self.hand_over(decoded, now_ms, until).await,
+            Ok(decoded) => {
+                let head = decode::head(form, now_ms);
+                let origin = Origin {
+                    received_ms: now_ms,
+                    record: Some(Record {
+                        head: &head,
+                        body: &collected.bytes,
+                    }),
+                };
+                self.hand_over(decoded, origin, until).await
+            }
             Err(e) => Answer::Refused(e.to_string(), None),
         };
+        drop(collected);
         drop(turn);
         answer
     }
@@ -261,17 +258,11 @@ impl Ingest {
         raw_max: usize,
         now_ms: i64,
     ) -> Result<Decoded, Undecodable> {
-        let mut body = unpack::unpack(&self.bodies, compressed, form.encoding, raw_max)?;
-        let mut arena = self.arenas.take();
-        let bytes = body.bytes_mut();
-        let Limits {
-            labels, body_raw, ..
-        } = &self.limits;
-        match form.protocol {
-            Protocol::V1 => write_v1::decode(bytes, labels, &mut arena)?,
-            Protocol::V2 => write_v2::decode(bytes, labels, *body_raw, &mut arena)?,
-        }
-        let future = arena::take_out_future(&mut arena, &body, now_ms + AHEAD_MAX_MS);
+        let Plain {
+            body,
+            mut arena,
+            future,
+        } = self.decoder.decode(compressed, form, raw_max, now_ms)?;
         let news = self.families.keep_new(&mut arena, &body);
         let waiting = Waiting::new(Arc::clone(&self.metrics), &arena);
         Ok(Decoded {
@@ -283,7 +274,7 @@ impl Ingest {
         })
     }
 
-    async fn hand_over(&self, decoded: Decoded, now_ms: i64, until: Instant) -> Answer {
+    async fn hand_over(&self, decoded: Decoded, origin: Origin<'_>, until: Instant) -> Answer {
         let Decoded {
             body,
             arena,
@@ -292,15 +283,14 @@ impl Ingest {
             waiting,
         } = decoded;
         let wait = until.saturating_duration_since(Instant::now());
-        let routed = match self.shards.route(body, &arena, now_ms, wait).await {
+        let routed = match self.shards.route(body, &arena, origin, wait).await {
             Ok(routed) => routed,
-            Err(RouteError::Full(shard)) => {
-                self.metrics.queue_full.inc();
-                return Answer::Unavailable(Unavailable::QueueFull(shard));
-            }
-            Err(RouteError::Closed) => return Answer::Unavailable(Unavailable::Closed),
+            Err(e) => return self.not_taken(e),
         };
         waiting.handed_over();
+        if routed.fate == Fate::Shed {
+            self.metrics.wal.shed.inc();
+        }
         self.families.remember(&news);
         let written = Written::of(&arena);
         let refused = &arena.refused;
@@ -317,12 +307,28 @@ impl Ingest {
             u64::from(refused.histograms - future.histograms),
         );
         self.metrics.exemplars.inc_by(written.exemplars);
+        // It is with its shards, and the sender will send it again: each sample of it is known then.
+        if let Err(e) = self.shards.acknowledge(&routed).await {
+            return self.not_taken(e);
+        }
         let told = (arena.protocol == Protocol::V2).then_some(written);
         if refused.is_empty() {
             Answer::Taken(told)
         } else {
             Answer::Refused(answer::refusal(refused, written), told)
         }
+    }
+
+    fn not_taken(&self, why: RouteError) -> Answer {
+        Answer::Unavailable(match why {
+            RouteError::Full(shard) => {
+                self.metrics.queue_full.inc();
+                Unavailable::QueueFull(shard)
+            }
+            RouteError::NotKept(why) => Unavailable::NotKept(why.to_string()),
+            RouteError::Recovering => Unavailable::Recovering,
+            RouteError::Closed => Unavailable::Closed,
+        })
     }
 }
 

@@ -6,8 +6,11 @@
 use std::any::Any;
 
 use axum::Router;
+use axum::extract::{Request, State as Extract};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::timeout::TimeoutLayer;
@@ -15,6 +18,7 @@ use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::Level;
 
 use crate::config::LimitsConfig;
+use crate::engine::router::Router as Shards;
 
 /// The outermost layers, around everything.
 pub(super) fn around_all(router: Router) -> Router {
@@ -31,6 +35,20 @@ pub(super) fn in_time(router: Router, limits: &LimitsConfig) -> Router {
         StatusCode::SERVICE_UNAVAILABLE,
         limits.request,
     ))
+}
+
+/// For what would give only a part of the truth while kept requests are still being read.
+pub(super) fn when_recovered(router: Router, shards: &Shards) -> Router {
+    router.layer(from_fn_with_state(shards.clone(), recovered))
+}
+
+async fn recovered(Extract(shards): Extract<Shards>, request: Request, next: Next) -> Response {
+    if !shards.is_recovering() {
+        return next.run(request).await;
+    }
+    let retry = [(RETRY_AFTER, "1")];
+    let text = "saimon is reading what it had kept, ask again later\n";
+    (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
 }
 
 /// gzip if asked, at the lowest level: pages are large, repetitive and read once.

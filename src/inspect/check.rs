@@ -12,6 +12,7 @@ use crate::engine::state;
 use crate::store::log::files::Dir;
 use crate::store::log::options::{Options, SyncMode};
 use crate::store::log::{Log, LogError};
+use crate::telemetry::Metrics;
 use crate::store::view::{Checked, Complaint, Copy};
 
 /// Complaints that are shown one by one.
@@ -138,8 +139,9 @@ fn log(folder: &Path, temp: &Path, note: &mut dyn FnMut(Complaint)) -> anyhow::R
         sync: SyncMode::Never,
         ..Options::default()
     };
+    let metrics = Arc::clone(&Metrics::new().wal);
     let files = Dir::open(copy.path()).context("the copy of the write-ahead log")?;
-    let (log, opened) = match Log::open(Box::new(files), options, Arc::default()) {
+    let (log, opened) = match Log::open(Box::new(files), options, metrics) {
         Ok(opened) => opened,
         Err(error @ LogError::Version { .. }) => {
             say(error.to_string());

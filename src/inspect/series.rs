@@ -161,6 +161,7 @@ fn state_bytes(member: &Member) -> usize {
     let member = MemberRef {
         labels: &member.labels,
         state,
+        waits: member.waits,
     };
     postcard::to_stdvec(&Some(member)).map_or(0, |bytes| bytes.len())
 }

@@ -1,12 +1,14 @@
 //! What was handed to the writer and is not safely on disk yet.
 //!
-//! A group stays here until a flush has succeeded after it was written, because a disk error takes
+//! A partition stays here until a flush has succeeded after it was written, because a disk error takes
 //! back everything since the last flush. Newer snapshots of a group replace its state and add to
-//! its blocks; a block keeps its key, so that writing it twice is writing it once.
+//! its blocks; a block keeps its key, so that writing it twice is writing it once. What always holds:
+//! a partition is written as a whole, so what is on disk of it is of one moment; one of which
+//! something was given up is not written again before all of it has come.
 
 mod write;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,39 +16,68 @@ use super::block;
 use super::disk::{DiskError, Edit};
 use super::outline::{BlockRef, Outline};
 use super::rollup::Retention;
-use super::{key, snapshot, value};
-use crate::engine::keep::{ClosedChunk, GroupId, GroupSnapshot};
+use super::{key, position, snapshot, value};
+use crate::engine::keep::{ClosedChunk, Cut, GroupId, GroupSnapshot, PARTITIONS, Wholes};
 use crate::window::decimal::Encoder;
 use write::Write;
 
-/// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the groups that
-/// have waited longest are given up, then those groups' states; models in memory are not touched.
+/// Most bytes that wait for a disk that takes no writes. Beyond it the blocks of the partitions that
+/// have waited longest are given up, then those partitions' states; models in memory are not touched.
 pub(super) const BACKLOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Bytes of a group here beside its state and blocks, roughly.
 const GROUP_BYTES: u64 = 128;
 
-/// Groups that wait, and the order in which they are written.
-#[derive(Debug, Default)]
+/// Partitions that wait, and the order in which they are written.
+#[derive(Debug)]
 pub(super) struct Backlog {
-    groups: HashMap<GroupId, Pending>,
-    /// Groups that are not written, oldest first.
-    queue: VecDeque<GroupId>,
+    partitions: HashMap<u8, Waiting>,
+    /// Partitions that are not written, oldest first.
+    queue: VecDeque<u8>,
     bytes: u64,
     queued_bytes: u64,
     arrivals: u64,
+    /// Partitions of which something was given up.
+    lost: Wholes,
     encoder: Encoder,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self {
+            partitions: HashMap::new(),
+            queue: VecDeque::new(),
+            bytes: 0,
+            queued_bytes: 0,
+            arrivals: 0,
+            lost: [false; PARTITIONS],
+            encoder: Encoder::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// When its newest cut came, as a count of cuts.
+    arrival: u64,
+    /// The records up to this one are in it.
+    seq: u64,
+    groups: BTreeMap<GroupId, Pending>,
+    queued: bool,
+}
+
+impl Waiting {
+    fn bytes(&self) -> u64 {
+        self.groups.values().map(Pending::bytes).sum()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Pending {
-    /// When its newest snapshot came, as a count of snapshots.
-    arrival: u64,
     newest_ms: i64,
     /// Empty if the group is gone.
     state: Vec<u8>,
     blocks: Vec<Block>,
-    queued: bool,
 }
 
 /// A part of the chunks that came with one snapshot, as they came: the shard shows them to readers
@@ -86,57 +117,74 @@ pub(super) struct Plan {
     pub(super) unreadable: u64,
 }
 
+impl Pending {
+    /// Takes a newer snapshot in; `outline` is what is on disk of its group.
+    fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
+        self.newest_ms = group.newest_ms;
+        self.state = group.state;
+        if self.state.is_empty() {
+            self.blocks.clear();
+            return;
+        }
+        let on_disk = outline.into_iter().flat_map(|o| &o.blocks);
+        let mut sequence = on_disk
+            .chain(self.blocks.iter().map(|b| &b.at))
+            .map(|b| b.sequence + 1)
+            .max()
+            .unwrap_or(0);
+        let mut from = 0;
+        for run in block::runs(&group.chunks) {
+            let run_from = from;
+            from += run.len();
+            let Some((first_ms, last_ms)) = block::span(run) else {
+                continue;
+            };
+            let at = BlockRef {
+                first_ms,
+                last_ms,
+                sequence,
+            };
+            sequence += 1;
+            self.blocks.push(Block {
+                at,
+                chunks: Arc::clone(&group.chunks),
+                run: run_from..from,
+                bytes: run.iter().map(block::size).sum(),
+            });
+        }
+    }
+}
+
 impl Backlog {
-    /// Takes a snapshot in; `outline` is what is on disk of its group.
-    pub(super) fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
-        let pending = self.groups.entry(group.id).or_default();
-        if pending.arrival != 0 {
-            let bytes = pending.bytes();
-            self.bytes -= bytes;
-            if pending.queued {
-                self.queued_bytes -= bytes;
-            }
+    /// Takes a cut in; `outline` says what is on disk of a group. False if it is useless, because
+    /// something else of its partition was given up.
+    pub(super) fn add(&mut self, cut: Cut, outline: impl Fn(GroupId) -> Option<Outline>) -> bool {
+        let lost = &mut self.lost[usize::from(cut.partition)];
+        if *lost && !cut.whole {
+            return false;
+        }
+        *lost = false;
+        let waiting = self.partitions.entry(cut.partition).or_default();
+        let before = waiting.bytes();
+        self.bytes -= before;
+        if waiting.queued {
+            self.queued_bytes -= before;
         }
         self.arrivals += 1;
-        pending.arrival = self.arrivals;
-        pending.newest_ms = group.newest_ms;
-        pending.state = group.state;
-        if pending.state.is_empty() {
-            pending.blocks.clear();
-        } else {
-            let on_disk = outline.into_iter().flat_map(|o| &o.blocks);
-            let mut sequence = on_disk
-                .chain(pending.blocks.iter().map(|b| &b.at))
-                .map(|b| b.sequence + 1)
-                .max()
-                .unwrap_or(0);
-            let mut from = 0;
-            for run in block::runs(&group.chunks) {
-                let run_from = from;
-                from += run.len();
-                let Some((first_ms, last_ms)) = block::span(run) else {
-                    continue;
-                };
-                let at = BlockRef {
-                    first_ms,
-                    last_ms,
-                    sequence,
-                };
-                sequence += 1;
-                pending.blocks.push(Block {
-                    at,
-                    chunks: Arc::clone(&group.chunks),
-                    run: run_from..from,
-                    bytes: run.iter().map(block::size).sum(),
-                });
-            }
+        waiting.arrival = self.arrivals;
+        waiting.seq = cut.seq;
+        for group in cut.groups {
+            let outline = outline(group.id);
+            let pending = waiting.groups.entry(group.id).or_default();
+            pending.add(group, outline.as_ref());
         }
-        if !pending.queued {
-            pending.queued = true;
-            self.queue.push_back(group.id);
+        if !waiting.queued {
+            waiting.queued = true;
+            self.queue.push_back(cut.partition);
         }
-        self.bytes += pending.bytes();
-        self.queued_bytes += pending.bytes();
+        self.bytes += waiting.bytes();
+        self.queued_bytes += waiting.bytes();
+        true
     }
 
     /// Bytes that are not written.
@@ -144,11 +192,27 @@ impl Backlog {
         self.queued_bytes
     }
 
-    pub(super) fn contains(&self, id: GroupId) -> bool {
-        self.groups.contains_key(&id)
+    /// True if nothing is to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.queue.is_empty()
     }
 
-    /// Takes groups of about `bytes` out of the queue, at least one, and says how to write them;
+    /// Bytes that are held.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Partitions of which all is to come once more.
+    pub(super) fn lost(&self) -> &Wholes {
+        &self.lost
+    }
+
+    pub(super) fn contains(&self, id: GroupId) -> bool {
+        let waiting = self.partitions.get(&id.partition);
+        waiting.is_some_and(|w| w.groups.contains_key(&id))
+    }
+
+    /// Takes partitions of about `bytes` out of the queue, at least one, and says how to write them;
     /// `None` if nothing waits. They stay in the backlog until [`Backlog::flushed`]. Blocks that
     /// leave are read from disk to be rolled up.
     ///
@@ -163,72 +227,80 @@ impl Backlog {
     ) -> Result<Option<Plan>, DiskError> {
         let mut plan = Plan::default();
         let mut sum = 0;
+        let mut any = false;
         while sum < bytes {
-            let Some(id) = self.queue.pop_front() else {
+            let Some(partition) = self.queue.pop_front() else {
                 break;
             };
-            let Some(pending) = self.groups.get_mut(&id) else {
+            let Some(waiting) = self.partitions.get_mut(&partition) else {
                 continue;
             };
-            pending.queued = false;
-            self.queued_bytes -= pending.bytes();
-            sum += pending.bytes();
-            let write = Write {
-                id,
-                pending,
-                retention,
-                get: &get,
-            };
-            write.plan(outline(id), &mut self.encoder, &mut plan)?;
+            any = true;
+            waiting.queued = false;
+            self.queued_bytes -= waiting.bytes();
+            sum += waiting.bytes();
+            for (id, pending) in &waiting.groups {
+                let write = Write {
+                    id: *id,
+                    pending,
+                    retention,
+                    get: &get,
+                };
+                write.plan(outline(*id), &mut self.encoder, &mut plan)?;
+            }
+            plan.edits.push(position::cut(partition, waiting.seq));
         }
-        Ok((sum > 0).then_some(plan))
+        Ok(any.then_some(plan))
     }
 
     /// Everything that was planned is on disk.
     pub(super) fn flushed(&mut self) {
-        self.groups.retain(|_, p| p.queued);
+        self.partitions.retain(|_, w| w.queued);
         self.bytes = self.queued_bytes;
     }
 
     /// Everything since the last flush may be lost: all of it is to be written again.
     pub(super) fn failed(&mut self) {
-        let mut waiting: Vec<_> = self.groups.iter_mut().collect();
-        waiting.sort_unstable_by_key(|(_, p)| p.arrival);
+        let mut waiting: Vec<_> = self.partitions.iter_mut().collect();
+        waiting.sort_unstable_by_key(|(_, w)| w.arrival);
         self.queue.clear();
-        for (id, pending) in waiting {
-            pending.queued = true;
-            self.queue.push_back(*id);
+        for (partition, waiting) in waiting {
+            waiting.queued = true;
+            self.queue.push_back(*partition);
         }
         self.queued_bytes = self.bytes;
     }
 
     /// Gives up what is beyond `bytes_max`, those that waited longest first. Returns the blocks and
-    /// the states that were given up.
+    /// the groups that were given up.
     pub(super) fn shed(&mut self, bytes_max: u64) -> (u64, u64) {
         let (mut blocks, mut states) = (0, 0);
         if self.bytes <= bytes_max {
             return (blocks, states);
         }
-        // An eighth more than needed, so that this is not done for every group that comes.
+        // An eighth more than needed, so that this is not done for every cut that comes.
         let target = bytes_max - bytes_max / 8;
         self.failed();
         for at in 0..self.queue.len() {
             if self.bytes <= target {
                 break;
             }
-            if let Some(pending) = self.groups.get_mut(&self.queue[at]) {
-                blocks += pending.blocks.len() as u64;
-                self.bytes -= pending.bytes();
-                pending.blocks = Vec::new();
-                self.bytes += pending.bytes();
+            if let Some(waiting) = self.partitions.get_mut(&self.queue[at]) {
+                self.bytes -= waiting.bytes();
+                for pending in waiting.groups.values_mut() {
+                    blocks += pending.blocks.len() as u64;
+                    pending.blocks = Vec::new();
+                }
+                self.bytes += waiting.bytes();
             }
         }
         while self.bytes > target
-            && let Some(id) = self.queue.pop_front()
+            && let Some(partition) = self.queue.pop_front()
         {
-            if let Some(pending) = self.groups.remove(&id) {
-                self.bytes -= pending.bytes();
-                states += 1;
+            if let Some(waiting) = self.partitions.remove(&partition) {
+                self.bytes -= waiting.bytes();
+                states += waiting.groups.len() as u64;
+                self.lost[usize::from(partition)] = true;
             }
         }
         self.queued_bytes = self.bytes;
@@ -261,7 +333,28 @@ mod tests {
         }
     }
 
-    fn group(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> GroupSnapshot {
+    /// A cut of partition 0 with one group.
+    fn group(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> Cut {
+        cut(0, [snapshot(number, state, chunk)])
+    }
+
+    fn cut(partition: u8, groups: impl IntoIterator<Item = GroupSnapshot>) -> Cut {
+        let groups: Vec<_> = groups
+            .into_iter()
+            .map(|g| GroupSnapshot {
+                id: GroupId { partition, ..g.id },
+                ..g
+            })
+            .collect();
+        Cut {
+            partition,
+            seq: 7,
+            groups,
+            whole: false,
+        }
+    }
+
+    fn snapshot(number: u32, state: &[u8], chunk: Option<(i64, i64)>) -> GroupSnapshot {
         let chunk = chunk.map(|(first_ms, last_ms)| ClosedChunk {
             position: 0,
             first_ms,
@@ -305,7 +398,7 @@ mod tests {
     #[test]
     fn a_group_stays_until_it_is_flushed_and_comes_again_after_a_failure() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 10))), None);
+        backlog.add(group(1, b"one", Some((0, 10))), |_| None);
         let first = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
         assert!(planned(&mut backlog, u64::MAX, 1 << 40, |_| None).is_none());
         backlog.failed();
@@ -320,13 +413,14 @@ mod tests {
     #[test]
     fn a_block_written_twice_is_one_block() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 10))), None);
+        backlog.add(group(1, b"one", Some((0, 10))), |_| None);
         let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         // The batch arrived, the flush did not; then a newer snapshot with a block of equal times.
         backlog.failed();
-        backlog.add(group(1, b"two", Some((0, 10))), Some(&on_disk));
-        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone())).unwrap();
+        backlog.add(group(1, b"two", Some((0, 10))), |_| Some(on_disk.clone()));
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone()))
+            .unwrap();
         let blocks = outline_of(&plan, 1).blocks;
         assert_eq!(blocks.len(), 2);
         assert_eq!((blocks[0].sequence, blocks[1].sequence), (0, 1));
@@ -336,21 +430,38 @@ mod tests {
     fn a_plan_has_about_the_bytes_asked_for() {
         let mut backlog = Backlog::default();
         for n in 0..10 {
-            backlog.add(group(n, &[1; 1000], None), None);
+            backlog.add(cut(n, [snapshot(0, &[1; 1000], None)]), |_| None);
         }
         let plan = planned(&mut backlog, 3_000, 0, |_| None).unwrap();
         assert_eq!(plan.outlines.len(), 3);
         assert_eq!(backlog.queue.len(), 7);
         // What was not planned is not taken for flushed.
         backlog.flushed();
-        assert_eq!(backlog.groups.len(), 7);
+        assert_eq!(backlog.partitions.len(), 7);
+    }
+
+    #[test]
+    fn a_partition_is_written_in_one_step_with_its_record() {
+        let mut backlog = Backlog::default();
+        let groups = (0..10).map(|n| snapshot(n, &[1; 1000], None));
+        backlog.add(cut(3, groups), |_| None);
+        let later = Cut {
+            seq: 9,
+            ..cut(3, [snapshot(4, &[2; 1000], None)])
+        };
+        backlog.add(later, |_| None);
+        let plan = planned(&mut backlog, 1, 0, |_| None).unwrap();
+        assert_eq!(plan.outlines.len(), 10);
+        assert_eq!(plan.edits.last(), Some(&position::cut(3, 9)));
+        assert!(backlog.is_written());
     }
 
     #[test]
     fn a_full_backlog_gives_up_the_oldest_blocks_then_states() {
         let mut backlog = Backlog::default();
+        let one = |n| cut(n, [snapshot(0, &[1; 1000], Some((0, 10)))]);
         for n in 0..10 {
-            backlog.add(group(n, &[1; 1000], Some((0, 10))), None);
+            assert!(backlog.add(one(n), |_| None));
         }
         let full = backlog.bytes;
         assert_eq!(backlog.shed(full), (0, 0));
@@ -359,40 +470,62 @@ mod tests {
             blocks > 0 && blocks < 10 || states == 0,
             "{blocks} {states}"
         );
-        assert!(backlog.groups[&id(0)].blocks.is_empty());
+        assert!(
+            backlog.partitions[&0]
+                .groups
+                .values()
+                .all(|g| g.blocks.is_empty())
+        );
         let (blocks, states) = backlog.shed(5_000);
         assert!(blocks > 0 && states > 0);
         assert!(backlog.bytes <= 5_000);
-        assert!(!backlog.contains(id(0)) && backlog.contains(id(9)));
-        let sum: u64 = backlog.groups.values().map(Pending::bytes).sum();
+        let of = |partition| GroupId {
+            partition,
+            number: 0,
+        };
+        assert!(!backlog.contains(of(0)) && backlog.contains(of(9)));
+        let sum: u64 = backlog.partitions.values().map(Waiting::bytes).sum();
         assert_eq!((backlog.bytes, backlog.queued_bytes), (sum, sum));
+        // What was given up comes back whole or not at all.
+        assert!(backlog.lost()[0] && !backlog.lost()[9]);
+        assert!(!backlog.add(one(0), |_| None) && !backlog.contains(of(0)));
+        let whole = Cut {
+            whole: true,
+            ..one(0)
+        };
+        assert!(backlog.add(whole, |_| None) && backlog.contains(of(0)));
+        assert!(!backlog.lost()[0]);
     }
 
     #[test]
     fn a_group_that_is_gone_takes_its_blocks_with_it() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 10))), None);
+        backlog.add(group(1, b"one", Some((0, 10))), |_| None);
         let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         backlog.flushed();
-        backlog.add(group(1, b"", None), Some(&on_disk));
-        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone())).unwrap();
+        backlog.add(group(1, b"", None), |_| Some(on_disk.clone()));
+        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone()))
+            .unwrap();
         assert_eq!(plan.outlines, [(id(1), None)]);
-        assert_eq!(plan.edits.len(), 3);
-        assert!(plan.edits.iter().all(|e| matches!(e, Edit::Remove(_))));
+        assert_eq!(plan.edits.len(), 4);
+        let (record, removed) = plan.edits.split_last().unwrap();
+        assert!(removed.iter().all(|e| matches!(e, Edit::Remove(_))));
+        assert_eq!(*record, position::cut(0, 7));
     }
 
     #[test]
     fn blocks_past_the_window_go_in_the_same_step() {
         let mut backlog = Backlog::default();
-        backlog.add(group(1, b"one", Some((0, 500))), None);
+        backlog.add(group(1, b"one", Some((0, 500))), |_| None);
         let plan = planned(&mut backlog, u64::MAX, 600, |_| None).unwrap();
         let on_disk = outline_of(&plan, 1);
         assert_eq!((on_disk.blocks.len(), plan.expired), (1, 0));
         let mut next = group(1, b"two", Some((500, 1200)));
-        next.newest_ms = 1_200;
-        backlog.add(next, Some(&on_disk));
-        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone())).unwrap();
+        next.groups[0].newest_ms = 1_200;
+        backlog.add(next, |_| Some(on_disk.clone()));
+        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone()))
+            .unwrap();
         assert_eq!(plan.expired, 1);
         let removed = Edit::Remove(key::block(id(1), on_disk.blocks[0]));
         assert!(plan.edits.contains(&removed));

@@ -59,6 +59,9 @@ pub(super) enum OpenFailure {
     /// Another process has it.
     #[error("it is in use by another process")]
     Locked,
+    /// A newer saimon wrote it: the format that it says it has.
+    #[error("it was written by a newer saimon: {0}")]
+    Newer(String),
     /// As [`DiskError::Failed`]: the files may be fine.
     #[error("{0}")]
     Failed(String),

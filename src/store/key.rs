@@ -10,10 +10,32 @@ pub(super) const FORMAT: &[u8] = &[0];
 /// Holds how often the store was flushed.
 pub(super) const FLUSHES: &[u8] = &[0, 1];
 
+/// Holds the number of the record up to which the last complete checkpoint has everything.
+pub(super) const THROUGH: &[u8] = &[0, 2];
+
 const OUTLINE: u8 = 1;
 const STATE: u8 = 2;
 const BLOCK: u8 = 3;
+const FAMILIES_KIND: u8 = 4;
+const CUT: u8 = 5;
 const ROLLUP: u8 = 6;
+
+/// All parts of the list of families, as a half-open range.
+pub(super) const FAMILIES: (&[u8], &[u8]) = (&[FAMILIES_KIND], &[FAMILIES_KIND + 1]);
+
+/// The records that are in each partition, as a half-open range.
+pub(super) const CUTS: (&[u8], &[u8]) = (&[CUT], &[CUT + 1]);
+
+/// Holds the number of the record up to which a partition has everything.
+pub(super) fn cut(partition: u8) -> Vec<u8> {
+    vec![CUT, partition]
+}
+
+/// Holds one part of the list of families.
+pub(super) fn families(part: u16) -> Vec<u8> {
+    let [high, low] = part.to_be_bytes();
+    vec![FAMILIES_KIND, high, low]
+}
 
 /// All outlines, as a half-open range.
 pub(super) const OUTLINES: (&[u8], &[u8]) = (&[OUTLINE], &[OUTLINE + 1]);

@@ -8,6 +8,7 @@
 //! that it never exceeds. It does not know what is in a record.
 
 pub mod files;
+mod journal;
 pub mod metrics;
 pub mod options;
 mod reader;
@@ -232,11 +233,16 @@ impl Log {
         }
         let mut tail = locked(&self.inner.tail);
         let result = self.inner.append(&mut tail, kind, payload, len);
+        self.inner.metrics.failing.set(i64::from(result.is_err()));
         match &result {
             Ok(_) if self.inner.options.sync == SyncMode::Always => self.inner.work.notify_one(),
             Ok(_) => {}
-            Err(LogError::Full { .. }) => LogMetrics::add(&self.inner.metrics.full, 1),
-            Err(_) => LogMetrics::add(&self.inner.metrics.errors, 1),
+            Err(LogError::Full { .. }) => {
+                self.inner.metrics.full.inc();
+            }
+            Err(_) => {
+                self.inner.metrics.errors.inc();
+            }
         }
         result
     }
@@ -297,7 +303,7 @@ impl Log {
         for segment in covered {
             match inner.files.remove(&segment.name) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    LogMetrics::add(&inner.metrics.errors, 1);
+                    inner.metrics.errors.inc_by(1);
                     result = Err(LogError::io("deleting a segment of the log", &e));
                     left.push(segment);
                 }
@@ -384,8 +390,8 @@ impl Inner {
         if let Some(segment) = tail.segments.back_mut() {
             segment.bytes = bytes;
         }
-        LogMetrics::add(&self.metrics.records, 1);
-        LogMetrics::add(&self.metrics.bytes, size);
+        self.metrics.records.inc_by(1);
+        self.metrics.bytes.inc_by(size);
         self.publish(tail);
         Ok(seq)
     }
@@ -444,8 +450,12 @@ impl Inner {
     }
 
     fn publish(&self, tail: &Tail) {
-        LogMetrics::set(&self.metrics.segments, tail.segments.len() as u64);
-        LogMetrics::set(&self.metrics.size, tail.bytes);
+        self.metrics
+            .segments
+            .set(i64::try_from(tail.segments.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .size
+            .set(i64::try_from(tail.bytes).unwrap_or(i64::MAX));
     }
 }
 
@@ -470,8 +480,8 @@ fn new_salt(secret: u64, next_number: u64) -> u64 {
 fn sync_found(files: &dyn Files, found: &[Found], metrics: &LogMetrics) {
     for segment in found {
         match files.open(&segment.name).and_then(|file| file.sync()) {
-            Ok(()) => LogMetrics::add(&metrics.syncs, 1),
-            Err(_) => LogMetrics::add(&metrics.errors, 1),
-        }
+            Ok(()) => metrics.syncs.inc(),
+            Err(_) => metrics.errors.inc(),
+        };
     }
 }

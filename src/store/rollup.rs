@@ -8,11 +8,13 @@
 //! rows follows from the last ones.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::block::BLOCK_BYTES;
 use super::value::ValueError;
+use crate::config::StoreConfig;
 use crate::window::rollup::{self, Builder, ROWS_MAX, Row, STEP_MS};
 
 /// Version of a stored block of rollups.
@@ -33,6 +35,16 @@ pub(super) struct Retention {
     pub(super) window_ms: i64,
     /// Rows; none are made if this is not longer than `window_ms`.
     pub(super) rollups_ms: i64,
+}
+
+impl From<&StoreConfig> for Retention {
+    fn from(config: &StoreConfig) -> Self {
+        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            window_ms: millis(config.window),
+            rollups_ms: millis(config.rollups),
+        }
+    }
 }
 
 impl Retention {

@@ -17,13 +17,12 @@ use super::disk::{Backend, DiskError, Edit, OpenFailure, Opener, Pairs, Waits};
 use super::key;
 
 /// The format of the whole store: keys, kinds, and what may be in a value of each version. A store
-/// of a newer format is moved aside, so a new value version that an older saimon must not skip over
-/// silently needs a new format too.
-const FORMAT: &[u8] = b"saimon store 2";
-
-/// Formats of which everything is still read; such a store becomes one of [`FORMAT`] when it is
-/// opened. The first had no rollups and no decimal chunks.
-const FORMATS_BEFORE: [&[u8]; 1] = [b"saimon store 1"];
+/// of a newer format is left alone, so a new value version that an older saimon must not skip over
+/// silently needs a new format too. Format 1 had fewer partitions, no rollups and no decimal chunks,
+/// and did not say which records of the journal are in it; it is read, and becomes format 2.
+const FORMAT: u32 = 2;
+/// What stands before the number.
+const FORMAT_TEXT: &str = "saimon store ";
 
 /// File in the store's folder with the number of flushes that succeeded. sled has the number too, so
 /// that a store that lost its newest part is noticed.
@@ -74,29 +73,35 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
         db,
     };
     match store.db.get(key::FORMAT).map_err(open_failure)? {
-        Some(format) if format == FORMAT => store.compare_flushes()?,
-        Some(format) if FORMATS_BEFORE.contains(&&*format) => {
-            store.compare_flushes()?;
-            store.db.insert(key::FORMAT, FORMAT).map_err(open_failure)?;
-        }
         Some(format) => {
-            return damaged(format!(
-                "it has the format {:?}, this saimon reads {:?}",
-                String::from_utf8_lossy(&format),
-                String::from_utf8_lossy(FORMAT)
-            ));
+            let text = String::from_utf8_lossy(&format).into_owned();
+            let number = text.strip_prefix(FORMAT_TEXT).and_then(|n| n.parse().ok());
+            match number {
+                Some(FORMAT) => store.compare_flushes()?,
+                Some(newer) if newer > FORMAT => return Err(OpenFailure::Newer(text)),
+                Some(1) => {
+                    store.compare_flushes()?;
+                    store.say_format()?;
+                }
+                _ => return damaged(format!("it has the format {text:?}")),
+            }
         }
         None if existed => return damaged("its content is gone".to_owned()),
-        None if store.db.is_empty() => {
-            store.db.insert(key::FORMAT, FORMAT).map_err(open_failure)?;
-            store.flush().map_err(OpenFailure::from)?;
-        }
+        None if store.db.is_empty() => store.say_format()?,
         None => return damaged("it does not say its format".to_owned()),
     }
     Ok(store)
 }
 
 impl SledStore {
+    fn say_format(&mut self) -> Result<(), OpenFailure> {
+        let format = format!("{FORMAT_TEXT}{FORMAT}");
+        self.db
+            .insert(key::FORMAT, format.as_bytes())
+            .map_err(open_failure)?;
+        Ok(self.flush()?)
+    }
+
     /// Notices that sled has dropped what was flushed.
     fn compare_flushes(&self) -> Result<(), OpenFailure> {
         // Unreadable after a crash while it was written: then nothing can be said.

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::writer::{self, KEPT_MAX, WriterHandle};
+use super::writer::{self, KEPT_MAX, WriterHandle, WriterParts};
 use super::{Loaded, OpenError, Opened, Store, locked};
 use crate::clock::ManualClock;
 use crate::config::StoreConfig;
-use crate::engine::keep::{ClosedChunk, GroupId, GroupSnapshot, Kept};
+use crate::engine::keep::{ClosedChunk, Cut, GroupId, GroupSnapshot, Kept};
+use crate::engine::router::Router;
 use crate::engine::shard::Message;
 use crate::telemetry::Metrics;
 
@@ -68,6 +69,24 @@ fn group(id: GroupId, state: &[u8], newest_ms: i64, chunks: Vec<ClosedChunk>) ->
     }
 }
 
+/// Groups as the cuts of their partitions.
+fn cuts(groups: Vec<GroupSnapshot>) -> Vec<Cut> {
+    let mut cuts: Vec<Cut> = Vec::new();
+    for group in groups {
+        let partition = group.id.partition;
+        match cuts.iter_mut().find(|c| c.partition == partition) {
+            Some(cut) => cut.groups.push(group),
+            None => cuts.push(Cut {
+                partition,
+                seq: 1,
+                groups: vec![group],
+                whole: false,
+            }),
+        }
+    }
+    cuts
+}
+
 type Groups = Vec<(GroupId, Vec<u8>, i64)>;
 
 fn all(store: &Store) -> (Groups, Loaded) {
@@ -95,24 +114,31 @@ impl Rig {
             let changed = Arc::clone(&changed);
             move || {
                 while let Some(message) = messages.blocking_recv() {
-                    for group in std::mem::take(&mut *locked(&changed)) {
-                        kept.send(Kept::Group(group)).unwrap();
+                    for cut in cuts(std::mem::take(&mut *locked(&changed))) {
+                        kept.send(Kept::Cut(cut)).unwrap();
                     }
-                    kept.send(Kept::Done { shard: 0 }).unwrap();
-                    if matches!(message, Message::Stop) {
+                    let stopped = matches!(message, Message::Stop);
+                    kept.send(Kept::Done {
+                        shard: 0,
+                        complete: true,
+                        stopped,
+                    })
+                    .unwrap();
+                    if stopped {
                         break;
                     }
                 }
             }
         });
-        let writer = writer::spawn(
+        let writer = writer::spawn(WriterParts {
             store,
             config,
-            vec![sender],
-            received,
-            Arc::clone(&clock) as _,
-            Arc::clone(metrics),
-        )
+            router: Router::new(vec![sender]),
+            log: None,
+            kept: received,
+            clock: Arc::clone(&clock) as _,
+            metrics: Arc::clone(metrics),
+        })
         .unwrap();
         Self {
             writer,

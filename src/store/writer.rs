@@ -1,31 +1,44 @@
 //! The thread that writes checkpoints.
 //!
-//! It orders checkpoints from the shards, takes in what they hand over and writes it. What always
-//! holds: a shard never waits for the disk longer than one job may take (see `disk.rs`),
-//! whatever the disk does; a group that could not be written is written by a later checkpoint,
-//! within a bound of memory; nothing counts as written before a flush. It does not know what a
-//! group contains.
+//! It orders checkpoints from the shards, takes in what they hand over and writes it; when all of a
+//! checkpoint is on the disk, the write-ahead log up to it is dropped. What always holds: a shard never
+//! waits for the disk longer than one job may take (see `disk.rs`), whatever the disk does; a
+//! partition that could not be written is written by a later checkpoint, within a bound of memory;
+//! nothing counts as written before a flush, and no record is dropped before everything in it
+//! counts as written. It does not know what a group contains.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::backlog::{self, BACKLOG_BYTES_MAX, Backlog, Plan};
+use super::log::Log;
 use super::rollup::Retention;
-use super::{DiskError, Store};
+use super::{DiskError, Store, position};
 use crate::clock::Clock;
 use crate::config::StoreConfig;
-use crate::engine::keep::Kept;
+use crate::engine::keep::{Family, Kept, PARTITIONS, Wholes};
+use crate::engine::router::Router;
 use crate::engine::shard::Message;
 use crate::telemetry::Metrics;
 
 /// Messages from the shards that may wait for the writer: the bound for the channel of [`Kept`].
-/// One group is about 200 KiB.
-pub const KEPT_MAX: usize = 64;
+/// One partition of 100,000 series is about 600 KiB.
+pub const KEPT_MAX: usize = 32;
+
+/// A checkpoint is made early when the log has grown by this since the last: what is to be read again
+/// after a crash stays a matter of seconds.
+const CHECKPOINT_LOG_BYTES: u64 = 128 * 1024 * 1024;
+
+/// But not sooner than this after the last.
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(5);
+
+/// A clock that moves on by more than this beyond the time between two checkpoints has jumped:
+/// nothing is forgotten by it then, in milliseconds.
+const JUMP_MS: i64 = 600_000;
 
 /// Bytes written in one atomic step. Small enough to leave the shards waiting only for
 /// milliseconds, large enough to make the cost of a step vanish.
@@ -99,32 +112,56 @@ impl WriterHandle {
     }
 }
 
-/// Starts the writer. `kept` is the other end of a channel of [`KEPT_MAX`] that all shards have.
+/// What the writer works with.
+pub struct WriterParts {
+    pub store: Store,
+    pub config: StoreConfig,
+    /// The way to the shards.
+    pub router: Router,
+    /// What is dropped when it is covered, if there is one.
+    pub log: Option<Arc<Log>>,
+    /// The other end of a channel of [`KEPT_MAX`] that all shards have.
+    pub kept: Receiver<Kept>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// Starts the writer.
 ///
 /// # Errors
 /// If the thread cannot be started.
-pub fn spawn(
-    store: Store,
-    config: StoreConfig,
-    shards: Vec<Sender<Message>>,
-    kept: Receiver<Kept>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-) -> std::io::Result<WriterHandle> {
+pub fn spawn(parts: WriterParts) -> std::io::Result<WriterHandle> {
     let (orders, inbox) = mpsc::channel();
     let (done, ended) = mpsc::channel();
+    let WriterParts {
+        store,
+        config,
+        router,
+        log,
+        kept,
+        clock,
+        metrics,
+    } = parts;
     thread::Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || {
+            let shards = router.shards();
             let writer = Writer {
+                families_written: store.families().map_or(0, |f| f.len()),
                 store,
                 config,
-                shards: shards.into_iter().map(Shard::new).collect(),
+                shards: vec![Shard::default(); shards],
+                router,
+                log,
                 kept,
                 clock,
                 metrics,
                 backlog: Backlog::default(),
+                wholes: [false; PARTITIONS],
+                families: Vec::new(),
                 unflushed: 0,
+                log_bytes: 0,
+                looked_ms: None,
                 failing: None,
                 logged: None,
             };
@@ -135,55 +172,62 @@ pub fn spawn(
     Ok(WriterHandle { orders, ended })
 }
 
-#[derive(Debug)]
-struct Shard {
-    sender: Sender<Message>,
-    /// What it is still to be told, because its queue was full.
-    untold: Option<fn() -> Message>,
-    /// How many times it still has to say that it is done.
-    awaited: u32,
+/// What a shard is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Checkpoint,
+    Stop,
 }
 
-impl Shard {
-    fn new(sender: Sender<Message>) -> Self {
-        Self {
-            sender,
-            untold: None,
-            awaited: 0,
-        }
-    }
-
-    /// Without blocking: a shard with a full queue may itself be waiting for the writer.
-    fn tell(&mut self) {
-        if let Some(message) = self.untold {
-            match self.sender.try_send(message()) {
-                Ok(()) => {
-                    self.untold = None;
-                    self.awaited += 1;
-                }
-                Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Closed(_)) => self.untold = None,
-            }
-        }
-    }
+#[derive(Debug, Clone, Default)]
+struct Shard {
+    /// What it is still to be told, because its queue was full.
+    untold: Option<Word>,
+    /// It still has to say that it is done.
+    awaited: bool,
 }
 
 /// A checkpoint under way.
 #[derive(Debug)]
 struct Checkpoint {
     began: Instant,
+    /// The records up to this one are in it, as far as shards were told.
+    seq: u64,
+    /// Nothing of it failed so far.
+    complete: bool,
     replies: Vec<mpsc::Sender<bool>>,
+}
+
+impl Checkpoint {
+    fn new(replies: Vec<mpsc::Sender<bool>>) -> Self {
+        Self {
+            began: Instant::now(),
+            seq: u64::MAX,
+            complete: true,
+            replies,
+        }
+    }
 }
 
 struct Writer {
     store: Store,
     config: StoreConfig,
     shards: Vec<Shard>,
+    router: Router,
+    log: Option<Arc<Log>>,
     kept: Receiver<Kept>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     backlog: Backlog,
+    /// Partitions that a fresh store in place of a damaged one has not been given yet.
+    wholes: Wholes,
+    families: Vec<Family>,
+    families_written: usize,
     unflushed: u64,
+    /// What the log had taken when the newest checkpoint was ordered.
+    log_bytes: u64,
+    /// What the clock said when silent groups were last looked for.
+    looked_ms: Option<i64>,
     /// The error since which nothing was written completely.
     failing: Option<DiskError>,
     logged: Option<Instant>,
@@ -191,7 +235,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
-        let mut next = Instant::now() + self.config.checkpoint;
+        let mut ordered = Instant::now();
         let mut replies = Vec::new();
         let mut stopping = None;
         let mut current: Option<Checkpoint> = None;
@@ -200,58 +244,99 @@ impl Writer {
                 Ok(Order::Checkpoint(reply)) => replies.push(reply),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) if stopping.is_none() => {
                     stopping = Some(Instant::now());
-                    let began = current.as_ref().map_or_else(Instant::now, |c| c.began);
                     let mut all = current.take().map_or_else(Vec::new, |c| c.replies);
                     all.append(&mut replies);
-                    current = Some(Checkpoint {
-                        began,
-                        replies: all,
-                    });
-                    self.order(|| Message::Stop);
+                    current = Some(Checkpoint::new(all));
+                    self.order(Word::Stop);
                 }
                 Ok(Order::Stop) | Err(_) => {}
             }
-            let due = !replies.is_empty() || Instant::now() >= next;
+            let due = !replies.is_empty()
+                || ordered.elapsed() >= self.config.checkpoint
+                || self.log_has_grown() && ordered.elapsed() >= CHECKPOINT_PAUSE;
             if current.is_none() && due {
-                next = Instant::now() + self.config.checkpoint;
-                current = Some(Checkpoint {
-                    began: Instant::now(),
-                    replies: std::mem::take(&mut replies),
-                });
-                self.order(|| Message::Checkpoint);
+                ordered = Instant::now();
+                self.log_bytes = self.metrics.wal.bytes.get();
+                current = Some(Checkpoint::new(std::mem::take(&mut replies)));
+                self.order(Word::Checkpoint);
             }
-            for shard in &mut self.shards {
-                shard.tell();
+            if let Some(checkpoint) = &mut current {
+                self.tell(checkpoint);
             }
-            let quiet = self.take_in();
+            let quiet = self.take_in(&mut current, stopping.is_some());
             let late = stopping.is_some_and(|since| since.elapsed() >= STOP_GATHER);
-            if (self.all_done(quiet) || late)
-                && let Some(checkpoint) = current.take()
-            {
-                self.finish(checkpoint);
-                if stopping.is_some() {
-                    return;
+            if let Some(checkpoint) = &mut current {
+                checkpoint.complete &= !late;
+                if (self.all_done(quiet, checkpoint) || late)
+                    && let Some(checkpoint) = current.take()
+                {
+                    self.finish(checkpoint);
+                    if stopping.is_some() {
+                        return;
+                    }
                 }
             }
         }
     }
 
-    fn order(&mut self, message: fn() -> Message) {
+    fn log_has_grown(&self) -> bool {
+        let bytes = self.metrics.wal.bytes.get();
+        bytes.saturating_sub(self.log_bytes) >= CHECKPOINT_LOG_BYTES
+    }
+
+    fn order(&mut self, word: Word) {
         for shard in &mut self.shards {
-            shard.untold = Some(message);
+            shard.untold = Some(word);
+            shard.awaited = false;
+        }
+    }
+
+    /// Tells shards without blocking: one with a full queue may itself be waiting for the writer.
+    fn tell(&mut self, checkpoint: &mut Checkpoint) {
+        let mut wholes = None;
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            let Some(word) = shard.untold else {
+                continue;
+            };
+            let wholes = wholes.get_or_insert_with(|| {
+                let mut wholes = self.wholes;
+                for (all, lost) in wholes.iter_mut().zip(self.backlog.lost()) {
+                    *all |= lost;
+                }
+                wholes.contains(&true).then(|| Arc::new(wholes))
+            });
+            let told = self.router.order(at, |seq| match word {
+                Word::Checkpoint => Message::Checkpoint {
+                    seq,
+                    wholes: wholes.clone(),
+                },
+                Word::Stop => Message::Stop,
+            });
+            match told {
+                Ok(seq) => {
+                    shard.untold = None;
+                    shard.awaited = true;
+                    checkpoint.seq = checkpoint.seq.min(seq);
+                }
+                Err(e) if matches!(*e, TrySendError::Full(_)) => {}
+                Err(_) => {
+                    shard.untold = None;
+                    checkpoint.complete = false;
+                }
+            }
         }
     }
 
     /// Takes in what the shards sent, for at most [`POLL`] if that is nothing. True if it is.
-    fn take_in(&mut self) -> bool {
+    fn take_in(&mut self, current: &mut Option<Checkpoint>, stopping: bool) -> bool {
         match self.kept.recv_timeout(POLL) {
             Ok(first) => {
-                self.take(first);
+                self.take(first, current, stopping);
                 for _ in 0..KEPT_MAX {
                     let Ok(kept) = self.kept.try_recv() else {
                         break;
                     };
-                    self.take(kept);
+                    self.take(kept, current, stopping);
                 }
                 false
             }
@@ -263,16 +348,32 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, kept: Kept) {
+    fn take(&mut self, kept: Kept, current: &mut Option<Checkpoint>, stopping: bool) {
         match kept {
-            Kept::Done { shard } => {
-                if let Some(shard) = self.shards.get_mut(shard) {
-                    shard.awaited = shard.awaited.saturating_sub(1);
+            Kept::Done {
+                shard,
+                complete,
+                stopped,
+            } => {
+                // One that was about to be done when it was told to stop will say so once more.
+                if let (Some(shard), Some(checkpoint)) = (self.shards.get_mut(shard), current)
+                    && stopped == stopping
+                {
+                    shard.awaited = false;
+                    checkpoint.complete &= complete;
                 }
             }
-            Kept::Group(group) => {
-                let outline = self.store.outline(group.id);
-                self.backlog.add(group, outline.as_ref());
+            Kept::Families(families) => {
+                if families.len() > self.families.len() {
+                    self.families = families;
+                }
+            }
+            Kept::Cut(cut) => {
+                if cut.whole {
+                    self.wholes[usize::from(cut.partition)] = false;
+                }
+                let store = &self.store;
+                self.backlog.add(cut, |id| store.outline(id));
                 if self.backlog.queued_bytes() >= BATCH_BYTES && self.failing.is_none() {
                     let written = self.write_one();
                     self.note(written.map(drop));
@@ -284,20 +385,19 @@ impl Writer {
 
     /// True if every shard has handed over what it was told to. A shard that is gone can say
     /// nothing more once the channel is empty.
-    fn all_done(&mut self, quiet: bool) -> bool {
-        for shard in &mut self.shards {
-            if quiet && shard.sender.is_closed() {
-                shard.awaited = 0;
+    fn all_done(&mut self, quiet: bool, checkpoint: &mut Checkpoint) -> bool {
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            if quiet && shard.awaited && self.router.is_gone(at) {
+                shard.awaited = false;
+                checkpoint.complete = false;
             }
         }
-        self.shards
-            .iter()
-            .all(|s| s.awaited == 0 && s.untold.is_none())
+        self.shards.iter().all(|s| !s.awaited && s.untold.is_none())
     }
 
     /// Writes the rest and ends a checkpoint.
     fn finish(&mut self, checkpoint: Checkpoint) {
-        let mut written = self.write_all();
+        let mut written = self.write_all(&checkpoint);
         for again in 1..ATTEMPTS {
             let Err(error) = &written else {
                 break;
@@ -312,8 +412,9 @@ impl Writer {
                     written = Err(error);
                     break;
                 }
+                self.replaced();
             }
-            written = self.write_all();
+            written = self.write_all(&checkpoint);
         }
         let ok = written.is_ok();
         self.note(written);
@@ -325,6 +426,12 @@ impl Writer {
             self.metrics
                 .checkpoint_duration
                 .observe(checkpoint.began.elapsed().as_secs_f64());
+            if self.covers(&checkpoint)
+                && let Some(log) = &self.log
+                && let Err(error) = log.drop_through(checkpoint.seq)
+            {
+                tracing::warn!(%error, "the write-ahead log cannot be shortened: trying again at the next checkpoint");
+            }
         }
         self.shed();
         for reply in checkpoint.replies {
@@ -333,11 +440,36 @@ impl Writer {
         }
     }
 
-    fn write_all(&mut self) -> Result<(), DiskError> {
+    /// True if the store will have everything up to the checkpoint's record when all that waits is
+    /// written.
+    fn covers(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.complete
+            && checkpoint.seq != u64::MAX
+            && !self.backlog.lost().contains(&true)
+            && !self.wholes.contains(&true)
+    }
+
+    /// The store is empty: every partition is to be handed over once more.
+    fn replaced(&mut self) {
+        self.wholes = [true; PARTITIONS];
+        self.families_written = 0;
+    }
+
+    fn write_all(&mut self, checkpoint: &Checkpoint) -> Result<(), DiskError> {
         self.prepare()?;
         self.forget()?;
         while self.write_one()? {}
+        let families = self.families.len();
+        if families > self.families_written {
+            let edits = position::families(&self.families, self.families_written);
+            self.unflushed += self.store.apply(edits, Vec::new())?;
+        }
+        if self.covers(checkpoint) {
+            let edits = vec![position::through(checkpoint.seq)];
+            self.unflushed += self.store.apply(edits, Vec::new())?;
+        }
         self.flush()?;
+        self.families_written = families.max(self.families_written);
         if let Ok(bytes) = self.store.disk().bytes() {
             self.metrics
                 .store_bytes
@@ -348,20 +480,19 @@ impl Writer {
 
     /// Brings the store into a state in which it can be written.
     fn prepare(&mut self) -> Result<(), DiskError> {
-        self.store.reopen(self.clock.now_ms())?;
+        if self.store.reopen(self.clock.now_ms())? {
+            self.replaced();
+        }
         self.store.purge()
     }
 
     /// Writes about [`BATCH_BYTES`] of what waits. False if nothing does.
     fn write_one(&mut self) -> Result<bool, DiskError> {
-        if self.backlog.queued_bytes() == 0 {
+        if self.backlog.is_written() {
             return Ok(false);
         }
         self.prepare()?;
-        let retention = Retention {
-            window_ms: millis(self.config.window),
-            rollups_ms: millis(self.config.rollups),
-        };
+        let retention = Retention::from(&self.config);
         let store = &self.store;
         let disk = store.disk();
         let Some(plan) = self.backlog.plan(
@@ -373,13 +504,7 @@ impl Writer {
         else {
             return Ok(false);
         };
-        if plan.unreadable > 0 {
-            self.metrics.store_errors.inc_by(plan.unreadable);
-            tracing::warn!(
-                blocks = plan.unreadable,
-                "blocks past their retention cannot be read: the long past of their series has a gap"
-            );
-        }
+        plan.say_unreadable(&self.metrics);
         self.apply(plan)?;
         if self.unflushed >= UNFLUSHED_BYTES {
             self.flush()?;
@@ -389,10 +514,13 @@ impl Writer {
 
     /// Deletes groups that have sent nothing for longer than `store.forget`.
     fn forget(&mut self) -> Result<(), DiskError> {
-        let oldest_ms = self
-            .clock
-            .now_ms()
-            .saturating_sub(millis(self.config.forget));
+        let now_ms = self.clock.now_ms();
+        let looked_ms = self.looked_ms.replace(now_ms);
+        let expected_ms = millis(self.config.checkpoint).saturating_add(JUMP_MS);
+        if looked_ms.is_some_and(|last| now_ms.saturating_sub(last) > expected_ms) {
+            return Ok(());
+        }
+        let oldest_ms = now_ms.saturating_sub(millis(self.config.forget));
         let mut plan = Plan::default();
         for (id, outline) in self.store.silent_since(oldest_ms) {
             if self.backlog.contains(id) {
@@ -450,6 +578,9 @@ impl Writer {
     }
 
     fn shed(&mut self) {
+        // Refusing what comes is better than giving up what was taken.
+        self.router
+            .hold_up(self.backlog.bytes() > BACKLOG_BYTES_MAX / 2);
         let (blocks, states) = self.backlog.shed(BACKLOG_BYTES_MAX);
         if blocks + states > 0 {
             self.metrics.store_errors.inc_by(blocks + states);

@@ -185,12 +185,17 @@ impl Saimon {
     fn settle(&self) {
         let inbox = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for sender in &self.senders {
-            sender.blocking_send(Message::Checkpoint).unwrap();
+            let order = Message::Checkpoint {
+                seq: 0,
+                wholes: None,
+            };
+            sender.blocking_send(order).unwrap();
         }
         let mut done = 0;
         while done < self.senders.len() {
             match inbox.recv().unwrap() {
-                Kept::Group(group) => self.store.take(group),
+                Kept::Cut(cut) => cut.groups.into_iter().for_each(|g| self.store.take(g)),
+                Kept::Families(_) => {}
                 Kept::Done { .. } => done += 1,
             }
         }

@@ -198,8 +198,16 @@ fn windows_go_through_a_real_store_and_a_restart_of_its_own() {
     let mut running = Running::new(2, &DetectConfig::default(), 1000, Some(past));
     let clock: Arc<dyn saimon::clock::Clock> = running.clock.clone();
     let kept = running.kept.take().unwrap();
-    let senders = running.engine().senders.clone();
-    let writer = writer::spawn(store, config, senders, kept, clock, metrics).unwrap();
+    let writer = writer::spawn(writer::WriterParts {
+        store,
+        config,
+        router: running.engine().router.clone(),
+        log: None,
+        kept,
+        clock,
+        metrics,
+    })
+    .unwrap();
     let parts = parts("http_seconds", 0);
     let own = labels::encode([("__name__", "rpc_seconds"), ("job", "web")]);
     for i in 0..400 {

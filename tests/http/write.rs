@@ -196,7 +196,7 @@ fn an_empty_request_metadata_and_exemplars_are_fine() {
         let Ok(Message::Families(families)) = shard.try_recv() else {
             panic!("every shard gets the metadata");
         };
-        assert_eq!(&*families.0[0].0, "requests");
+        assert_eq!(&*families.all[0].0, "requests");
     }
     assert!(server.received().is_empty(), "no phantom sample");
 }

@@ -216,6 +216,8 @@ pub(crate) fn batches(
             starts,
             protocol: Protocol::V1,
             received_ms,
+            seq: 0,
+            replayed: false,
         })
         .collect()
 }

@@ -94,13 +94,18 @@ impl Running {
     pub(crate) fn checkpoint(&self) -> Vec<GroupSnapshot> {
         let senders = &self.engine().senders;
         for sender in senders {
-            sender.blocking_send(Message::Checkpoint).unwrap();
+            let order = Message::Checkpoint {
+                seq: 0,
+                wholes: None,
+            };
+            sender.blocking_send(order).unwrap();
         }
         let mut groups = Vec::new();
         let mut done = 0;
         while done < senders.len() {
             match self.kept.as_ref().unwrap().recv().unwrap() {
-                Kept::Group(group) => groups.push(group),
+                Kept::Cut(cut) => groups.extend(cut.groups),
+                Kept::Families(_) => {}
                 Kept::Done { .. } => done += 1,
             }
         }

@@ -493,7 +493,9 @@ impl Shard {
             let labels = self.table.labels(at);
             let spec = self.parts.specs.find(labels);
             track.declare(self.parts.specs.get(spec), self.declared(labels));
-            self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms)
+            let n = self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms);
+            self.hears_again(n);
+            n
         });
         let h = self.add_histogram(at, place);
         for (i, judge) in stored.judges.into_iter().enumerate() {

@@ -1,8 +1,8 @@
 //! Groups out to the store and back from it.
 
-use super::Shard;
+use super::{Announced, Shard};
 use crate::engine::groups;
-use crate::engine::keep::{GroupId, GroupSnapshot};
+use crate::engine::keep::{Cut, Family, GroupId, GroupSnapshot, PARTITIONS};
 use crate::engine::router::partition;
 use crate::engine::state::{self, Member, MemberRef, State, StateError, StateRef};
 use crate::engine::table::Home;
@@ -35,14 +35,108 @@ impl Shard {
         self.groups.ids()
     }
 
-    /// Groups that hold more finished chunks than they should, to be handed over before the next
+    /// True if the series of this partition are here.
+    pub fn owns(&self, partition: u8) -> bool {
+        usize::from(partition) % self.parts.shards == self.parts.index
+    }
+
+    /// The partitions that have changed since their last cut.
+    pub fn dirty_partitions(&self) -> Vec<u8> {
+        self.groups.dirty_partitions().collect()
+    }
+
+    /// Partitions that hold more finished chunks than they should, to be cut before the next
     /// checkpoint. Each is given once.
-    pub fn urgent_groups(&mut self) -> Vec<u32> {
+    pub fn urgent_partitions(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.urgent)
+    }
+
+    /// Has a partition cut before the next checkpoint.
+    pub(super) fn hurry(&mut self, group: u32) {
+        let partition = self.groups.get(group).id.partition;
+        if !self.urgent.contains(&partition) {
+            self.urgent.push(partition);
+        }
+    }
+
+    /// Number of the newest record that this shard has taken, with all before it that concern it.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Every record up to this one that concerns this shard has been taken.
+    pub fn advance(&mut self, seq: u64) {
+        self.applied = self.applied.max(seq);
+        while let Some(family) = self.expected.pop_front_if(|f| f.seq <= seq) {
+            self.announce(&family.name, family.kind, family.seq);
+        }
+    }
+
+    /// See [`crate::engine::pool::Pool::resume`].
+    pub fn resume(&mut self, covered: &[u64; PARTITIONS], applied: u64, families: &[Family]) {
+        self.restored_to = Some(Box::new(*covered));
+        self.expected.extend(families.iter().cloned());
+        self.advance(applied);
+    }
+
+    /// The record up to which a partition has everything.
+    fn reached(&self, partition: u8) -> u64 {
+        let restored = self.restored_to.as_ref();
+        let restored = restored.map_or(0, |all| all[usize::from(partition)]);
+        self.applied.max(restored)
+    }
+
+    /// How many families are known.
+    pub fn families_known(&self) -> usize {
+        self.families.len()
+    }
+
+    /// All families that are known, in the order in which they were announced.
+    pub fn families_in_order(&self) -> Vec<Family> {
+        let known = self.families.iter();
+        let mut all: Vec<_> = known
+            .map(|(name, known)| (known.order, name, known))
+            .collect();
+        all.sort_unstable_by_key(|(order, ..)| *order);
+        let family = |(_, name, known): (u32, &Box<str>, &Announced)| Family {
+            name: name.clone(),
+            kind: known.kind,
+            seq: known.seq,
+        };
+        all.into_iter().map(family).collect()
+    }
+
+    /// A partition as it is now, if anything in it changed or if all of it is asked for; it counts as
+    /// unchanged from here on.
+    ///
+    /// # Errors
+    /// If a group cannot be written; nothing counts as handed over then.
+    pub fn cut(&mut self, partition: u8, whole: bool) -> Result<Option<Cut>, StateError> {
+        let groups = self.groups.of(partition).iter().copied();
+        let wanted: Vec<u32> = groups
+            .filter(|at| whole || self.groups.get(*at).dirty)
+            .collect();
+        let states: Result<Vec<_>, _> = wanted.iter().map(|at| self.encode(*at)).collect();
+        let groups: Vec<_> = wanted
+            .into_iter()
+            .zip(states?)
+            .map(|(group, state)| self.hand_over(group, state))
+            .collect();
+        Ok((whole || !groups.is_empty()).then_some(Cut {
+            partition,
+            seq: self.reached(partition),
+            groups,
+            whole,
+        }))
     }
 
     /// One group as it is now; it counts as unchanged from here on.
     pub fn snapshot(&mut self, group: u32) -> Result<GroupSnapshot, StateError> {
+        let state = self.encode(group)?;
+        Ok(self.hand_over(group, state))
+    }
+
+    fn encode(&self, group: u32) -> Result<Vec<u8>, StateError> {
         let members: Vec<Option<MemberRef<'_>>> = self
             .groups
             .get(group)
@@ -50,35 +144,45 @@ impl Shard {
             .iter()
             .map(|at| self.stored((*at)?))
             .collect();
-        let state = if members.iter().all(Option::is_none) {
-            Vec::new()
-        } else {
-            state::encode(&members)?
-        };
+        if members.iter().all(Option::is_none) {
+            return Ok(Vec::new());
+        }
+        state::encode(&members)
+    }
+
+    fn hand_over(&mut self, group: u32, state: Vec<u8>) -> GroupSnapshot {
         let group = self.groups.get_mut(group);
         group.dirty = false;
-        Ok(GroupSnapshot {
+        GroupSnapshot {
             id: group.id,
             state,
             chunks: group.hand_over(),
             newest_ms: group.newest_ms,
-        })
+        }
     }
 
     fn stored(&self, at: u32) -> Option<MemberRef<'_>> {
-        let state = match self.table.home(at) {
-            Home::Tracked(n) => StateRef::Tracked(&self.tracked.get(n)?.track),
-            Home::Plain(n) => StateRef::Plain(&self.plain.get(n)?.head),
+        let (state, waits) = match self.table.home(at) {
+            Home::Tracked(n) => {
+                let slot = self.tracked.get(n)?;
+                (StateRef::Tracked(&slot.track), slot.waits)
+            }
+            Home::Plain(n) => {
+                let slot = self.plain.get(n)?;
+                (StateRef::Plain(&slot.head), slot.waits)
+            }
             Home::Histogram(h) => {
                 let slot = self.histograms.get(h)?;
                 let floats = slot.floats.and_then(|n| self.tracked.get(n));
-                StateRef::Histogram(slot.stored(floats.map(|f| &f.track)))
+                let stored = slot.stored(floats.map(|f| &f.track));
+                (StateRef::Histogram(stored), slot.waits)
             }
             Home::Nowhere => return None,
         };
         Some(MemberRef {
             labels: self.table.labels(at),
             state,
+            waits,
         })
     }
 
@@ -160,12 +264,13 @@ impl Shard {
         let now_ms = stray.now_ms;
         let arrived = |last_ms: Option<i64>| last_ms.unwrap_or(now_ms).min(now_ms);
         let arrived_ms = arrived(stray.member.state.last_ms());
+        let waits = stray.member.waits && self.parts.wants_history;
         match stray.member.state {
-            State::Tracked(mut track) => {
+            State::Tracked(track) => {
                 let labels = self.table.labels(at);
                 let spec = self.parts.specs.find(labels);
-                track.declare(self.parts.specs.get(spec), self.declared(labels));
                 let n = self.put_tracked(at, place, spec, *track, Shown::ended(), arrived_ms);
+                self.hears_again(n);
                 self.table.settle(at, Home::Tracked(n));
             }
             State::Plain(head) => {
@@ -175,11 +280,13 @@ impl Shard {
                 self.restore_histogram(at, place, *stored, arrived_ms);
             }
         }
+        if waits {
+            self.wait_again(at, place, arrived_ms);
+        }
     }
 
-    /// Ends the restoring: the parts of histograms find them again. Groups are written one by one,
-    /// so after a crash they may be of different times, and a part may lack its histogram or the
-    /// other way round.
+    /// Ends the restoring: the parts of histograms find them again. After damage a part may lack its
+    /// histogram or the other way round.
     pub fn settle(&mut self, now_ms: i64) {
         let all = self.table.end();
         for at in 0..all {

@@ -11,6 +11,9 @@ use crate::series::kind::{self, Kind, Source};
 use crate::series::labels;
 use crate::telemetry::Outcome;
 
+/// A generation of metadata that never comes.
+const HEARD_NOTHING: u32 = u32::MAX;
+
 /// One modelled series.
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -70,7 +73,9 @@ impl Shard {
     /// What metadata and its name say that a series is.
     pub(super) fn declared(&self, canonical: &[u8]) -> Option<(Kind, Source)> {
         let name = labels::get(canonical, labels::METRIC_NAME)?;
-        kind::declared(name, |family| self.families.get(family).copied())
+        kind::declared(name, |family| {
+            self.families.get(family).map(|known| known.kind)
+        })
     }
 
     pub(super) fn sample(
@@ -133,6 +138,14 @@ impl Shard {
             self.close(group, closed(position, chunk));
         }
         outcome
+    }
+
+    /// Has a restored series hear its metadata with its next sample, as it would have without the
+    /// restart.
+    pub(super) fn hears_again(&mut self, n: u32) {
+        if let Some(slot) = self.tracked.get_mut(n) {
+            slot.epoch = HEARD_NOTHING;
+        }
     }
 
     fn declare(&mut self, at: u32, n: u32) {

@@ -97,6 +97,16 @@ impl Shard {
         }
     }
 
+    /// A restored series waits for its history as it did before; asked for once more.
+    pub(super) fn wait_again(&mut self, at: u32, (group, position): (u32, u16), born_ms: i64) {
+        self.births.push_back(Birth {
+            group,
+            position,
+            born_ms,
+        });
+        self.set_waits(at, true);
+    }
+
     /// The histogram that a series is, or is part of.
     fn histogram_of(&self, at: u32) -> Option<u32> {
         match self.table.home(at) {
@@ -173,7 +183,7 @@ impl Shard {
             .collect()
     }
 
-    /// Does one slice of the work; gives the end of it. [`Shard::urgent_groups`] are to be handed over
+    /// Does one slice of the work; gives the end of it. [`Shard::urgent_partitions`] are to be handed over
     /// before the next slice.
     pub fn warm(&mut self, warming: &mut Warming, now_ms: i64) -> Option<Given> {
         if warming.build.is_none()

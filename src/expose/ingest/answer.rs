@@ -25,7 +25,7 @@ const ANSWER_MAX: usize = 1000;
 /// for room (`limits.queue_wait`) comes on top.
 const RETRY_FULL_S: u32 = 1;
 
-/// The same when saimon is on its way out: about what a restart takes.
+/// The same when saimon is on its way out (about what a restart takes) or its disk takes nothing.
 const RETRY_CLOSED_S: u32 = 5;
 
 /// What VictoriaMetrics' own receiver says: the only version there is.
@@ -42,6 +42,10 @@ pub(super) enum Unavailable {
     Busy,
     #[error("request took longer than limits.request, send again")]
     Slow,
+    #[error("not taken, because it cannot be kept: {0}")]
+    NotKept(String),
+    #[error("saimon is reading what it had kept, send again later")]
+    Recovering,
     #[error("saimon is shutting down, send again later")]
     Closed,
 }
@@ -135,7 +139,7 @@ impl IntoResponse for Answer {
         };
         let body = (kind, text + "\n");
         match self {
-            Self::Unavailable(Unavailable::Closed) => {
+            Self::Unavailable(Unavailable::Closed | Unavailable::NotKept(_)) => {
                 (code, [(RETRY_AFTER, RETRY_CLOSED_S.to_string())], body).into_response()
             }
             Self::Unavailable(_) => {

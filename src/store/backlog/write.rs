@@ -8,9 +8,23 @@ use crate::store::disk::{DiskError, Edit};
 use crate::store::outline::{self, BlockRef, Outline};
 use crate::store::rollup::{self, Retention, Roller};
 use crate::store::{block, key, snapshot, value};
+use crate::telemetry::Metrics;
 use crate::window::chunk;
 use crate::window::decimal::Encoder;
 use crate::window::encoding::Encoding;
+
+impl Plan {
+    /// Counts and logs what was lost.
+    pub(in crate::store) fn say_unreadable(&self, metrics: &Metrics) {
+        if self.unreadable > 0 {
+            metrics.store_errors.inc_by(self.unreadable);
+            tracing::warn!(
+                blocks = self.unreadable,
+                "blocks past their retention cannot be read: the long past of their series has a gap"
+            );
+        }
+    }
+}
 
 /// One group that is to be written.
 pub(super) struct Write<'a, G> {

@@ -59,10 +59,12 @@ impl Dir {
     pub fn open(path: &Path) -> Result<Self, LogError> {
         let lock = Folder::lock(path).map_err(|e| match e {
             OpenError::Locked { dir } => LogError::Locked { dir },
-            OpenError::Unavailable { why, .. } => LogError::Io {
-                what: "opening the log",
-                why,
-            },
+            OpenError::Unavailable { why, .. } | OpenError::Newer { found: why, .. } => {
+                LogError::Io {
+                    what: "opening the log",
+                    why,
+                }
+            }
         })?;
         let failed = |e| LogError::io("opening the log's folder", &e);
         fs::create_dir_all(path).map_err(failed)?;

@@ -2,22 +2,7 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// When what was appended is forced onto the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SyncMode {
-    /// Before a request is answered; requests that wait together share one sync. Nothing
-    /// acknowledged is lost in a power cut.
-    Always,
-    /// Now and then. A killed process loses nothing, a power cut at most this much.
-    #[default]
-    Interval,
-    /// When the operating system likes to.
-    Never,
-}
+pub use crate::config::SyncMode;
 
 /// A segment is closed when the next record would make it larger: large enough to be rare at any
 /// load, small enough that dropping whole segments frees space soon.

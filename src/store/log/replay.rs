@@ -124,7 +124,7 @@ pub(super) fn replay(
         }
         Ok(())
     })?;
-    LogMetrics::add(&metrics.broken, out.broken + out.unreadable);
+    metrics.broken.inc_by(out.broken + out.unreadable);
     Ok(out)
 }
 
@@ -138,7 +138,7 @@ fn read(
 ) {
     for (i, found) in wanted.iter().enumerate() {
         let Ok(file) = files.open(&found.name) else {
-            LogMetrics::add(&metrics.errors, 1);
+            metrics.errors.inc_by(1);
             if full.send(Part::Unreadable).is_err() {
                 return;
             }

@@ -77,7 +77,7 @@ pub(super) fn survey(files: &dyn Files, metrics: &LogMetrics) -> Result<Survey, 
         if i == last && good_end < f.len && salt.is_some() {
             // A disk that is read-only keeps its torn tail; every reader leaves it out anyway.
             if files.cut(&f.name, good_end).is_err() {
-                LogMetrics::add(&metrics.errors, 1);
+                metrics.errors.inc_by(1);
             }
             opened.cut_bytes = f.len - good_end;
             f.len = good_end;
@@ -159,7 +159,7 @@ fn order(found: &mut Vec<Found>) {
 /// The largest sequence number in a segment, 0 if it has none, and where its last record ends.
 fn scan(files: &dyn Files, found: &Found, metrics: &LogMetrics) -> Result<(u64, u64), LogError> {
     let Ok(file) = files.open(&found.name) else {
-        LogMetrics::add(&metrics.errors, 1);
+        metrics.errors.inc_by(1);
         return Ok((0, found.len));
     };
     let source = Straight {
@@ -209,7 +209,7 @@ pub(super) fn read_block(
     metrics: &LogMetrics,
 ) -> usize {
     read_full(file, at, into).unwrap_or_else(|_| {
-        LogMetrics::add(&metrics.errors, 1);
+        metrics.errors.inc_by(1);
         into.fill(0);
         into.len()
     })

@@ -11,7 +11,6 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::files::LogFile;
-use super::metrics::LogMetrics;
 use super::options::SyncMode;
 use super::{Inner, Log, LogError, locked};
 
@@ -188,7 +187,7 @@ impl Inner {
                 }),
                 Err(error) => {
                     let to = self.give_up(&file);
-                    LogMetrics::add(&self.metrics.unsynced, to - file.from + 1);
+                    self.metrics.unsynced.inc_by(to - file.from + 1);
                     self.status
                         .send_modify(|s| s.lose(file.from, to, error.clone()));
                     result = Err(error);
@@ -196,7 +195,7 @@ impl Inner {
             }
         }
         if let Err(error) = &result {
-            LogMetrics::add(&self.metrics.errors, 1);
+            self.metrics.errors.inc_by(1);
             self.status.send_modify(|s| s.error = Some(error.clone()));
         }
         result
@@ -223,9 +222,10 @@ impl Inner {
     fn timed(&self, sync: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
         let began = Instant::now();
         let done = sync();
-        let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        LogMetrics::add(&self.metrics.sync_nanos, nanos);
-        LogMetrics::add(&self.metrics.syncs, u64::from(done.is_ok()));
+        self.metrics
+            .sync_seconds
+            .inc_by(began.elapsed().as_secs_f64());
+        self.metrics.syncs.inc_by(u64::from(done.is_ok()));
         done
     }
 }

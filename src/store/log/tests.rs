@@ -110,12 +110,7 @@ fn segments_are_dropped_when_covered_and_numbers_go_on() {
     let disk = Disk::default();
     let (log, _) = open(&disk);
     fill(&log, 20);
-    let segments = |log: &Log| {
-        log.inner
-            .metrics
-            .segments
-            .load(std::sync::atomic::Ordering::Relaxed)
-    };
+    let segments = |log: &Log| log.inner.metrics.segments.get();
     assert_eq!(segments(&log), 4);
     assert_eq!(log.drop_through(5), Ok(0));
     assert!(log.drop_through(6).unwrap() > 0);

@@ -93,11 +93,40 @@ fn a_bad_block_is_left_out() {
 }
 
 #[test]
-fn a_store_of_another_format_is_moved_aside() {
+fn a_store_of_a_newer_saimon_is_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("store");
     written(&dir);
     spoil(&dir, key::FORMAT.to_vec(), |v| *v.last_mut().unwrap() += 1);
+    let error = open(&dir, &Arc::new(Metrics::new())).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { .. }), "{error}");
+    assert!(error.to_string().contains("saimon store 3"), "{error}");
+    let beside = fs::read_dir(temp.path()).unwrap().count();
+    assert_eq!(beside, 2, "the store and its lock");
+}
+
+#[test]
+fn a_store_of_format_1_is_read_and_becomes_one_of_today() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    written(&dir);
+    spoil(&dir, key::FORMAT.to_vec(), |v| {
+        *v.last_mut().unwrap() = b'1'
+    });
+    let store = reopened(&dir);
+    assert_eq!(all(&store).1.groups, 3);
+    let format = store.disk().get(key::FORMAT.to_vec()).unwrap().unwrap();
+    assert_eq!(format, b"saimon store 2");
+}
+
+#[test]
+fn a_store_of_another_format_is_moved_aside() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    written(&dir);
+    spoil(&dir, key::FORMAT.to_vec(), |v| {
+        *v.last_mut().unwrap() = b'x'
+    });
     let metrics = Arc::new(Metrics::new());
     let opened = open(&dir, &metrics).unwrap();
     let aside = temp.path().join(format!("store.broken-{}", NOW / 1000));

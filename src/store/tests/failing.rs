@@ -287,7 +287,7 @@ fn large_checkpoints_are_written_in_steps_and_flushed_in_between() {
     let state = vec![1; 1 << 20];
     assert!(
         f.rig
-            .write((0..20).map(|n| group(id(0, n), &state, NOW, vec![])))
+            .write((0..20).map(|n| group(id(n, 0), &state, NOW, vec![])))
     );
     let steps = f.machine.applied.load(Ordering::SeqCst);
     assert!((4..=6).contains(&steps), "{steps}");

@@ -103,13 +103,27 @@ fn shards_that_are_gone_do_not_hold_the_writer_up() {
     let (dies, receiver) = tokio::sync::mpsc::channel(1);
     let (kept, received) = mpsc::sync_channel(KEPT_MAX);
     let clock = Arc::new(ManualClock::at(NOW));
-    let writer =
-        writer::spawn(store, config(), vec![gone, dies], received, clock, metrics).unwrap();
+    let writer = writer::spawn(WriterParts {
+        store,
+        config: config(),
+        router: Router::new(vec![gone, dies]),
+        log: None,
+        kept: received,
+        clock,
+        metrics,
+    })
+    .unwrap();
     let waiting = std::thread::spawn(move || writer.checkpoint_now().then_some(writer));
-    kept.send(Kept::Group(group(id(0, 0), b"state", NOW, vec![])))
-        .unwrap();
+    for cut in cuts(vec![group(id(0, 0), b"state", NOW, vec![])]) {
+        kept.send(Kept::Cut(cut)).unwrap();
+    }
     // A number that no shard has does no harm.
-    kept.send(Kept::Done { shard: 99 }).unwrap();
+    kept.send(Kept::Done {
+        shard: 99,
+        complete: true,
+        stopped: false,
+    })
+    .unwrap();
     drop(receiver);
     let writer = waiting.join().unwrap().unwrap();
     writer.stop().unwrap();
@@ -344,11 +358,11 @@ fn a_group_that_is_gone_leaves_nothing() {
     assert_eq!(keys(&store), 0);
 }
 
-/// Keys in the store beside the format.
+/// Keys in the store that belong to groups.
 fn keys(store: &Store) -> usize {
     store
         .disk()
-        .scan(&[1], &[u8::MAX], usize::MAX)
+        .scan(key::OUTLINES.0, key::BLOCKS.1, usize::MAX)
         .unwrap()
         .len()
 }

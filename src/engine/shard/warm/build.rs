@@ -402,8 +402,8 @@ impl Build {
         for ((group, position), chunks) in std::mem::take(&mut self.finished) {
             if shard.parts.keeps {
                 shard.groups.get_mut(group).replace(position, chunks);
-                if shard.is_overfull(group) && !shard.urgent.contains(&group) {
-                    shard.urgent.push(group);
+                if shard.is_overfull(group) {
+                    shard.hurry(group);
                 }
             } else {
                 shard.groups.get_mut(group).lose(position);

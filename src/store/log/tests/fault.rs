@@ -1,7 +1,6 @@
 //! Disks that are full, fail at any one operation, or fail to sync.
 
 use std::io::ErrorKind;
-use std::sync::atomic::Ordering;
 
 use super::*;
 
@@ -94,7 +93,7 @@ async fn a_failed_sync_is_never_made_good_by_a_second_one_on_the_same_file() {
         assert_eq!(log.synced(seq).await.is_err(), lost, "record {seq}");
     }
     assert_eq!(log.synced_through(), 6);
-    assert_eq!(log.inner.metrics.unsynced.load(Ordering::Relaxed), 2);
+    assert_eq!(log.inner.metrics.unsynced.get(), 2);
     assert_eq!(disk.names().len(), 2, "a new segment");
 
     disk.power_cut(&mut fastrand::Rng::with_seed(1));
