@@ -498,3 +498,32 @@ fn what_a_rule_said_goes_with_the_rule() {
     let gone = Driver::restored(1, &DetectConfig::default(), 10, &stored);
     assert_eq!(gone.shards[0].track(&a).unwrap().kind(), Kind::Counter);
 }
+
+#[test]
+fn a_clock_that_jumps_forgets_nothing_that_still_sends() {
+    let mut d = Driver::new(1, &DetectConfig::default(), 100);
+    let day = 86_400_000;
+    let tick = |d: &mut Driver, now_ms: i64| {
+        for _ in 0..20 {
+            d.shards[0].tick(now_ms);
+        }
+    };
+    let held = |d: &Driver| d.shards[0].len();
+    d.one(&series(0), 1000, 1.0);
+    d.one(&series(1), 1000, 1.0);
+    tick(&mut d, 2000);
+    // Ten days at once, and then on as ever: only one of the two sends again.
+    for second in 0..3600 {
+        let now_ms = 10 * day + second * 1000;
+        tick(&mut d, now_ms);
+        assert_eq!(held(&d), 2, "at second {second}");
+        if second == 100 {
+            d.one(&series(0), now_ms, 1.0);
+        }
+    }
+    tick(&mut d, 10 * day + 3_600_000);
+    assert_eq!(held(&d), 1, "the silent one is long gone by now");
+    // Back again: nothing is older than now.
+    tick(&mut d, 5000);
+    assert_eq!(held(&d), 1);
+}

@@ -54,6 +54,7 @@ fn plans(config: &Config) -> Vec<Plan> {
         behind(),
         series_limit(),
         store_broken(),
+        log_failing(),
         store_moved_aside(),
         checkpoint_old(config.store.checkpoint),
     ]
@@ -273,6 +274,25 @@ fn store_broken() -> Plan {
             .to_owned(),
         fires: vec![all([("saimon_store_ok{JOB,INSTANCE}", "0x200")])],
         quiet: vec![all([("saimon_store_ok{JOB,INSTANCE}", "1x200")])],
+        later: Duration::ZERO,
+        instance: true,
+    }
+}
+
+fn log_failing() -> Plan {
+    Plan {
+        name: "SaimonLogFailing",
+        expr: "saimon_wal_failing{JOB} == 1".to_owned(),
+        hold_minutes: 2,
+        severity: Severity::Critical,
+        summary: "saimon at {{ $labels.instance }} cannot write its write-ahead log",
+        description: "Write requests get 503 and wait with their senders (or, with store.log_full: \
+                      shed, are taken without being kept). Is the disk full or failing, or the log \
+                      at store.log_limit because the store cannot be written? It goes on by itself \
+                      when there is room."
+            .to_owned(),
+        fires: vec![all([("saimon_wal_failing{JOB,INSTANCE}", "1x200")])],
+        quiet: vec![all([("saimon_wal_failing{JOB,INSTANCE}", "0x200")])],
         later: Duration::ZERO,
         instance: true,
     }

@@ -155,15 +155,16 @@ pub fn spawn(parts: WriterParts) -> std::io::Result<WriterHandle> {
                 log,
                 kept,
                 clock,
-                metrics,
                 backlog: Backlog::default(),
                 wholes: [false; PARTITIONS],
                 families: Vec::new(),
                 unflushed: 0,
                 log_bytes: 0,
+                log_found: u64::try_from(metrics.wal.size.get()).unwrap_or(0),
                 looked_ms: None,
                 failing: None,
                 logged: None,
+                metrics,
             };
             writer.run(&inbox);
             // The store is closed by now: whoever waited may open it again.
@@ -224,8 +225,10 @@ struct Writer {
     families: Vec<Family>,
     families_written: usize,
     unflushed: u64,
-    /// What the log had taken when the newest checkpoint was ordered.
+    /// What this process had appended to the log when the newest checkpoint was ordered ...
     log_bytes: u64,
+    /// ... and what the log had from before it, until the first is.
+    log_found: u64,
     /// What the clock said when silent groups were last looked for.
     looked_ms: Option<i64>,
     /// The error since which nothing was written completely.
@@ -257,6 +260,7 @@ impl Writer {
             if current.is_none() && due {
                 ordered = Instant::now();
                 self.log_bytes = self.metrics.wal.bytes.get();
+                self.log_found = 0;
                 current = Some(Checkpoint::new(std::mem::take(&mut replies)));
                 self.order(Word::Checkpoint);
             }
@@ -281,7 +285,7 @@ impl Writer {
 
     fn log_has_grown(&self) -> bool {
         let bytes = self.metrics.wal.bytes.get();
-        bytes.saturating_sub(self.log_bytes) >= CHECKPOINT_LOG_BYTES
+        bytes.saturating_sub(self.log_bytes) + self.log_found >= CHECKPOINT_LOG_BYTES
     }
 
     fn order(&mut self, word: Word) {

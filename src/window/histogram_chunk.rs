@@ -66,7 +66,8 @@ pub struct FinishedHistograms {
 /// A chunk that histograms are appended to.
 ///
 /// Serialized it is the encoding and the bytes of the chunk; read back it goes on exactly where it
-/// was.
+/// was. What an empty one knows of the newest sample of the chunk before follows a header that says
+/// that there are none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HistogramAppender {
     out: Writer,
@@ -215,6 +216,14 @@ impl HistogramAppender {
     /// # Errors
     /// If `bytes` are not a chunk of histograms in this encoding.
     pub fn resume(bytes: Vec<u8>, encoding: Encoding) -> Result<Self, HistogramChunkError> {
+        if let [0, 0, _, _, ..] = bytes[..] {
+            let one = [&[0, 1], &bytes[2..]].concat();
+            let one = Self::resume(one, encoding)?;
+            return Ok(Self {
+                state: one.state,
+                ..Self::default()
+            });
+        }
         let mut reader = HistogramReader::new(&bytes, encoding)?;
         let mut scratch = NativeHistogram::default();
         while let Some(read) = reader.next_into(&mut scratch) {
@@ -236,7 +245,15 @@ impl HistogramAppender {
 
 impl Serialize for HistogramAppender {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.encoding(), self.bytes()).serialize(serializer)
+        let Some(state) = self.state.as_ref().filter(|_| self.is_empty()) else {
+            return (self.encoding(), self.bytes()).serialize(serializer);
+        };
+        let mut newest = NativeHistogram::default();
+        state.put(ResetHint::Unknown, &mut newest);
+        let mut out = Writer::default();
+        out.bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        State::write_first(&newest, &mut out);
+        (self.encoding(), &out.bytes[..]).serialize(serializer)
     }
 }
 
@@ -305,6 +322,32 @@ mod tests {
         let mut made: Vec<_> = all.iter().filter_map(|h| appender.append(h)).collect();
         made.extend(appender.finish());
         made.iter().map(|c| (c.bytes[2], c.samples)).collect()
+    }
+
+    #[test]
+    fn a_stop_between_two_chunks_changes_nothing_in_the_next() {
+        let h = histogram;
+        for (last, next) in [
+            (h(1, &[5, 4]), h(2, &[5, 5])),
+            (h(1, &[5, 4]), h(2, &[4, 4])),
+            (h(1, &[5, 4]), h(2, &[5, 4, 1])),
+            (stale(1), h(2, &[5, 5])),
+            (h(1, &[5, 4]), stale(2)),
+        ] {
+            let mut whole = HistogramAppender::new();
+            whole.append(&last);
+            whole.finish();
+            let stored = postcard::to_stdvec(&whole).unwrap();
+            let mut resumed: HistogramAppender = postcard::from_bytes(&stored).unwrap();
+            assert!(resumed.is_empty());
+            assert_eq!(postcard::to_stdvec(&resumed).unwrap(), stored);
+            whole.append(&next);
+            resumed.append(&next);
+            assert_eq!(resumed.bytes(), whole.bytes());
+        }
+        let new = postcard::to_stdvec(&HistogramAppender::new()).unwrap();
+        let new: HistogramAppender = postcard::from_bytes(&new).unwrap();
+        assert_eq!(new, HistogramAppender::new());
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn a_full_disk_refuses_until_there_is_room_and_what_was_taken_is_kept() {
                 let page = small.get("/metrics/scores");
                 assert_eq!(page.status, 200, "scores are shown");
                 // The sender sends it until it is taken, which is when somebody has made room.
-                room.fetch_add(60_000, Ordering::Relaxed);
+                room.fetch_add(20_000, Ordering::Relaxed);
                 status = small.post(sent.headers, &sent.body, sent.now_ms);
             }
             assert_eq!(status, want);

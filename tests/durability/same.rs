@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use saimon::engine::state;
 use saimon::telemetry::Outcome;
 
 use crate::process::{Disk, Process};
@@ -88,11 +89,17 @@ fn the_same(seed: u64, shards: &[usize]) {
         "series have the same places"
     );
     for (id, (state, newest_ms, chunks)) in &a {
+        if *state != b[id].0 {
+            let members = |state: &[u8]| state::decode(state).unwrap();
+            for (a, b) in members(state).iter().zip(members(&b[id].0)) {
+                assert_eq!(format!("{a:?}"), format!("{b:?}"), "{id:?}");
+            }
+            panic!("{id:?} differs in what cannot be seen");
+        }
         assert_eq!((newest_ms, chunks), (&b[id].1, &b[id].2), "{id:?}");
-        assert!(*state == b[id].0, "state of {id:?}");
     }
     let finished: usize = a.values().map(|g| g.2.len()).sum();
-    assert!(finished > 100, "{finished}");
+    assert!(finished > 20, "{finished}");
     whole.kill();
     broken.kill();
 }

@@ -160,6 +160,62 @@ fn history_that_does_not_reach_what_left_memory_is_too_late() {
     assert_eq!(running.phase("history"), 0);
 }
 
+/// A crash between the birth of a series and its history, or between that and the next checkpoint.
+#[test]
+fn a_series_that_waits_for_its_history_waits_again_after_a_restart() {
+    let parts = parts("http_seconds", 0);
+    let whole = start();
+    for i in 0..LIVE + 160 {
+        send(&whole, &parts, i);
+    }
+    let before = start();
+    for i in LIVE..LIVE + 150 {
+        send(&before, &parts, i);
+    }
+    let groups = before.checkpoint();
+    let historian = before.engine().historian();
+    let given_out = before.runtime.block_on(historian.wanting(10)).unwrap();
+    assert_eq!(given_out.len(), 4);
+    drop(before);
+
+    let past: Arc<dyn PastChunks> = Arc::new(Nothing);
+    let after = Running::restored(3, &detect(), 1000, Some(past), &groups);
+    assert!(after.phase("history") >= 10, "{}", after.phase("history"));
+    for i in LIVE + 150..LIVE + 155 {
+        send(&after, &parts, i);
+    }
+    let historian = after.engine().historian();
+    let units = after.runtime.block_on(historian.wanting(10)).unwrap();
+    let members = |units: &[saimon::engine::history::Unit]| -> usize {
+        units.iter().map(|u| u.members.len()).sum()
+    };
+    assert_eq!((units.len(), members(&units)), (4, 10), "the same once more");
+    for unit in units {
+        // The source has by now what was live before the restart.
+        let all = unit.members.iter().map(|m| history(m, LIVE + 152));
+        let given = historian.give(unit.clone(), all.collect());
+        let given = after.runtime.block_on(given).unwrap();
+        assert!(matches!(given, Given::Warmed { .. }), "{given:?}");
+    }
+    assert_eq!(after.phase("history"), 0);
+    for i in LIVE + 155..LIVE + 160 {
+        send(&after, &parts, i);
+    }
+    let groups = after.checkpoint();
+    let mut again = Running::restored(1, &detect(), 1000, None, &groups);
+    assert_eq!(again.phase("history"), 0, "it is stored that they wait no more");
+    again.clock.set(i64::MAX);
+    let historian = again.engine().historian();
+    let none = again.runtime.block_on(historian.wanting(10)).unwrap();
+    assert!(none.is_empty());
+    drop(again.kept.take());
+    let scored = |of: &Running| {
+        let judged = |phase| of.phase(phase);
+        (judged("mature"), judged("young"), judged("warmup"), judged("window"))
+    };
+    assert_eq!(scored(&after), scored(&whole));
+}
+
 #[test]
 fn planted_series_are_as_if_they_had_come() {
     let parts = parts("http_seconds", 0);

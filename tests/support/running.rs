@@ -36,6 +36,17 @@ impl Running {
         series_max: u32,
         past: Option<Arc<dyn PastChunks>>,
     ) -> Self {
+        Self::restored(shards, detect, series_max, past, &[])
+    }
+
+    /// The same with what a store gave back.
+    pub(crate) fn restored(
+        shards: usize,
+        detect: &DetectConfig,
+        series_max: u32,
+        past: Option<Arc<dyn PastChunks>>,
+        groups: &[GroupSnapshot],
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let spec = EngineSpec {
             shards,
@@ -46,7 +57,12 @@ impl Running {
             keeps: past.is_some(),
             wants_history: true,
         };
-        let pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
+        let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
+        for group in groups {
+            let now_ms = group.newest_ms;
+            pool.restore(group.id, &group.state, group.newest_ms, now_ms)
+                .unwrap();
+        }
         let clock = Arc::new(ManualClock::at(0));
         let (sender, kept) = sync_channel(1000);
         let engine = pool

@@ -214,8 +214,19 @@ impl Shard {
                 continue;
             };
             self.set_waits(at, false);
-            if let Some(h) = self.histogram_of(at) {
+            let histogram = self.histogram_of(at);
+            if let Some(h) = histogram {
                 self.histogram_waits(h, false);
+            }
+            // That it waits no more is to be written, whatever came of it.
+            let own = match self.table.home(at) {
+                Home::Tracked(n) => self.tracked.get(n).map(|s| s.group),
+                Home::Plain(n) => self.plain.get(n).map(|s| s.group),
+                Home::Histogram(_) | Home::Nowhere => None,
+            };
+            let histogram = histogram.and_then(|h| self.histograms.get(h)).map(|s| s.group);
+            for group in own.into_iter().chain(histogram) {
+                self.groups.get_mut(group).dirty = true;
             }
         }
         self.tally.publish(&self.parts.metrics);
