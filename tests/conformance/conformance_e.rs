@@ -266,7 +266,12 @@ fn item_078_chunks_keep_every_bit_and_are_those_of_prometheus() {
             let answer = ask(&mut saimon.connect(), &all_of(metric, &[CHUNKS]));
             let got = &frames(&answer)[0].chunked_series[0];
             assert_eq!(got.labels, series.labels);
-            assert_eq!(got.chunks, std::slice::from_ref(chunk), "{name} {:?}", series.labels);
+            assert_eq!(
+                got.chunks,
+                std::slice::from_ref(chunk),
+                "{name} {:?}",
+                series.labels
+            );
         }
     }
 }
