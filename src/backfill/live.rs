@@ -198,7 +198,17 @@ impl Warmer {
     /// Gives a unit its past; `without` is what becomes of it if there is none.
     async fn give(&self, unit: Unit, history: Vec<History>, without: Outcome) {
         let nothing = history.is_empty();
+        let waiting = unit.clone();
         let given = self.historian.give(unit, history).await;
+        if given == Err(AskError::Busy) {
+            // The shard may not have heard of it at all: it must not show a wait that has no end. If
+            // it is at it, this comes behind.
+            for _ in 0..self.config.tries {
+                if self.historian.give(waiting.clone(), Vec::new()).await != Err(AskError::Busy) {
+                    break;
+                }
+            }
+        }
         match given {
             _ if nothing => self.progress.done(without),
             Ok(Given::Warmed { samples: 0 }) => self.progress.done(Outcome::Empty),

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct LimitsConfig {
     /// Series that are held. One with a model takes about 2.5 KiB of memory, one with a window only
     /// (buckets of histograms, `_info` ...) about 0.8 KiB (see docs/benchmarks.md). A histogram
-    /// takes the room of four, besides that of its parts. Series beyond the limit are counted in
+    /// takes the room of four, besides that of its parts, and a native one that of one more for every
+    /// 80 buckets. Series beyond the limit are counted in
     /// `saimon_series_dropped_total{reason="limit"}` and neither kept nor modelled.
     #[schemars(range(min = 1, max = 100000000))]
     pub series: u32,

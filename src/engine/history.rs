@@ -92,17 +92,15 @@ impl Historian {
             if left == 0 {
                 break;
             }
-            let (answer, answered) = oneshot::channel();
-            let order = Order::Wanting {
-                limit: left,
-                answer,
-            };
-            ask::ask(sender, Question::History(order)).await?;
-            let more = ask::answer(answered).await?;
-            units.extend(more.into_iter().map(|unit| Unit {
-                shard: shard as u32,
-                ..unit
-            }));
+            match wanting(sender, left).await {
+                Ok(more) => units.extend(more.into_iter().map(|unit| Unit {
+                    shard: shard as u32,
+                    ..unit
+                })),
+                // What others gave out already is given out once.
+                Err(_) if !units.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(units)
     }
@@ -159,6 +157,14 @@ impl Historian {
     }
 }
 
+/// Units that one shard gives out.
+async fn wanting(sender: &mpsc::Sender<Message>, limit: usize) -> Result<Vec<Unit>, AskError> {
+    let (answer, answered) = oneshot::channel();
+    let order = Order::Wanting { limit, answer };
+    ask::ask(sender, Question::History(order)).await?;
+    ask::answer(answered).await
+}
+
 impl Given {
     /// What became of two together: samples add up, and one that was warmed counts more than one
     /// that was not.
@@ -170,5 +176,34 @@ impl Given {
             (Self::Gone, one) | (one, Self::Gone) => one,
             (Self::TooLate, one) | (one, Self::TooLate) => one,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shard that is too busy must not cost the others' series their history.
+    #[tokio::test]
+    async fn what_one_shard_gave_out_is_not_lost_when_another_cannot_answer() {
+        let (first, mut inbox) = mpsc::channel(1);
+        let (second, gone) = mpsc::channel(1);
+        drop(gone);
+        let shard = tokio::spawn(async move {
+            while let Some(Message::Ask(Question::History(Order::Wanting { answer, .. }))) =
+                inbox.recv().await
+            {
+                let members = vec![Box::from(&b"a"[..])];
+                let _ = answer.send(vec![Unit { members, shard: 0 }]);
+            }
+        });
+        let historian = Historian::new(vec![first, second]);
+        assert_eq!(historian.wanting(10).await.unwrap().len(), 1);
+        drop(historian);
+        shard.await.unwrap();
+        let (alone, gone) = mpsc::channel(1);
+        drop(gone);
+        let nobody = Historian::new(vec![alone]);
+        assert_eq!(nobody.wanting(10).await, Err(AskError::Closed));
     }
 }

@@ -1,7 +1,7 @@
 //! Questions under way in one shard: each is answered a slice at a time, between batches.
 //!
-//! What always holds: a slice takes a few milliseconds at most, whatever was asked; a question whose
-//! asker has gone is dropped at its next slice.
+//! What always holds: a slice takes a few milliseconds at most, whatever was asked (but for what one
+//! series costs); a question whose asker has gone is dropped at its next slice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,13 +13,19 @@ use super::history::{Given, Order};
 use super::keep::ClosedChunk;
 use super::shard::Shard;
 use super::shard::warm::Warming;
+use crate::clock::Clock;
 use crate::series::matcher::Selector;
 
 /// Questions that wait in a shard; one more is dropped, which tells whoever asked that saimon is
 /// busy.
 const JOBS_MAX: usize = 64;
-/// Series whose labels are looked at in one slice. A regular expression takes up to a microsecond.
+/// Series whose labels are looked at in one slice.
 const SELECT_SLICE: u32 = 2048;
+/// A regular expression usually takes a microsecond, and can take milliseconds: with one, a slice ends
+/// after this time, in milliseconds ...
+const SELECT_MS: i64 = 2;
+/// ... which is looked at after so many series.
+const SELECT_FEW: u32 = 4;
 /// Series whose chunks are copied in one slice.
 const WINDOWS_SLICE: usize = 128;
 /// Units of history that are given out at once.
@@ -70,9 +76,9 @@ impl Jobs {
     }
 
     /// Does one slice of the oldest.
-    pub fn step(&mut self, shard: &mut Shard, now_ms: i64) {
+    pub fn step(&mut self, shard: &mut Shard, clock: &dyn Clock) {
         let next = self.waiting.pop_front();
-        if let Some(more) = next.and_then(|job| job.step(shard, now_ms)) {
+        if let Some(more) = next.and_then(|job| job.step(shard, clock)) {
             self.waiting.push_front(more);
         }
     }
@@ -125,7 +131,8 @@ impl From<Question> for Job {
 
 impl Job {
     /// Does one slice; gives what is left, if anything.
-    fn step(self, shard: &mut Shard, now_ms: i64) -> Option<Self> {
+    fn step(self, shard: &mut Shard, clock: &dyn Clock) -> Option<Self> {
+        let now_ms = clock.now_ms();
         let left_alone = match &self {
             Self::Select { answer, .. } => answer.is_closed(),
             Self::Windows { answer, .. } => answer.is_closed(),
@@ -145,7 +152,19 @@ impl Job {
                 mut found,
                 answer,
             } => {
-                let next = shard.select(&selector, range, next, SELECT_SLICE, &mut found);
+                let (few, until) = if selector.has_regex() {
+                    (SELECT_FEW, next.saturating_add(SELECT_SLICE))
+                } else {
+                    (SELECT_SLICE, 0)
+                };
+                let mut next = shard.select(&selector, range, next, few, &mut found);
+                while let Some(from) = next
+                    && from < until
+                    && found.len() <= limit
+                    && clock.now_ms().saturating_sub(now_ms) < SELECT_MS
+                {
+                    next = shard.select(&selector, range, from, few, &mut found);
+                }
                 if found.len() > limit {
                     let _ = answer.send(Err(AskError::TooMany { limit }));
                     return None;
@@ -199,5 +218,104 @@ impl Job {
                 None => Some(Self::Give { warming, answer }),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::config::DetectConfig;
+    use crate::engine::batch::Families;
+    use crate::engine::history::History;
+    use crate::engine::pool::{EngineSpec, Pool};
+    use crate::engine::rules::Rules;
+    use crate::series::kind::Kind;
+    use crate::series::labels;
+    use crate::telemetry::Metrics;
+    use crate::wire::write::MetricType;
+
+    /// A clock that goes on by a millisecond whenever it is looked at.
+    #[derive(Debug, Default)]
+    struct Ticking(AtomicI64);
+
+    impl Clock for Ticking {
+        fn now_ms(&self) -> i64 {
+            self.0.fetch_add(1, Ordering::Relaxed)
+        }
+    }
+
+    fn shard(series: usize) -> Shard {
+        let spec = EngineSpec {
+            shards: 1,
+            series_max: 1000,
+            queue_max: 2,
+            families_max: 10,
+            forget_ms: i64::MAX,
+            keeps: false,
+            wants_history: false,
+        };
+        let rules = Rules::try_from(&DetectConfig::default()).unwrap();
+        let pool = Pool::new(&spec, rules, &Arc::new(Metrics::new()));
+        let mut shard = pool.into_shards().remove(0);
+        let history = (0..series).map(|i| History {
+            labels: labels::encode([("__name__", "up"), ("i", &*i.to_string())]).into(),
+            floats: vec![(1, 1.0)],
+            histograms: Vec::new(),
+        });
+        let mut warming = Warming::new(Vec::new(), history.collect(), true);
+        while shard.warm(&mut warming, 0).is_none() {}
+        assert_eq!(shard.len(), series);
+        shard
+    }
+
+    #[test]
+    fn metadata_that_comes_while_a_history_is_taken_in_is_heard() {
+        let mut shard = shard(1);
+        let labels = labels::encode([("__name__", "jobs_done")]);
+        let history = History {
+            labels: labels.clone().into(),
+            floats: (0..5_000).map(|i| (i * 1000, i as f64 % 7.0)).collect(),
+            histograms: Vec::new(),
+        };
+        let mut warming = Warming::new(Vec::new(), vec![history], true);
+        assert_eq!(shard.warm(&mut warming, 0), None);
+        let said = (Box::from("jobs_done"), MetricType::Counter);
+        shard.families(&Families([said].into()));
+        while shard.warm(&mut warming, 0).is_none() {}
+        let track = shard.track(&labels).unwrap();
+        assert_eq!(track.kind(), Kind::Counter);
+        assert_eq!(track.head().last_ms(), Some(4_999_000));
+    }
+
+    /// Steps until a question for all series of `selector` is answered, and how many those are.
+    fn steps(shard: &mut Shard, selector: &str) -> (usize, usize) {
+        let (answer, mut answered) = oneshot::channel();
+        let mut jobs = Jobs::default();
+        jobs.add(Question::Select {
+            selector: Arc::new(Selector::parse(selector).unwrap()),
+            from_ms: 0,
+            to_ms: 10,
+            limit: 1000,
+            answer,
+        });
+        let clock = Ticking::default();
+        let mut steps = 0;
+        while !jobs.is_empty() {
+            jobs.step(shard, &clock);
+            steps += 1;
+        }
+        (steps, answered.try_recv().unwrap().unwrap().len())
+    }
+
+    /// A pattern can be made so that a series takes milliseconds; samples must not wait for 2,048.
+    #[test]
+    fn a_slice_with_a_pattern_ends_by_time() {
+        let mut shard = shard(100);
+        assert_eq!(steps(&mut shard, "up"), (1, 100));
+        let two_looks = 2 * SELECT_FEW as usize;
+        let wanted = (100usize.div_ceil(two_looks), 100);
+        assert_eq!(steps(&mut shard, "{i=~\".+\"}"), wanted);
     }
 }

@@ -90,7 +90,7 @@ impl Worker {
                 None => {}
             }
             if handing.urgent.is_empty() && !jobs.is_empty() {
-                jobs.step(&mut shard, self.clock.now_ms());
+                jobs.step(&mut shard, &*self.clock);
                 handing.urgent.extend(shard.urgent_groups());
             }
             let taken = handing.is_idle() || self.offer(&mut shard, &mut handing);

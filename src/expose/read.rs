@@ -129,7 +129,7 @@ struct Limits {
 /// What answers read requests.
 struct Reading<S> {
     source: S,
-    outer: OuterLabels,
+    outer: Arc<OuterLabels>,
     limits: Limits,
     /// A turn is held until the last byte is on its way.
     turns: Arc<Semaphore>,
@@ -143,7 +143,7 @@ impl<S: Source> Reading<S> {
         let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         Self {
             source,
-            outer: OuterLabels::new(config),
+            outer: Arc::new(OuterLabels::new(config)),
             limits: Limits {
                 wait: config.wait,
                 request: limits.request,

@@ -73,9 +73,21 @@ impl Matcher {
     /// # Errors
     /// What is wrong with the regular expression, in one line.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, String> {
+        Self::within(name, op, value, &mut Self::COMPILED_BYTES_MAX.clone())
+    }
+
+    /// Memory of one compiled regular expression.
+    pub const COMPILED_BYTES_MAX: usize = re2::COMPILED_BYTES_MAX;
+
+    /// The same, for one of several that a stranger sent: what its regular expression needs when
+    /// compiled, in bytes, is taken off `left`. What comparing with it costs goes along with that.
+    ///
+    /// # Errors
+    /// As there, and if there is not enough left.
+    pub fn within(name: &str, op: MatchOp, value: &str, left: &mut usize) -> Result<Self, String> {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(re2::anchored(value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(re2::anchored(value, left)?),
         };
         Ok(Self {
             name: name.into(),
@@ -162,6 +174,11 @@ impl Selector {
                 what,
                 at: text[..at].chars().count() + 1,
             })
+    }
+
+    /// True if a regular expression is part of it: comparing takes long, as such things go.
+    pub fn has_regex(&self) -> bool {
+        self.matchers.iter().any(|m| m.regex.is_some())
     }
 
     /// True if all matchers hold; a missing label equals the empty string. `label` looks one up.

@@ -11,35 +11,51 @@ use regex::{Regex, RegexBuilder};
 
 /// Memory of one compiled pattern: patterns come from files and from URLs. A list of a thousand
 /// names fits.
-const COMPILED_BYTES_MAX: usize = 2 << 20;
+pub(super) const COMPILED_BYTES_MAX: usize = 2 << 20;
+/// What a pattern is taken to need when compiled: the least of these steps that is enough. Nearly all
+/// need the first.
+const COMPILED_STEPS: [usize; 6] = [32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20];
+/// Memory in which a pattern remembers what it has worked out, as a multiple of what it needs.
+const CACHE_FACTOR: usize = 8;
 /// Depth of groups in one pattern; the compiler's stack depends on it.
 const NESTING_MAX: u32 = 50;
 
-/// Compiles `^(?s:pattern)$`.
+/// Compiles `^(?s:pattern)$` in at most `left` bytes, and takes what it needs off them. A pattern is
+/// slower the more it needs: `(a?){9000}` takes milliseconds for one short value. Who has many
+/// patterns from one stranger gives all of them one `left`.
 ///
 /// # Errors
 /// What is wrong with the pattern, in one line.
-pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
+pub(super) fn anchored(pattern: &str, left: &mut usize) -> Result<Regex, String> {
     let translated = format!("^(?s:{})$", Translator::new(pattern).run()?);
-    RegexBuilder::new(&translated)
-        .size_limit(COMPILED_BYTES_MAX)
-        .dfa_size_limit(COMPILED_BYTES_MAX)
-        .nest_limit(NESTING_MAX)
-        .build()
-        .map_err(|e| match e {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("regular expression needs more than {limit} bytes when compiled")
+    let most = COMPILED_BYTES_MAX.min(*left);
+    let steps = COMPILED_STEPS.into_iter().filter(|step| *step < most);
+    for step in steps.chain([most]) {
+        let compiled = RegexBuilder::new(&translated)
+            .size_limit(step)
+            .dfa_size_limit(step.saturating_mul(CACHE_FACTOR).min(COMPILED_BYTES_MAX))
+            .nest_limit(NESTING_MAX)
+            .build();
+        match compiled {
+            Ok(regex) => {
+                *left -= step;
+                return Ok(regex);
             }
+            Err(regex::Error::CompiledTooBig(_)) => {}
             // Of the drawing with the pattern in it, the line that says what is wrong.
-            e => {
+            Err(e) => {
                 let text = e.to_string();
                 let line = text.lines().last().unwrap_or_default();
-                format!(
+                return Err(format!(
                     "bad regular expression: {}",
                     line.trim_start_matches("error: ")
-                )
+                ));
             }
-        })
+        }
+    }
+    Err(format!(
+        "regular expression needs more than {most} bytes when compiled"
+    ))
 }
 
 struct Translator<'a> {
@@ -215,8 +231,28 @@ fn ascii_class(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn compiled(pattern: &str) -> Result<Regex, String> {
+        anchored(pattern, &mut COMPILED_BYTES_MAX.clone())
+    }
+
     fn is(pattern: &str, text: &str) -> bool {
-        anchored(pattern).unwrap().is_match(text)
+        compiled(pattern).unwrap().is_match(text)
+    }
+
+    #[test]
+    fn patterns_share_what_they_may_need() {
+        let mut left = COMPILED_BYTES_MAX;
+        anchored("node|demo", &mut left).unwrap();
+        assert_eq!(left, COMPILED_BYTES_MAX - COMPILED_STEPS[0]);
+        let names: Vec<_> = (0..250).map(|i| format!("host-{i}.example.org")).collect();
+        anchored(&names.join("|"), &mut left).unwrap();
+        let large = "(a?){9000}b";
+        assert!(compiled(large).is_ok());
+        let error = anchored(large, &mut left).unwrap_err();
+        assert!(error.contains("compiled"), "{error}");
+        // What did not fit takes nothing.
+        anchored("node|demo", &mut left).unwrap();
+        assert!(anchored("a", &mut 0).is_err());
     }
 
     /// Conformance 79.
@@ -247,7 +283,7 @@ mod tests {
         assert!(is("/api/{id}", "/api/{id}") && is("a{2}", "aa") && is("a{1,}b{1,2}", "aab"));
         assert!(is(r"\Qa.b{\E+", "a.b{{") && is(r"\Qa.b", "a.b") && is(r"\<\-\_", "<-_"));
         assert!(is(r"\x{DC}\x41{2}", "\u{dc}AA") && is(r"\p{Greek}\pL{2}", "\u{3b1}ab"));
-        assert!(!is(r"\P{L}", "a") && anchored(r"\p{L").is_err() && anchored(r"\x{").is_err());
+        assert!(!is(r"\P{L}", "a") && compiled(r"\p{L").is_err() && compiled(r"\x{").is_err());
         assert!(is(r"[\]\-]+", "-]") && is("(?P<x>a)(?:b)", "ab"));
     }
 
@@ -262,12 +298,12 @@ mod tests {
             ("a\\", "backslash at the end"),
             (r"(?:\pL{100}){100}", "compiled"),
         ] {
-            let error = anchored(pattern).unwrap_err();
+            let error = compiled(pattern).unwrap_err();
             assert!(
                 error.contains(why) && !error.contains('\n'),
                 "{pattern}: {error}"
             );
         }
-        assert!(anchored(&"(".repeat(5_000)).is_err());
+        assert!(compiled(&"(".repeat(5_000)).is_err());
     }
 }

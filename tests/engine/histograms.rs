@@ -312,6 +312,45 @@ pub(crate) fn native(i: i64) -> NativeHistogram {
     }
 }
 
+/// A stranger chooses how many buckets a histogram has, and each is memory.
+#[test]
+fn many_native_buckets_take_room_and_give_it_back() {
+    let wide = |i: i64, buckets: u32| NativeHistogram {
+        positive_spans: vec![BucketSpan {
+            offset: 0,
+            length: buckets,
+        }],
+        counts: Counts::Integer {
+            count: u64::from(buckets),
+            zero: 0,
+            positive: (0..i64::from(buckets)).map(|b| i64::from(b == 0)).collect(),
+            negative: Vec::new(),
+        },
+        ..native(i)
+    };
+    let mut d = Driver::new(1, &detect(), 10);
+    let labels = labels::encode([("__name__", "rpc_seconds"), ("job", "web")]);
+    let others = labels::encode([("__name__", "size_bytes"), ("job", "web")]);
+    for (i, buckets) in [3, 240, 800, 240, 3].into_iter().enumerate() {
+        let i = i as i64;
+        d.native(&labels, &wide(i, buckets), i * STEP_MS);
+    }
+    // Four and three; 800 would be ten.
+    assert_eq!(d.histograms(Outcome::Accepted), 4);
+    assert_eq!(d.histograms(Outcome::Limit), 1);
+    d.native(&others, &wide(0, 3), 0);
+    assert_eq!(d.histograms(Outcome::Limit), 2);
+
+    let later = 8 * 86_400_000;
+    (0..60).for_each(|_| d.shards[0].tick(later));
+    assert_eq!(d.shards[0].len(), 0);
+    // One that has no room for its first sample leaves nothing.
+    d.native(&others, &wide(0, 800), later);
+    assert_eq!((d.histograms(Outcome::Limit), d.shards[0].len()), (3, 0));
+    d.native(&others, &wide(0, 480), later);
+    assert_eq!(d.histograms(Outcome::Accepted), 5);
+}
+
 #[test]
 fn a_native_histogram_becomes_the_same_four_series() {
     let mut d = Driver::new(2, &detect(), 100);

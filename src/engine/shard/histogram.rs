@@ -4,7 +4,7 @@
 //! there are both, the native ones are judged. Each statistic is judged as a series of its own, with
 //! the histogram's labels and `stat`; its rules, its entry on the board and its model begin with its
 //! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
-//! parts.
+//! parts and that of many native buckets.
 
 pub(super) mod apart;
 
@@ -170,6 +170,7 @@ impl Slot {
     pub(super) fn put_native(&mut self, mut native: Box<Native>) {
         if let Some(old) = &self.native {
             native.arrived_ms = old.arrived_ms;
+            native.room = old.room;
             native.last_hash = old.last_hash;
         }
         self.native = Some(native);
@@ -486,8 +487,10 @@ impl Shard {
         stored: Histogram,
         last_ms: i64,
     ) {
-        let floats = stored.floats.map(|track| {
-            let spec = self.parts.specs.find(self.table.labels(at));
+        let floats = stored.floats.map(|mut track| {
+            let labels = self.table.labels(at);
+            let spec = self.parts.specs.find(labels);
+            track.declare(self.parts.specs.get(spec), self.declared(labels));
             self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms)
         });
         let h = self.add_histogram(at, place);

@@ -19,7 +19,7 @@ use crate::telemetry::Outcome;
 use crate::window::histogram::Stats;
 use crate::window::histogram::native::{Intervals, Scratch};
 use crate::window::histogram_chunk::{FinishedHistograms, HistogramAppender};
-use crate::wire::histogram::{NativeHistogram, decode_into};
+use crate::wire::histogram::{Counts, NativeHistogram, decode_into};
 use crate::wire::write::{STALE_NAN_BITS, is_stale};
 
 use super::histogram::STATS;
@@ -27,6 +27,10 @@ use super::histogram::STATS;
 /// Native samples that ended longer ago than this do not keep classic ones from being judged, in
 /// milliseconds.
 const LASTS_MS: i64 = 3_600_000;
+
+/// Buckets that take the room of one series more in `limits.series`: each has some 32 bytes here. No
+/// library makes more than twice as many, but a stranger could send thousands.
+const BUCKETS_PER_ROOM: usize = 80;
 
 /// The native samples of one histogram.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub(super) struct Native {
     /// Wall clock of the newest sample; a restored one has its own time.
     #[serde(skip)]
     pub(super) arrived_ms: i64,
+    /// Room that its buckets took; a restored one takes it with its next sample.
+    #[serde(skip)]
+    pub(super) room: u32,
 }
 
 /// What a native sample came to.
@@ -58,6 +65,7 @@ impl Native {
             last_hash: 0,
             ended: false,
             arrived_ms: i64::MIN,
+            room: 0,
         }
     }
 
@@ -90,6 +98,20 @@ impl Native {
         let stats = self.intervals.take(h, scratch);
         Kept { finished, stats }
     }
+}
+
+/// Room that the buckets of a sample take, besides that of every histogram.
+fn room(h: &NativeHistogram) -> u32 {
+    let buckets = match &h.counts {
+        Counts::Integer {
+            positive, negative, ..
+        } => positive.len() + negative.len(),
+        Counts::Float {
+            positive, negative, ..
+        } => positive.len() + negative.len(),
+    };
+    let spans = h.positive_spans.len() + h.negative_spans.len();
+    ((buckets + spans + h.custom_values.len()) / BUCKETS_PER_ROOM) as u32
 }
 
 /// A finished chunk of histograms in its group.
@@ -183,24 +205,26 @@ impl Shard {
                 (false, _) => Outcome::Late,
             };
         }
-        if let Some(track) = floats.and_then(|n| self.tracked.get_mut(n)) {
-            if track
-                .track
-                .head()
-                .last_ms()
-                .is_some_and(|last| t_ms <= last)
-            {
-                return Outcome::Late;
-            }
-            if let Some(chunk) = track.track.cut() {
-                self.close(group, closed(position, chunk));
-            }
+        let has = slot.native.as_ref().map_or(0, |n| n.room);
+        let track = floats.and_then(|n| self.tracked.get(n));
+        if track.is_some_and(|t| t.track.head().last_ms().is_some_and(|last| t_ms <= last)) {
+            return Outcome::Late;
+        }
+        let more = room(sample).saturating_sub(has);
+        if more > 0 && !self.parts.admission.admit_all(more) {
+            self.dissolve_if_empty(h);
+            return Outcome::Limit;
+        }
+        let track = floats.and_then(|n| self.tracked.get_mut(n));
+        if let Some(chunk) = track.and_then(|t| t.track.cut()) {
+            self.close(group, closed(position, chunk));
         }
         let Some(slot) = self.histograms.get_mut(h) else {
             return Outcome::Skipped;
         };
         let native = slot.native.get_or_insert_with(|| Box::new(Native::new()));
         native.arrived_ms = now_ms;
+        native.room += more;
         let kept = native.take(sample, hash, &mut self.intervals);
         self.touch(group, t_ms);
         for chunk in kept.finished {
@@ -282,7 +306,8 @@ impl Shard {
         if arrived_ms.is_some_and(|ms| self.is_long_ago(ms, now_ms))
             && let Some(slot) = self.histograms.get_mut(h)
         {
-            slot.native = None;
+            let room = slot.native.take().map_or(0, |native| native.room);
+            self.parts.admission.release(room);
             self.dissolve_if_empty(h);
         }
     }

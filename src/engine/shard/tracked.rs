@@ -23,7 +23,7 @@ pub(super) struct Tracked {
     /// Its history is still to come.
     pub(super) waits: bool,
     /// Generation of the metadata that this series has heard.
-    epoch: u32,
+    pub(super) epoch: u32,
     /// Wall clock of its newest sample.
     pub(super) arrived_ms: i64,
     /// Wall clock of the newest sample that gave a value to judge; of its birth before the first.

@@ -17,6 +17,10 @@ use crate::wire::read::{LabelMatcher, MatchKind, Query};
 /// Series up to this number are sorted where they are; more of them on a thread that may block.
 const SORT_INLINE_MAX: usize = 2_000;
 
+/// Memory of all regular expressions of one query, compiled: four of the longest that there can be,
+/// which are lists of several hundred names.
+const PATTERNS_BYTES_MAX: usize = 4 * Matcher::COMPILED_BYTES_MAX;
+
 /// Labels that readers and answers have besides those of the series.
 #[derive(Debug, Default)]
 pub(super) struct OuterLabels {
@@ -44,23 +48,32 @@ impl OuterLabels {
 
     /// The matchers of a query as a selector of stored series.
     pub(super) fn selector(&self, matchers: &[LabelMatcher]) -> Result<Selector, ReadError> {
-        let matchers: Result<Vec<_>, _> = matchers.iter().map(|m| self.matcher(m)).collect();
-        Ok(Selector::from(matchers?))
+        // All of a query together: each series is compared with all of them.
+        let mut left = PATTERNS_BYTES_MAX;
+        let matchers: Result<Vec<_>, _> = matchers
+            .iter()
+            .map(|m| self.matcher(m, &mut left))
+            .collect();
+        let mut matchers = matchers?;
+        // What costs little first.
+        matchers.sort_by_key(|m| matches!(m.op(), MatchOp::Regex | MatchOp::NotRegex));
+        Ok(Selector::from(matchers))
     }
 
-    fn matcher(&self, asked: &LabelMatcher) -> Result<Matcher, ReadError> {
+    fn matcher(&self, asked: &LabelMatcher, left: &mut usize) -> Result<Matcher, ReadError> {
         let op = match asked.kind {
             MatchKind::Equal => MatchOp::Equal,
             MatchKind::NotEqual => MatchOp::NotEqual,
             MatchKind::Regex => MatchOp::Regex,
             MatchKind::NotRegex => MatchOp::NotRegex,
         };
-        let matcher =
-            Matcher::new(&asked.name, op, &asked.value).map_err(|why| ReadError::Regex {
+        let matcher = Matcher::within(&asked.name, op, &asked.value, left).map_err(|why| {
+            ReadError::Regex {
                 label: asked.name.clone(),
                 why,
                 pattern: asked.value.clone(),
-            })?;
+            }
+        })?;
         Ok(if let Some(value) = self.external.get(&asked.name) {
             matcher.taking_absent_as(value)
         } else if self.ignored.contains(&asked.name) {
@@ -94,12 +107,12 @@ impl<T> Selected<T> {
 /// Finds the series of one query.
 pub(super) async fn select<S: Source>(
     source: &S,
-    outer: &OuterLabels,
+    outer: &Arc<OuterLabels>,
     query: &Query,
     limit: usize,
 ) -> Result<Selected<S::Series>, ReadError> {
     let mut found = Vec::new();
-    let selector = outer.selector(&query.matchers)?;
+    let selector = compiled(outer, &query.matchers).await?;
     // Without any matcher nothing is meant, as in Prometheus: everything would be a mistake.
     if query.start_ms <= query.end_ms && !query.matchers.is_empty() {
         found = source
@@ -130,6 +143,22 @@ pub(super) async fn select<S: Source>(
         to_ms: query.end_ms,
         labels_only: query.labels_only,
     })
+}
+
+/// Regular expressions are compiled on a thread that may block: a long one takes some 50 ms.
+async fn compiled(
+    outer: &Arc<OuterLabels>,
+    matchers: &[LabelMatcher],
+) -> Result<Selector, ReadError> {
+    let is_regex = |m: &LabelMatcher| matches!(m.kind, MatchKind::Regex | MatchKind::NotRegex);
+    if !matchers.iter().any(is_regex) {
+        return outer.selector(matchers);
+    }
+    let (outer, matchers) = (Arc::clone(outer), matchers.to_vec());
+    match tokio::task::spawn_blocking(move || outer.selector(&matchers)).await {
+        Ok(selector) => selector,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
 }
 
 /// A series and its labels in the answer, if they are not its own.
@@ -223,6 +252,22 @@ mod tests {
         ];
         assert_eq!(labels::iter(&shown).collect::<Vec<_>>(), wanted);
         assert_eq!(OuterLabels::default().added(&own), None);
+    }
+
+    #[test]
+    fn the_patterns_of_one_query_share_their_memory() {
+        let asked = |pattern: &str| LabelMatcher {
+            kind: MatchKind::Regex,
+            name: "job".into(),
+            value: pattern.into(),
+        };
+        let outer = OuterLabels::default();
+        let usual = vec![asked("node|demo.*"); crate::wire::read::MATCHERS_MAX];
+        assert!(outer.selector(&usual).is_ok());
+        let large = asked("(a?){9000}");
+        assert!(outer.selector(&vec![large.clone(); 4]).is_ok());
+        let error = outer.selector(&vec![large; 5]);
+        assert!(matches!(error, Err(ReadError::Regex { .. })), "{error:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rebuilding of one unit: a series, or a histogram with all its parts.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 
 use crate::engine::history::{Given, History};
 use crate::engine::keep::ClosedChunk;
@@ -386,22 +386,19 @@ impl Build {
 
     /// Puts what was rebuilt in the place of what was there.
     pub(super) fn finish(&mut self, shard: &mut Shard, now_ms: i64) -> Given {
-        let mut swapped = false;
+        let mut swapped = HashSet::new();
         for stream in std::mem::take(&mut self.streams) {
-            let (group, position) = stream.place;
-            if shard.member(group, position) != Some(stream.at) {
-                self.finished.remove(&stream.place);
-                continue;
-            }
-            let last_ms = stream.last_ms;
-            if put(shard, stream) {
-                swapped = true;
-                shard.touch(group, last_ms);
+            let (place, last_ms) = (stream.place, stream.last_ms);
+            if shard.member(place.0, place.1) == Some(stream.at) && put(shard, stream) {
+                swapped.insert(place);
+                shard.touch(place.0, last_ms);
             }
         }
-        if !swapped {
+        if swapped.is_empty() {
             return Given::Gone;
         }
+        // Where the series stayed as it is, its chunks do too.
+        self.finished.retain(|place, _| swapped.contains(place));
         for ((group, position), chunks) in std::mem::take(&mut self.finished) {
             if shard.parts.keeps {
                 shard.groups.get_mut(group).replace(position, chunks);
@@ -430,11 +427,15 @@ fn put(shard: &mut Shard, stream: Stream) -> bool {
                 Home::Histogram(h) => shard.histograms.get(h).and_then(|s| s.floats),
                 _ => None,
             };
+            // What metadata says may have come meanwhile.
+            let declared = shard.declared(shard.table.labels(stream.at));
             let Some(slot) = n.and_then(|n| shard.tracked.get_mut(n)) else {
                 return false;
             };
             slot.track = *track;
             let spec = shard.parts.specs.get(slot.spec);
+            let shown = shown.filter(|_| !slot.track.declare(spec, declared));
+            slot.epoch = shard.epoch;
             let now = if slot.track.ended() {
                 Shown::ended()
             } else {
