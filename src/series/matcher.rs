@@ -167,7 +167,20 @@ impl Selector {
     /// # Errors
     /// What is wrong, and at which character.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        Parser { text, at: 0 }
+        Self::parse_within(text, &mut Self::PATTERNS_BYTES_MAX.clone())
+    }
+
+    /// Memory of all regular expressions of one question, compiled: four of the longest that there
+    /// can be, which are lists of several hundred names.
+    pub const PATTERNS_BYTES_MAX: usize = 4 * Matcher::COMPILED_BYTES_MAX;
+
+    /// Reads one of several selectors that a stranger sent: what its regular expressions need is taken
+    /// off `left`, see [`Matcher::within`].
+    ///
+    /// # Errors
+    /// As there, and if there is not enough left.
+    pub fn parse_within(text: &str, left: &mut usize) -> Result<Self, SelectorError> {
+        Parser { text, at: 0, left }
             .selector()
             .map_err(|(what, at)| SelectorError {
                 selector: text.chars().take(200).collect(),
@@ -258,6 +271,8 @@ type Wrong = (String, usize);
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// What regular expressions may still need.
+    left: &'a mut usize,
 }
 
 impl Parser<'_> {
@@ -338,7 +353,7 @@ impl Parser<'_> {
         let Some(value) = self.string()? else {
             return self.expected("a quoted value");
         };
-        Matcher::new(label, op, &value).map_err(|what| (what, start))
+        Matcher::within(label, op, &value, self.left).map_err(|what| (what, start))
     }
 
     /// An identifier; its characters are those for which a name of them alone would be `plain`.
