@@ -31,9 +31,10 @@ fn varint(value: u64) -> Vec<u8> {
     out
 }
 
-/// A reference that is mostly within a small table.
-fn reference() -> impl Strategy<Value = u32> {
-    prop_oneof![30 => 0..10u32, 2 => 10..14u32, 1 => any::<u32>()]
+/// A reference that is mostly to one of ten symbols from `first` on.
+fn reference(first: u32) -> impl Strategy<Value = u32> {
+    let known = (first..first + 10).boxed();
+    prop_oneof![30 => known, 2 => first + 10..first + 14, 1 => any::<u32>()]
 }
 
 /// References in as many fields as there are parts, each packed or one by one.
@@ -54,12 +55,13 @@ fn references(refs: &[u32], packed: bool, odd: Odd) -> Fields {
 }
 
 /// References of a label set: mostly as senders write them, with the metric's name in front.
-fn label_refs() -> impl Strategy<Value = Fields> {
-    let usual = prop::collection::btree_map(1..6u32, 1..10u32, 0..5).prop_map(|labels| {
+fn label_refs(first: u32) -> impl Strategy<Value = Fields> {
+    let usual = prop::collection::btree_map(1..6u32, 1..10u32, 0..5).prop_map(move |labels| {
         let labels = labels.into_iter().flat_map(|(name, value)| [name, value]);
-        [0, 6].into_iter().chain(labels).collect::<Vec<_>>()
+        let refs = [0, 6].into_iter().chain(labels);
+        refs.map(|r| r + first).collect::<Vec<_>>()
     });
-    let any = prop::collection::vec(reference(), 0..12);
+    let any = prop::collection::vec(reference(first), 0..12);
     let refs = prop_oneof![4 => usual, 1 => any];
     let packed = prop_oneof![4 => Just(true), 1 => Just(false)];
     (refs, packed, odd()).prop_map(|(refs, packed, odd)| references(&refs, packed, odd))
@@ -80,10 +82,10 @@ fn sample() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(fields, 0..4).prop_map(|fields| message(&fields))
 }
 
-fn exemplar() -> impl Strategy<Value = Vec<u8>> {
+fn exemplar(first: u32) -> impl Strategy<Value = Vec<u8>> {
     let refs = prop_oneof![
-        4 => Just(vec![2, 3]),
-        1 => prop::collection::vec(reference(), 0..4),
+        4 => Just(vec![first + 2, first + 3]),
+        1 => prop::collection::vec(reference(first), 0..4),
     ];
     (refs, any::<bool>(), odd()).prop_map(|(refs, packed, odd)| {
         let mut fields = references(&refs, packed, odd);
@@ -108,8 +110,8 @@ fn histogram() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn metadata() -> impl Strategy<Value = Vec<u8>> {
-    (0..10u8, reference(), reference(), odd()).prop_map(|(kind, help, unit, odd)| {
+fn metadata(first: u32) -> impl Strategy<Value = Vec<u8>> {
+    (0..10u8, reference(first), reference(first), odd()).prop_map(|(kind, help, unit, odd)| {
         message(&vec![
             (1, 0, vec![kind], odd),
             (3, 0, varint(u64::from(help)), odd),
@@ -118,28 +120,30 @@ fn metadata() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn series() -> impl Strategy<Value = Vec<u8>> {
+fn series(first: u32) -> impl Strategy<Value = Vec<u8>> {
     let created = time().prop_map(|t| varint(t as u64));
     let rest = prop::collection::vec(
         prop_oneof![
             8 => field(2, sample()),
             1 => field(3, histogram()),
-            1 => field(4, exemplar()),
-            1 => field(5, metadata()),
+            1 => field(4, exemplar(first)),
+            1 => field(5, metadata(first)),
             1 => (Just(6u32), Just(0u8), created, odd()),
         ],
         0..5,
     );
     let place = prop_oneof![4 => Just(0), 1 => 0..5usize];
-    (label_refs(), rest, place).prop_map(|(refs, mut rest, place)| {
+    (label_refs(first), rest, place).prop_map(|(refs, mut rest, place)| {
         let place = place.min(rest.len());
         rest.splice(place..place, refs);
         message(&rest)
     })
 }
 
-/// A table that begins with the names that the usual label sets use, in their order.
-fn symbols() -> impl Strategy<Value = Vec<Vec<u8>>> {
+/// A table that has from `first` on the names that the usual label sets use, in their order.
+fn symbols(first: u32) -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let others = (0..first).map(|i| format!("other {i}").into_bytes());
+    let others: Vec<_> = others.collect();
     let mixed = prop::collection::vec(text(), 0..11);
     prop_oneof![
         4 => prop::collection::vec(text(), 4).prop_map(|values| {
@@ -149,12 +153,18 @@ fn symbols() -> impl Strategy<Value = Vec<Vec<u8>>> {
         }),
         1 => mixed,
     ]
+    .prop_map(move |symbols| others.iter().cloned().chain(symbols).collect())
 }
 
+/// References take one byte, or two, or one or two.
 fn request() -> impl Strategy<Value = Vec<u8>> {
-    let entries = prop::collection::vec(field(5, series()), 0..8);
+    prop_oneof![2 => Just(0), 1 => Just(123), 1 => Just(300)].prop_flat_map(request_from)
+}
+
+fn request_from(first: u32) -> impl Strategy<Value = Vec<u8>> {
+    let entries = prop::collection::vec(field(5, series(first)), 0..8);
     let late = prop_oneof![6 => Just(0), 1 => 0..8usize];
-    (symbols(), odd(), entries, late).prop_map(|(symbols, plain, mut fields, late)| {
+    (symbols(first), odd(), entries, late).prop_map(|(symbols, plain, mut fields, late)| {
         let symbols = symbols.into_iter().map(|s| (4, 2, s, plain));
         let place = late.min(fields.len());
         fields.splice(place..place, symbols);

@@ -60,7 +60,7 @@ impl Report {
 /// Why nothing, or not all, was read.
 #[derive(Debug, thiserror::Error)]
 pub enum OnceError {
-    #[error("the series of the server are not known: {0}")]
+    #[error("the series of the server are not known")]
     Discover(#[from] FetchError),
     #[error(
         "the server has more than {0} series: choose some with --selector, or raise limits.series"
@@ -307,7 +307,10 @@ impl std::fmt::Display for Report {
         )?;
         write!(f, "requests  {} ({} failed)", s.requests, s.failures)?;
         if self.stopped {
-            write!(f, "\nstopped before the end: {} series are left", s.waiting)?;
+            write!(f, "\nstopped before the end")?;
+            if s.waiting > 0 {
+                write!(f, ": {} series are left", s.waiting)?;
+            }
         }
         Ok(())
     }

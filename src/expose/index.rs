@@ -34,7 +34,7 @@ pre { background: var(--soft); border-radius: .5rem; padding: 1rem; overflow-x: 
 <tr><td><a href="/metrics"><code>/metrics</code></a></td><td>saimon about itself</td></tr>
 <tr><td><a href="/health"><code>/health</code></a></td><td>state, version, series and store as JSON; <a href="/-/healthy"><code>/-/healthy</code></a> and <a href="/-/ready"><code>/-/ready</code></a> for probes</td></tr>
 <tr><td><code>POST /api/v1/write</code></td><td>Prometheus remote write 1.0 and 2.0</td></tr>
-<tr><td><code>POST /api/v1/read</code></td><td>Prometheus remote read: the samples of the last day</td></tr>
+<tr><td><code>POST /api/v1/read</code></td><td>Prometheus remote read: the raw samples, of the last day by default</td></tr>
 </table>
 <p>In <code>prometheus.yml</code>:</p>
 <pre>remote_write:

@@ -14,11 +14,11 @@ mod symbols;
 
 use smallvec::SmallVec;
 
-use self::labels::{Last, NoLabels, REFERENCES_MAX, Room};
+use self::labels::{Labels, Last, REFERENCES_MAX, Room};
 use self::symbols::Symbols;
 use super::field::{self, Wire};
 use super::walk::{
-    BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, too_many,
+    BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
 };
 pub use super::write::DecodeError;
 use super::write::{
@@ -33,7 +33,7 @@ const VERSION: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Scratch {
     symbols: Symbols,
-    /// References of the series at hand.
+    /// References of a series that is looked at thoroughly.
     refs: Vec<u32>,
     last: Last,
 }
@@ -78,6 +78,7 @@ pub fn decode(
         room,
         scratch: std::mem::take(&mut out.scratch),
         all_symbols: false,
+        in_vain: 0,
     };
     let result = walk.request(body, out);
     out.scratch = walk.scratch;
@@ -95,6 +96,8 @@ struct Walk<'a> {
     scratch: Scratch,
     /// All symbols were read before the first series.
     all_symbols: bool,
+    /// Bytes of labels of series that were refused.
+    in_vain: usize,
 }
 
 /// What `Metadata` says. It may come in pieces.
@@ -120,6 +123,7 @@ impl Walk<'_> {
         self.scratch.clear();
         self.collect_symbols(body)?;
         self.all_symbols = true;
+        self.in_vain = 0;
         self.fields(body, out).map(drop)
     }
 
@@ -174,6 +178,39 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The labels of a series whose other fields were walked already, of any shape, or why it is
+    /// refused: what is wrong with the rest of it, or they are no label set. Its references are
+    /// left in the scratch.
+    ///
+    /// A series that is refused leaves no labels behind, and a few references can stand for a lot
+    /// of them: what is looked at in vain counts as if it had been written out.
+    #[cold]
+    fn resolve(
+        &mut self,
+        body: &mut Vec<u8>,
+        start: usize,
+        end: usize,
+        wrong: Option<Refusal>,
+    ) -> Result<Result<Labels, Refusal>, DecodeError> {
+        let Scratch { symbols, refs, .. } = &mut self.scratch;
+        gather_references(&body[..self.room.sent], start, end, refs)?;
+        let len = |reference: &u32| symbols.get(*reference).map_or(0, |s| s.text.len as usize);
+        let bytes: usize = refs.iter().map(len).sum();
+        let rebuilt = body.len() - self.room.sent;
+        if rebuilt + self.in_vain + bytes > self.room.rebuilt_max {
+            let limit = self.room.rebuilt_max;
+            return Err(DecodeError::LabelsTooLarge { limit });
+        }
+        let resolved = match wrong {
+            Some(why) => Err(why),
+            None => labels::thorough(body, symbols, refs, self.limits),
+        };
+        if resolved.is_err() {
+            self.in_vain += bytes;
+        }
+        Ok(resolved)
+    }
+
     /// One `TimeSeries`.
     fn series(
         &mut self,
@@ -184,7 +221,8 @@ impl Walk<'_> {
     ) -> Result<(), DecodeError> {
         let before = Before::of(out);
         let msg = &body[..self.room.sent];
-        self.scratch.refs.clear();
+        let start = at;
+        let mut references = References::None;
         let mut wrong = None;
         let mut metadata = Metadata {
             kind: MetricType::Unknown,
@@ -198,12 +236,12 @@ impl Walk<'_> {
             match field::tag(msg, &mut at)? {
                 (1, Wire::Len) => {
                     let refs_end = field::len(msg, &mut at)?;
-                    references(msg, at, refs_end, &mut self.scratch.refs)?;
+                    references.add(References::Packed(span(at, refs_end - at)));
                     at = refs_end;
                 }
                 (1, Wire::Varint) => {
-                    let reference = field::varint(msg, &mut at)? as u32;
-                    keep(&mut self.scratch.refs, reference);
+                    field::varint(msg, &mut at)?;
+                    references.add(References::Scattered);
                 }
                 (2, Wire::Len) => {
                     let sample_end = field::len(msg, &mut at)?;
@@ -256,29 +294,36 @@ impl Walk<'_> {
         if at != end {
             return broken(OVERRUN, end);
         }
-        let Scratch {
-            symbols,
-            refs,
-            last,
-        } = &mut self.scratch;
+        let symbols = &self.scratch.symbols;
         if !symbols.has(metadata.help) || !symbols.has(metadata.unit) {
             wrong = wrong.or(Some(Refusal::BadReference));
         }
-        let resolved = match wrong {
-            Some(why) => Err(NoLabels::Series(why)),
-            None => last.resolve(body, symbols, refs, self.limits, self.room),
+        let last = &mut self.scratch.last;
+        let quick = match (wrong, references) {
+            (None, References::Packed(wire)) => {
+                last.quick(body, symbols, wire, self.limits, self.room)
+            }
+            _ => None,
+        };
+        let resolved = match quick {
+            Some(found) => Ok(found),
+            None => self.resolve(body, start, end, wrong)?,
         };
         let found = match resolved {
             Ok(found) => found,
-            Err(NoLabels::Request(why)) => return Err(why),
-            Err(NoLabels::Series(why)) => {
+            Err(why) => {
                 let lost = before.restore(out);
+                let Scratch { symbols, refs, .. } = &self.scratch;
                 let limits = self.limits;
                 let text = || labels::describe(body, symbols, refs, limits);
                 out.refused.add(why, lost, text);
                 return Ok(());
             }
         };
+        if !self.room.has(body) {
+            let limit = self.room.rebuilt_max;
+            return Err(DecodeError::LabelsTooLarge { limit });
+        }
         if out.series.len() >= ENTRIES_MAX {
             return too_many("series");
         }
@@ -300,7 +345,7 @@ impl Walk<'_> {
         let news = metadata.kind != MetricType::Unknown
             && found
                 .metric
-                .is_none_or(|name| symbols.note(name, metadata.kind));
+                .is_none_or(|name| self.scratch.symbols.note(name, metadata.kind));
         if news {
             if out.metadata.len() >= ENTRIES_MAX {
                 return too_many("metadata entries");
@@ -315,39 +360,22 @@ impl Walk<'_> {
     }
 }
 
-/// Packed references. As everywhere in protobuf, of a number that is too large the low bits count.
-#[inline(always)]
-fn references(
-    msg: &[u8],
-    mut at: usize,
-    end: usize,
-    refs: &mut Vec<u32>,
-) -> Result<(), DecodeError> {
-    while at < end {
-        // One or two bytes: the first 16,384 symbols.
-        let reference = match msg.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
-            Some([low, _]) if *low < 0x80 => {
-                at += 1;
-                u32::from(*low)
-            }
-            Some([low, high]) if *high < 0x80 => {
-                at += 2;
-                u32::from(*low & 0x7f) | u32::from(*high) << 7
-            }
-            _ => field::varint(msg, &mut at)? as u32,
-        };
-        keep(refs, reference);
-    }
-    if at != end {
-        return broken(OVERRUN, end);
-    }
-    Ok(())
+/// Where the references of a series lie.
+#[derive(Debug, Clone, Copy)]
+enum References {
+    None,
+    /// In one packed field, as senders write them.
+    Packed(Span),
+    /// In several fields.
+    Scattered,
 }
 
-#[inline(always)]
-fn keep(refs: &mut Vec<u32>, reference: u32) {
-    if refs.len() < REFERENCES_MAX {
-        refs.push(reference);
+impl References {
+    fn add(&mut self, more: Self) {
+        *self = match self {
+            Self::None => more,
+            _ => Self::Scattered,
+        };
     }
 }
 
@@ -383,6 +411,40 @@ fn sample(msg: &[u8], mut at: usize, end: usize) -> Result<(Sample, i64), Decode
         return broken(OVERRUN, end);
     }
     Ok((sample, start_ms))
+}
+
+/// All references of a `TimeSeries`, packed or not, in order; beyond [`REFERENCES_MAX`] they are only
+/// looked at. As everywhere in protobuf, of a number that is too large the low bits count.
+#[cold]
+fn gather_references(
+    msg: &[u8],
+    start: usize,
+    end: usize,
+    refs: &mut Vec<u32>,
+) -> Result<(), DecodeError> {
+    refs.clear();
+    let mut keep = |varint: u64| {
+        if refs.len() < REFERENCES_MAX {
+            refs.push(varint as u32);
+        }
+    };
+    let mut at = start;
+    while at < end {
+        match field::tag(msg, &mut at)? {
+            (1, Wire::Len) => {
+                let refs_end = field::len(msg, &mut at)?;
+                while at < refs_end {
+                    keep(field::varint(msg, &mut at)?);
+                }
+                if at != refs_end {
+                    return broken(OVERRUN, refs_end);
+                }
+            }
+            (1, Wire::Varint) => keep(field::varint(msg, &mut at)?),
+            (_, wire) => field::skip(msg, &mut at, wire)?,
+        }
+    }
+    Ok(())
 }
 
 /// One `Exemplar`: counted, so only its shape and its references matter; false if one of them is to

@@ -100,7 +100,9 @@ fn plain(bytes: &[u8]) -> Option<Vec<(i64, u64)>> {
         }
         samples.push((last_ms.wrapping_add(delta as i64), value));
     }
-    (bytes.len() * 8 - bits.at < 8).then_some(samples)
+    // Prometheus' writer begins a byte as soon as it has filled the one before.
+    let free = bytes.len() * 8 - bits.at;
+    (free < 8 || free == 8 && bytes.last() == Some(&0)).then_some(samples)
 }
 
 fn read(bytes: &[u8]) -> Option<Vec<(i64, u64)>> {

@@ -105,10 +105,11 @@ fn refers_well(entry: &TimeSeries2, request: &Request) -> bool {
             .all(|e| resolved(&e.labels_refs, request).is_some())
 }
 
-/// When counting started, as it is taken: a sample's own word, else the entry's; none after it.
+/// When counting started, as it is taken: a sample's own word, else the entry's; what is after the
+/// sample is ignored.
 fn start(own: i64, created: i64, t_ms: i64) -> i64 {
-    let start = if own == 0 { created } else { own };
-    if start > t_ms { 0 } else { start }
+    let usable = |start: &i64| *start != 0 && *start <= t_ms;
+    [own, created].into_iter().find(usable).unwrap_or(0)
 }
 
 fn same(body: &[u8], arena: &WriteArena, request: &Request, histograms: &[Vec<Histogram>]) {

@@ -484,6 +484,54 @@ fn few_references_cannot_fill_the_memory() {
 }
 
 #[test]
+fn series_that_are_refused_cannot_fill_the_time() {
+    let value = "v".repeat(300);
+    let mut sent = table(&["__name__", "m", "a", &value, "b"]);
+    for _ in 0..200 {
+        sent.extend(field(5, &[&refs(&[0, 1, 2, 3, 2, 3])]));
+    }
+    let (_, arena) = decoded_within(&sent, 200 * 700).unwrap();
+    assert_eq!(arena.refused.series, 200);
+    let limit = 100 * 700;
+    let refused = decoded_within(&sent, limit).unwrap_err();
+    assert_eq!(refused, DecodeError::LabelsTooLarge { limit });
+}
+
+/// References of two bytes beside those of one, which may end with the same byte.
+#[test]
+fn what_only_looks_alike_is_told_apart() {
+    let names: Vec<String> = (0..600).map(|i| format!("v{i:03}")).collect();
+    let mut symbols = vec!["__name__", "up", "a", "b", "c"];
+    symbols.extend(names.iter().map(String::as_str));
+    let sets: [&[u32]; 9] = [
+        &[0, 1, 2, 3],
+        &[0, 1, 2, 3 << 7 | 5],
+        &[0, 1, 2, 3 << 7 | 6],
+        &[0, 1, 2, 3],
+        &[0, 1, 2, 300, 3, 301],
+        &[0, 1, 2, 301, 3, 301],
+        &[0, 1, 2, 45, 3, 301],
+        &[0, 1, 2, 301, 3, 301, 4, 301],
+        &[0, 301],
+    ];
+    let mut sent = table(&symbols);
+    for set in sets {
+        let mut packed = Vec::new();
+        for reference in set {
+            field::put_varint(&mut packed, u64::from(*reference));
+        }
+        sent.extend(field(5, &[&refs(&packed)]));
+    }
+    let (body, arena) = decoded(&sent).unwrap();
+    for (series, set) in arena.series.iter().zip(sets) {
+        let labels = set.as_chunks::<2>().0.iter();
+        let labels = labels.map(|[n, v]| (symbols[*n as usize], symbols[*v as usize]));
+        assert_eq!(series.labels.of(&body), encode(labels), "{set:?}");
+    }
+    assert_eq!(arena.series.len(), sets.len());
+}
+
+#[test]
 fn empty_messages_cannot_fill_the_arena() {
     let too_many = |sent: &[u8], what| {
         let limit = ENTRIES_MAX;
