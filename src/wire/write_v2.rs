@@ -423,7 +423,7 @@ fn sample(msg: &[u8], mut at: usize, end: usize) -> Result<(Sample, i64), Decode
     }
     if at < end && u64::from(msg[at]) == TIMESTAMP {
         at += 1;
-        sample.timestamp_ms = field::varint(msg, &mut at)? as i64;
+        sample.timestamp_ms = field::long_varint(msg, &mut at)? as i64;
     }
     while at < end {
         let start = at;

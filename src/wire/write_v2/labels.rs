@@ -191,7 +191,12 @@ impl Last {
             if !room.has(body) {
                 return None;
             }
-            if label.is_metric() {
+            let is_metric = if same_names {
+                count == self.metric
+            } else {
+                label.is_metric()
+            };
+            if is_metric {
                 metric = Some(count);
                 name = span(
                     body.len() - value.text.len as usize,
