@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
 
 seconds=${SECONDS_EACH:-60}
+# 0 is another one each time. CI gives one, so that what it finds is about the change at hand.
+seed=${FUZZ_SEED:-0}
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
     targets=(wire_v1 wire_v2 snappy zstd read frames chunk histogram histogram_chunk selector config)
@@ -28,7 +30,7 @@ for target in "${targets[@]}"; do
     log=artifacts/$target.log
     # what is new goes to found/, the corpus of the repository is only read
     if ! "$CARGO_TARGET_DIR/$host/release/$target" "found/$target" "corpus/$target" "regressions/$target" \
-        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -max_total_time="$seconds" -seed="$seed" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="artifacts/$target/" >"$log" 2>&1; then
         failed=1
         tail -n 40 "$log"

@@ -1,12 +1,11 @@
 //! Time on a processor instead of time on the clock, so that what else runs on the machine counts
 //! for less.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 
-/// CPU time of this thread as Linux counts it, to a few milliseconds; elsewhere that of the clock.
+/// CPU time of this thread as Linux counts it; elsewhere that of the clock.
 pub(crate) struct CpuTime;
 
 #[derive(Clone, Copy)]
@@ -48,9 +47,13 @@ impl Measurement for CpuTime {
     }
 }
 
-/// The first number of `schedstat` is nanoseconds on a processor.
 fn on_cpu() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanos = text.split(' ').next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanos))
+    #[cfg(target_os = "linux")]
+    {
+        // The time slice that is under way counts too, which `schedstat` knows only by the tick.
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(time).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }

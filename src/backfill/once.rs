@@ -149,6 +149,9 @@ impl Once {
         let mut names = loop {
             match source.names(&texts, plan.span).await {
                 Ok(names) => break names,
+                Err(error) if error.is_denied() => {
+                    return Err(FetchError::GivenUp { error, tries: 1 }.into());
+                }
                 Err(error) => self.fetcher.failed(error, &mut tries).await?,
             }
         };

@@ -69,10 +69,12 @@ fn selectors(parameters: &[(String, String)]) -> Result<Vec<Selector>, BadReques
     if parameters.len() > SELECTORS_MAX {
         return Err(BadRequest::TooMany(parameters.len()));
     }
+    // All of a page together: each line is compared with all of them.
+    let mut left = Selector::PATTERNS_BYTES_MAX;
     parameters
         .iter()
         .map(|(name, value)| match name.as_str() {
-            "match[]" => Ok(Selector::parse(value)?),
+            "match[]" => Ok(Selector::parse_within(value, &mut left)?),
             _ => Err(BadRequest::Parameter(name.chars().take(64).collect())),
         })
         .collect()
@@ -110,5 +112,24 @@ async fn scores_page(
     match planned.await {
         Ok(plan) => (form.headers(), Body::new(Page::new(plan, form))).into_response(),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patterns_of_one_page_share_their_memory() {
+        let asked = |pattern: &str, n: usize| {
+            let one = ("match[]".to_owned(), format!("{{job=~\"{pattern}\"}}"));
+            selectors(&vec![one; n])
+        };
+        assert!(asked("node|demo.*", SELECTORS_MAX).is_ok());
+        assert!(asked("(a?){9000}", 1).is_ok());
+        assert!(matches!(
+            asked("(a?){9000}", 5),
+            Err(BadRequest::Selector(_))
+        ));
     }
 }

@@ -49,12 +49,21 @@ pub fn varint(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
             *at += 1;
             Ok(u64::from(byte))
         }
-        _ => long_varint(buf, at),
+        _ => longer_varint(buf, at),
     }
 }
 
-/// Timestamps have six bytes: all of a varint is read at once where the slice has eight.
-fn long_varint(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
+fn longer_varint(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
+    long_varint(buf, at)
+}
+
+/// As [`varint`], for numbers that are seldom below 128, as timestamps are: six bytes, read at once
+/// where the slice has eight.
+///
+/// # Errors
+/// Those of [`varint`].
+#[inline(always)]
+pub fn long_varint(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
     if let Some(word) = buf.get(*at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*word);
         let ends = !word & 0x8080_8080_8080_8080;
@@ -68,6 +77,10 @@ fn long_varint(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
             return Ok((x & 0x0fff_ffff) | ((x & 0x0fff_ffff_0000_0000) >> 4));
         }
     }
+    varint_by_byte(buf, at)
+}
+
+fn varint_by_byte(buf: &[u8], at: &mut usize) -> Result<u64, FieldError> {
     let start = *at;
     let mut value = 0u64;
     for i in 0..10 {

@@ -179,7 +179,7 @@ fn sample(msg: &[u8], mut at: usize, end: usize) -> Result<Sample, DecodeError> 
     }
     if at < end && msg[at] == 0x10 {
         at += 1;
-        sample.timestamp_ms = field::varint(msg, &mut at)? as i64;
+        sample.timestamp_ms = field::long_varint(msg, &mut at)? as i64;
     }
     while at < end {
         let start = at;

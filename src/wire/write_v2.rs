@@ -29,6 +29,23 @@ use super::write::{
 /// As the check of histograms counts.
 const VERSION: u8 = 2;
 
+// Tags: field number and wire type.
+const SYMBOL: u64 = 4 << 3 | 2;
+const SERIES: u64 = 5 << 3 | 2;
+const PACKED: u64 = 1 << 3 | 2;
+const REFERENCE: u64 = 1 << 3;
+const SAMPLE: u64 = 2 << 3 | 2;
+const HISTOGRAM: u64 = 3 << 3 | 2;
+const EXEMPLAR: u64 = 4 << 3 | 2;
+const METADATA: u64 = 5 << 3 | 2;
+const CREATED: u64 = 6 << 3;
+const VALUE: u64 = 1 << 3 | 1;
+const TIMESTAMP: u64 = 2 << 3;
+const START: u64 = 3 << 3;
+const TYPE: u64 = 1 << 3;
+const HELP: u64 = 3 << 3;
+const UNIT: u64 = 4 << 3;
+
 /// What the decoder keeps from series to series, and warm from request to request.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -134,8 +151,8 @@ impl Walk<'_> {
         while at < self.room.sent {
             let msg = &body[..self.room.sent];
             let start = at;
-            match field::tag(msg, &mut at)? {
-                (4, Wire::Len) => {
+            match field::varint(msg, &mut at)? {
+                SYMBOL => {
                     let head = at;
                     let end = field::len(msg, &mut at)?;
                     if !self.all_symbols {
@@ -146,14 +163,13 @@ impl Walk<'_> {
                     }
                     at = end;
                 }
-                (5, Wire::Len) => {
+                SERIES => {
                     entries = true;
                     let end = field::len(msg, &mut at)?;
                     self.series(body, at, end, out)?;
                     at = end;
                 }
-                (4 | 5, _) => return broken(WRONG_TYPE, start),
-                (_, wire) => field::skip(msg, &mut at, wire)?,
+                _ => at = other(msg, start, &[4, 5])?,
             }
         }
         Ok(true)
@@ -233,17 +249,17 @@ impl Walk<'_> {
         let mut created_ms = 0;
         while at < end {
             let field_start = at;
-            match field::tag(msg, &mut at)? {
-                (1, Wire::Len) => {
+            match field::varint(msg, &mut at)? {
+                PACKED => {
                     let refs_end = field::len(msg, &mut at)?;
                     references.add(References::Packed(span(at, refs_end - at)));
                     at = refs_end;
                 }
-                (1, Wire::Varint) => {
+                REFERENCE => {
                     field::varint(msg, &mut at)?;
                     references.add(References::Scattered);
                 }
-                (2, Wire::Len) => {
+                SAMPLE => {
                     let sample_end = field::len(msg, &mut at)?;
                     if out.samples.len() >= ENTRIES_MAX {
                         return too_many("samples");
@@ -258,7 +274,7 @@ impl Walk<'_> {
                     out.samples.push(sample);
                     at = sample_end;
                 }
-                (3, Wire::Len) => {
+                HISTOGRAM => {
                     let histogram_end = field::len(msg, &mut at)?;
                     if out.histograms.len() >= ENTRIES_MAX {
                         return too_many("histograms");
@@ -273,7 +289,7 @@ impl Walk<'_> {
                     }
                     at = histogram_end;
                 }
-                (4, Wire::Len) => {
+                EXEMPLAR => {
                     let exemplar_end = field::len(msg, &mut at)?;
                     if !exemplar(msg, at, exemplar_end, &self.scratch.symbols)? {
                         wrong = wrong.or(Some(Refusal::BadReference));
@@ -281,14 +297,13 @@ impl Walk<'_> {
                     out.exemplars += 1;
                     at = exemplar_end;
                 }
-                (5, Wire::Len) => {
+                METADATA => {
                     let metadata_end = field::len(msg, &mut at)?;
                     metadata.read(msg, at, metadata_end)?;
                     at = metadata_end;
                 }
-                (6, Wire::Varint) => created_ms = field::varint(msg, &mut at)? as i64,
-                (1..=6, _) => return broken(WRONG_TYPE, field_start),
-                (_, wire) => field::skip(msg, &mut at, wire)?,
+                CREATED => created_ms = field::varint(msg, &mut at)? as i64,
+                _ => at = other(msg, field_start, &[1, 2, 3, 4, 5, 6])?,
             }
         }
         if at != end {
@@ -360,6 +375,19 @@ impl Walk<'_> {
     }
 }
 
+/// Steps over the field at `at` if its number is none of those `known`, of which it has the wrong
+/// type then; gives where it ends.
+#[cold]
+fn other(msg: &[u8], mut at: usize, known: &[u32]) -> Result<usize, DecodeError> {
+    let start = at;
+    let (number, wire) = field::tag(msg, &mut at)?;
+    if known.contains(&number) {
+        return broken(WRONG_TYPE, start);
+    }
+    field::skip(msg, &mut at, wire)?;
+    Ok(at)
+}
+
 /// Where the references of a series lie.
 #[derive(Debug, Clone, Copy)]
 enum References {
@@ -389,22 +417,21 @@ fn sample(msg: &[u8], mut at: usize, end: usize) -> Result<(Sample, i64), Decode
     };
     let mut start_ms = 0;
     // As senders write it; whatever follows is read by the loop.
-    if at < end && msg[at] == 0x09 {
+    if at < end && u64::from(msg[at]) == VALUE {
         at += 1;
         sample.value = f64::from_bits(field::fixed64(msg, &mut at)?);
     }
-    if at < end && msg[at] == 0x10 {
+    if at < end && u64::from(msg[at]) == TIMESTAMP {
         at += 1;
-        sample.timestamp_ms = field::varint(msg, &mut at)? as i64;
+        sample.timestamp_ms = field::long_varint(msg, &mut at)? as i64;
     }
     while at < end {
         let start = at;
-        match field::tag(msg, &mut at)? {
-            (1, Wire::Fixed64) => sample.value = f64::from_bits(field::fixed64(msg, &mut at)?),
-            (2, Wire::Varint) => sample.timestamp_ms = field::varint(msg, &mut at)? as i64,
-            (3, Wire::Varint) => start_ms = field::varint(msg, &mut at)? as i64,
-            (1..=3, _) => return broken(WRONG_TYPE, start),
-            (_, wire) => field::skip(msg, &mut at, wire)?,
+        match field::varint(msg, &mut at)? {
+            VALUE => sample.value = f64::from_bits(field::fixed64(msg, &mut at)?),
+            TIMESTAMP => sample.timestamp_ms = field::varint(msg, &mut at)? as i64,
+            START => start_ms = field::varint(msg, &mut at)? as i64,
+            _ => at = other(msg, start, &[1, 2, 3])?,
         }
     }
     if at != end {
@@ -484,12 +511,11 @@ impl Metadata {
     fn read(&mut self, msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
         while at < end {
             let start = at;
-            match field::tag(msg, &mut at)? {
-                (1, Wire::Varint) => self.kind = metric_type(field::varint(msg, &mut at)?),
-                (3, Wire::Varint) => self.help = field::varint(msg, &mut at)? as u32,
-                (4, Wire::Varint) => self.unit = field::varint(msg, &mut at)? as u32,
-                (1 | 3 | 4, _) => return broken(WRONG_TYPE, start),
-                (_, wire) => field::skip(msg, &mut at, wire)?,
+            match field::varint(msg, &mut at)? {
+                TYPE => self.kind = metric_type(field::varint(msg, &mut at)?),
+                HELP => self.help = field::varint(msg, &mut at)? as u32,
+                UNIT => self.unit = field::varint(msg, &mut at)? as u32,
+                _ => at = other(msg, start, &[1, 3, 4])?,
             }
         }
         if at != end {

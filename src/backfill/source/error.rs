@@ -64,6 +64,12 @@ pub enum Remedy {
 }
 
 impl SourceError {
+    /// True if the server does not accept who asks. Whoever waits for the answer should hear of it
+    /// at once.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403))
+    }
+
     /// What an answer that says no means.
     pub(super) async fn of(answer: Answer) -> Self {
         let url = answer.body.url().to_owned();

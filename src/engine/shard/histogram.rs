@@ -1,7 +1,7 @@
 //! Histograms: what is known of one under its own labels, and the judging of its four statistics.
 //!
-//! The samples come from its parts (see [`super::plain`]) or are native (see [`super::native`]); if
-//! there are both, the native ones are judged. Each statistic is judged as a series of its own, with
+//! The samples come from its parts (see `plain`) or are native (see `native`); if there are both, the
+//! native ones are judged. Each statistic is judged as a series of its own, with
 //! the histogram's labels and `stat`; its rules, its entry on the board and its model begin with its
 //! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
 //! parts and that of many native buckets.

@@ -221,7 +221,7 @@ impl QuietLog {
                 peer,
                 status = code.as_u16(),
                 similar_left_out = left_out,
-                "write request not taken: {why}"
+                "a write request was not taken, or not all of it: {why}"
             );
         }
     }

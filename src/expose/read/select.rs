@@ -17,10 +17,6 @@ use crate::wire::read::{LabelMatcher, MatchKind, Query};
 /// Series up to this number are sorted where they are; more of them on a thread that may block.
 const SORT_INLINE_MAX: usize = 2_000;
 
-/// Memory of all regular expressions of one query, compiled: four of the longest that there can be,
-/// which are lists of several hundred names.
-const PATTERNS_BYTES_MAX: usize = 4 * Matcher::COMPILED_BYTES_MAX;
-
 /// Labels that readers and answers have besides those of the series.
 #[derive(Debug, Default)]
 pub(super) struct OuterLabels {
@@ -49,7 +45,7 @@ impl OuterLabels {
     /// The matchers of a query as a selector of stored series.
     pub(super) fn selector(&self, matchers: &[LabelMatcher]) -> Result<Selector, ReadError> {
         // All of a query together: each series is compared with all of them.
-        let mut left = PATTERNS_BYTES_MAX;
+        let mut left = Selector::PATTERNS_BYTES_MAX;
         let matchers: Result<Vec<_>, _> = matchers
             .iter()
             .map(|m| self.matcher(m, &mut left))

@@ -22,6 +22,9 @@ pub(super) const REFERENCES_MAX: usize = 1 << 15;
 const NAME_BLOCK: usize = 32;
 const VALUE_BLOCK: usize = 64;
 
+/// Room for a label of both: its own tag and length, and the tags of its parts.
+const LABEL_BLOCK: usize = 4 + NAME_BLOCK + VALUE_BLOCK;
+
 /// The labels of one series.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Labels {
@@ -50,10 +53,10 @@ impl Room {
 struct Pair {
     name: u32,
     value: u32,
-    /// Where it ends among the packed references.
-    wire_end: u32,
-    /// Where it ends among the label bytes.
-    text_end: u32,
+    /// Bytes of its two references.
+    wire: u32,
+    /// Bytes of the label.
+    text: u32,
 }
 
 /// The labels that were put together last.
@@ -66,21 +69,21 @@ pub(super) struct Last {
     /// Index of `__name__` among them.
     metric: usize,
     name: Span,
-    /// What is new of the series at hand.
-    middle: Vec<Pair>,
+    /// What the series at hand has more than fits between what it has in common with them.
+    more: Vec<Pair>,
 }
 
 impl Last {
     pub(super) fn clear(&mut self) {
         write::shrink(&mut self.pairs);
-        write::shrink(&mut self.middle);
+        write::shrink(&mut self.more);
         // They lie in a body that is gone.
         (self.wire, self.labels, self.name) = Default::default();
         self.metric = 0;
     }
 
     pub(super) fn capacity_bytes(&self) -> usize {
-        (self.pairs.capacity() + self.middle.capacity()) * size_of::<Pair>()
+        (self.pairs.capacity() + self.more.capacity()) * size_of::<Pair>()
     }
 
     /// The labels that the packed references at `wire` refer to, if they are sorted, and all else is
@@ -96,6 +99,7 @@ impl Last {
     ) -> Option<Labels> {
         let start = body.len();
         let found = self.build(body, symbols, wire, limits, room);
+        // It may be neither the one nor the other by now.
         if found.is_none() {
             body.truncate(start);
             self.clear();
@@ -120,26 +124,37 @@ impl Last {
             let value = self.pairs.get(self.metric)?.value;
             return Some(self.found(value));
         }
-        let fits = |pair: &&Pair| pair.wire_end as usize <= alike;
-        let front = self.pairs.iter().take_while(fits).count();
-        let (front_wire, front_text) = self.ends(front);
+        let (mut front, mut front_wire, mut front_text) = (0, 0, 0);
+        for pair in &self.pairs {
+            let end = front_wire + pair.wire as usize;
+            if end > alike {
+                break;
+            }
+            (front, front_wire) = (front + 1, end);
+            front_text += pair.text as usize;
+        }
         let alike = same_back(
             &body[..now + wire_len],
             &body[..then + last_len],
             shorter - front_wire,
         );
-        let mut back = self.pairs.len();
-        while back > front && last_len - self.ends(back - 1).0 <= alike {
-            back -= 1;
+        let (mut back, mut back_wire, mut back_text) = (self.pairs.len(), 0, 0);
+        for pair in self.pairs[front..].iter().rev() {
+            let begin = back_wire + pair.wire as usize;
+            if begin > alike {
+                break;
+            }
+            (back, back_wire) = (back - 1, begin);
+            back_text += pair.text as usize;
         }
-        let mut middle_end = wire_len - (last_len - self.ends(back).0);
         // A number of which only the end is alike belongs to the middle.
         while back < self.pairs.len()
-            && middle_end > front_wire
-            && body[now + middle_end - 1] > 0x7f
+            && wire_len - back_wire > front_wire
+            && body[now + wire_len - back_wire - 1] > 0x7f
         {
+            back_wire -= self.pairs[back].wire as usize;
+            back_text -= self.pairs[back].text as usize;
             back += 1;
-            middle_end = wire_len - (last_len - self.ends(back).0);
         }
 
         // The front, as it is.
@@ -150,68 +165,87 @@ impl Last {
         let mut name = self.name;
         name.start = name.start - self.labels.start + start as u32;
 
-        // The middle, label by label.
-        let mut before = match front.checked_sub(1) {
-            Some(i) => Some(symbols.get(self.pairs[i].name)?),
-            None => None,
-        };
-        self.middle.clear();
+        // The middle, label by label. With the names that were there, it is as sorted as they were.
+        self.more.clear();
+        let mut same_names = true;
+        let mut count = front;
         let mut at = now + front_wire;
-        while at < now + middle_end {
+        let middle_end = now + wire_len - back_wire;
+        while at < middle_end {
+            let label_at = at;
             let (name_ref, value_ref) = (reference(body, &mut at)?, reference(body, &mut at)?);
             let (label, value) = (symbols.get(name_ref)?, symbols.get(value_ref)?);
-            let sorted = before.is_none_or(|before| before.sorts_before(label, body));
-            let room_left = front + self.middle.len() < limits.labels_per_series;
-            if !(sorted && label.is_name && value.is_value && room_left) {
+            same_names &= count < back && self.pairs[count].name == name_ref;
+            if !same_names {
+                let room_left = count < limits.labels_per_series;
+                let sorted = self.comes_behind(label, count, back, symbols, body);
+                if !(room_left && sorted && label.is_name) {
+                    return None;
+                }
+            }
+            if !value.is_value {
                 return None;
             }
+            let label_start = body.len();
             append(body, label, value);
             if !room.has(body) {
                 return None;
             }
-            if label.is_metric() {
-                metric = Some(front + self.middle.len());
+            let is_metric = if same_names {
+                count == self.metric
+            } else {
+                label.is_metric()
+            };
+            if is_metric {
+                metric = Some(count);
                 name = span(
                     body.len() - value.text.len as usize,
                     value.text.len as usize,
                 );
             }
-            self.middle.push(Pair {
+            let pair = Pair {
                 name: name_ref,
                 value: value_ref,
-                wire_end: (at - now) as u32,
-                text_end: (body.len() - start) as u32,
-            });
-            before = Some(label);
+                wire: (at - label_at) as u32,
+                text: (body.len() - label_start) as u32,
+            };
+            if count < back {
+                self.pairs[count] = pair;
+            } else {
+                self.more.push(pair);
+            }
+            count += 1;
         }
-        let count = front + self.middle.len() + self.pairs.len() - back;
-        if at != now + middle_end || count > limits.labels_per_series {
+        if at != middle_end {
             return None;
         }
 
         // The back, as it is.
-        let (back_wire, back_text) = self.ends(back);
-        let wire_shift = (middle_end as u32).wrapping_sub(back_wire as u32);
-        let text_shift = ((body.len() - start) as u32).wrapping_sub(back_text as u32);
-        if let Some(first) = self.pairs.get(back) {
-            let first = symbols.get(first.name)?;
-            if before.is_some_and(|before| !before.sorts_before(first, body)) {
+        let after = self.pairs.len() - back;
+        if !(same_names && count == back) {
+            if count + after > limits.labels_per_series {
                 return None;
             }
-            if self.metric >= back {
-                metric = Some(self.metric - back + front + self.middle.len());
-                name.start = name.start.wrapping_add(text_shift);
-            }
-            body.extend_from_within(from + back_text..from + self.labels.len as usize);
-            for pair in &mut self.pairs[back..] {
-                pair.wire_end = pair.wire_end.wrapping_add(wire_shift);
-                pair.text_end = pair.text_end.wrapping_add(text_shift);
+            if let Some(first) = self.pairs.get(back) {
+                let first = symbols.get(first.name)?;
+                if !self.comes_behind(first, count, back, symbols, body) {
+                    return None;
+                }
             }
         }
-        if self.middle.len() == back - front {
-            self.pairs[front..back].copy_from_slice(&self.middle);
-        } else {
-            self.pairs.splice(front..back, self.middle.drain(..));
+        if after > 0 {
+            let back_from = self.labels.len as usize - back_text;
+            if self.metric >= back {
+                metric = Some(self.metric - back + count);
+                let shift = ((body.len() - start) as u32).wrapping_sub(back_from as u32);
+                name.start = name.start.wrapping_add(shift);
+            }
+            body.extend_from_within(from + back_from..from + self.labels.len as usize);
+        }
+        if count < back {
+            self.pairs.drain(count..back);
+        } else if count > back {
+            self.pairs.splice(back..back, self.more.drain(..));
         }
         self.metric = metric?;
         self.wire = wire;
@@ -221,23 +255,29 @@ impl Last {
         Some(self.found(value))
     }
 
+    /// True if a label that becomes the one with index `at` sorts behind the one in front of it. Of
+    /// the new labels, those from `back` on are in `more`.
+    fn comes_behind(
+        &self,
+        label: &Symbol,
+        at: usize,
+        back: usize,
+        symbols: &Symbols,
+        body: &[u8],
+    ) -> bool {
+        let before = match self.more.last() {
+            None => at.min(back).checked_sub(1).map(|i| self.pairs[i]),
+            before => before.copied(),
+        };
+        let before = before.and_then(|before| symbols.get(before.name));
+        before.is_none_or(|before| before.sorts_before(label, body))
+    }
+
     fn found(&self, metric: u32) -> Labels {
         Labels {
             labels: self.labels,
             name: self.name,
             metric: Some(metric),
-        }
-    }
-
-    /// Where the label before this one ends: among the references, and among the bytes.
-    #[inline(always)]
-    fn ends(&self, label: usize) -> (usize, usize) {
-        match label.checked_sub(1) {
-            Some(i) => {
-                let pair = &self.pairs[i];
-                (pair.wire_end as usize, pair.text_end as usize)
-            }
-            None => (0, 0),
         }
     }
 }
@@ -309,17 +349,19 @@ fn append(body: &mut Vec<u8>, name: &Symbol, value: &Symbol) {
     let (from, name_len) = with_head(name);
     let (value_from, value_len) = with_head(value);
     let inner = 2 + name_len + value_len;
-    if name_len <= NAME_BLOCK
-        && value_len <= VALUE_BLOCK
-        && let Some(name) = body[from..].first_chunk::<NAME_BLOCK>()
-        && let Some(value) = body[value_from..].first_chunk::<VALUE_BLOCK>()
-    {
-        let mut label = [0; 4 + NAME_BLOCK + VALUE_BLOCK];
+    let at = body.len();
+    let short = name_len <= NAME_BLOCK && value_len <= VALUE_BLOCK;
+    if short && from.max(value_from) + VALUE_BLOCK <= at {
+        // Where it is to be, not elsewhere first: it would be read before it is out of the
+        // processor's store buffer.
+        body.extend_from_slice(&[0; LABEL_BLOCK]);
+        let (all, label) = body.split_at_mut(at);
         label[..3].copy_from_slice(&[0x0a, inner as u8, 0x0a]);
-        label[3..3 + NAME_BLOCK].copy_from_slice(name);
+        label[3..3 + NAME_BLOCK].copy_from_slice(&all[from..from + NAME_BLOCK]);
         label[3 + name_len] = 0x12;
-        label[4 + name_len..][..VALUE_BLOCK].copy_from_slice(value);
-        body.extend_from_slice(&label[..2 + inner]);
+        label[4 + name_len..][..VALUE_BLOCK]
+            .copy_from_slice(&all[value_from..value_from + VALUE_BLOCK]);
+        body.truncate(at + 2 + inner);
     } else {
         body.push(0x0a);
         field::put_varint(body, inner as u64);
