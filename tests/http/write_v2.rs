@@ -236,7 +236,7 @@ fn families(server: &mut Server) -> Vec<(String, MetricType)> {
             if let Message::Families(families) = message
                 && i == 0
             {
-                let heard = families.0.iter().map(|(f, kind)| (f.to_string(), *kind));
+                let heard = families.all.iter().map(|(f, kind)| (f.to_string(), *kind));
                 of_first.extend(heard);
             }
         }
