@@ -6,6 +6,7 @@
 //! depends on nothing but the samples before. Adding a model is one file and one line in
 //! `models!` below.
 
+pub mod forest;
 pub mod norm;
 pub mod pace;
 pub mod profile;
