@@ -339,7 +339,7 @@ impl Judge {
         } else {
             spec.adapt_ms
         };
-        if over && lasted >= adapt_ms && ADAPTS {
+        if over && lasted >= adapt_ms && ADAPTS && !still {
             self.ensemble.restart();
             self.episode = Episode::default();
             return self.verdict.close();
@@ -349,7 +349,7 @@ impl Judge {
 }
 
 /// XXX
-const ADAPTS: bool = false;
+const ADAPTS: bool = true;
 
 impl Default for Judge {
     fn default() -> Self {
