@@ -15,7 +15,7 @@ pub struct SeriesSpec {
     pub warmup: u32,
     /// Scored values before a severity above low.
     pub young: u32,
-    /// The line in nats: minus the logarithm of `band_probability`.
+    /// The line: the evidence at which a value is outside its band.
     pub line: f64,
     /// Samples over the line among the newest [`crate::score::verdict::RECENT`] that make an anomaly
     /// active.
@@ -41,7 +41,7 @@ impl Default for SeriesSpec {
             day_ms: d.day.as_millis() as i64,
             warmup: d.warmup,
             young: d.young,
-            line: -d.band_probability.ln(),
+            line: d.line,
             confirm: d.confirm,
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
