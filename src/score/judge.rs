@@ -13,6 +13,8 @@ use super::scale;
 use super::verdict::{Change, Hearing, Verdict};
 use crate::config::{Direction, Severity};
 use crate::model::ensemble::PARTS;
+use crate::model::forest::Tier;
+use crate::model::forest::tier::{Moment, News};
 use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
 
 /// Samples in a row under the line that end an episode.
@@ -62,6 +64,8 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// What happened to the forest.
+    pub forest: News,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -104,6 +108,7 @@ pub enum Phase {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judge {
     ensemble: Ensemble,
+    forest: Option<Box<Tier>>,
     rarity: Rarity,
     verdict: Verdict,
     episode: Episode,
@@ -120,6 +125,7 @@ impl Judge {
     pub fn new() -> Self {
         Self {
             ensemble: Ensemble::new(),
+            forest: None,
             rarity: Rarity::new(),
             verdict: Verdict::new(),
             episode: Episode::default(),
@@ -145,6 +151,11 @@ impl Judge {
         self.verdict.alarm()
     }
 
+    /// The series' forest, if it has one.
+    pub fn forest(&mut self) -> &mut Option<Box<Tier>> {
+        &mut self.forest
+    }
+
     /// Values judged so far, those of the warm-up included.
     pub fn seen(&self) -> u32 {
         self.seen
@@ -166,7 +177,13 @@ impl Judge {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
         let gap = self.gap(interval_ms, x.t_ms);
-        let step = self.ensemble.score(&self.pace, spec, x, gap, None);
+        let mut step = self.ensemble.score(&self.pace, spec, x, gap);
+        if let Some(forest) = &mut self.forest
+            && let Some(score) =
+                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+        {
+            step.hear_forest(score);
+        }
         let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
         let rarity = self.rarity.nats(f64::from(step.evidence));
@@ -179,6 +196,14 @@ impl Judge {
             .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
             .flatten();
         let adapted = self.learn(spec, &step, deviation, x);
+        let news = self.forest.as_mut().map_or(News::default(), |forest| {
+            let at = Moment {
+                t_ms: x.t_ms,
+                interval_ms,
+                day_ms: spec.day_ms,
+            };
+            forest.absorb(&spec.forest, at, &step.features)
+        });
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
@@ -193,6 +218,7 @@ impl Judge {
                 shares: step.shares(),
             }),
             rarity: rarity / std::f64::consts::LN_10,
+            forest: news,
         }
     }
 
@@ -213,7 +239,7 @@ impl Judge {
         let step = |value: f64| {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
-            (self.ensemble.score(&pace, spec, x, gap, None), value)
+            (self.ensemble.score(&pace, spec, x, gap), value)
         };
         let over = |value: f64| {
             let (step, value) = step(value);
