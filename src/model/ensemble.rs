@@ -244,9 +244,9 @@ impl Ensemble {
         if self.profile.is_empty() && self.level.count() == PROFILE_FROM {
             self.profile.begin(pace, spec.day_ms);
         } else {
-            self.profile.take(&step.look, step.z, pace, weight);
+            self.profile.take(&step.look, step.z, pace);
         }
-        self.level.take(x.value, pace.level, weight);
+        self.level.take(x.value, pace.level);
         self.still.take(self.n > 0 && x.value != self.last);
         self.averages = step.averages;
         self.last = x.value;

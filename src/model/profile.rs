@@ -36,9 +36,9 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn take(&mut self, z: f64, gain_min: f32, weight: f64) {
+    fn take(&mut self, z: f64, gain_min: f32) {
         self.visits = self.visits.saturating_add(1);
-        let gain = f64::from((1.0 / f32::from(self.visits)).max(gain_min)) * weight;
+        let gain = f64::from((1.0 / f32::from(self.visits)).max(gain_min));
         let mut d = z - f64::from(self.mean);
         if self.visits >= CLIP_FROM {
             let at = CLIP * f64::from(self.spread).max(CLIP_SPREAD_MIN);
@@ -135,9 +135,9 @@ impl Profile {
     }
 
     /// Takes one value in scales from the level.
-    pub fn take(&mut self, look: &Look, z: f32, pace: &Pace, weight: f64) {
+    pub fn take(&mut self, look: &Look, z: f32, pace: &Pace) {
         if let Some(bucket) = self.buckets.get_mut(look.own) {
-            bucket.take(f64::from(z), pace.bucket_gain, weight);
+            bucket.take(f64::from(z), pace.bucket_gain);
         }
     }
 
