@@ -359,7 +359,9 @@ impl Judge {
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
-        let limited = over && self.episode.over > EPISODE_LEARNED;
+        // Of a still series the step is the event: where it went is soon at home.
+        let still = self.ensemble.still().is_still();
+        let limited = over && !still && self.episode.over > EPISODE_LEARNED;
         let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
         self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
