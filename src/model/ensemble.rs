@@ -42,10 +42,6 @@ pub const SPEAKS_FROM: u32 = 100;
 /// Share of a new sample in the smoothed evidence: removes blips of one sample, costs about one
 /// sample of delay.
 const SMOOTHING: f32 = 2.0 / 3.0;
-/// Evidence of the always-on detectors from which on the forest is asked ...
-pub const ASK_FROM: f32 = 3.5;
-/// ... about this sample and so many more.
-const ASK_HOLD: u8 = 30;
 /// What a forest that is not asked would have said: a typical sample.
 const FOREST_TYPICAL: f32 = 0.35;
 /// Evidence of a forest's score of 1.
@@ -201,7 +197,8 @@ impl Ensemble {
         let sum: f32 = (0..ALWAYS).map(|i| WEIGHTS[i] * parts[i] * parts[i]).sum();
         let weights: f32 = WEIGHTS[..ALWAYS].iter().sum();
         let always = (sum / weights).sqrt();
-        let asked = always >= ASK_FROM || self.hold > 0;
+        let rare = pace.interval_ms() >= spec.forest.always_from_ms;
+        let asked = always >= spec.forest.gate || self.hold > 0 || rare;
         let alone = match forest {
             None => always,
             Some(forest) => {
@@ -261,8 +258,8 @@ impl Ensemble {
         self.last = x.value;
         self.n = n;
         self.evidence = step.evidence;
-        self.hold = if step.always >= ASK_FROM {
-            ASK_HOLD
+        self.hold = if step.always >= spec.forest.gate {
+            spec.forest.hold
         } else {
             self.hold.saturating_sub(1)
         };

@@ -25,12 +25,9 @@ pub use tier::Tier;
 use node::{LANES, Node};
 use reservoir::Packed;
 
-/// Features of a sample, in this order: the value; its residual after the profile of the day; that
-/// minus its average over 5; the average over 5 minus that over 60; the averages over 30 and 60; the
-/// deviations over 5, 10, 30 and 60 samples.
-pub const FEATURES: usize = 10;
+pub use super::features::FEATURES;
 
-/// The names of the features, as in the configuration and in contributions.
+/// The names of the features in the configuration, in the order of [`super::features::row`].
 pub const FEATURE_NAMES: [&str; FEATURES] = [
     "value",
     "residual",
@@ -43,9 +40,6 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "deviation_30",
     "deviation_60",
 ];
-
-/// What stands for the score of a forest that was not asked: that of an ordinary sample.
-pub const NOT_ASKED: f32 = 0.35;
 
 /// A grown forest.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,6 @@
 //! How one series is to be modelled and judged: the configuration after defaults, rules and checks.
 
+use super::forest::ForestSpec;
 use crate::config::{Direction, KindOverride, SeverityConfig};
 
 /// Checked and resolved for one series; equal for all series that the same rules match.
@@ -30,6 +31,7 @@ pub struct SeriesSpec {
     pub min_deviation: f64,
     /// The same as a share of the expected value.
     pub min_deviation_ratio: f64,
+    pub forest: ForestSpec,
 }
 
 impl Default for SeriesSpec {
@@ -49,6 +51,7 @@ impl Default for SeriesSpec {
             direction: Direction::Both,
             min_deviation: 0.0,
             min_deviation_ratio: 0.0,
+            forest: ForestSpec::default(),
         }
     }
 }

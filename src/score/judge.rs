@@ -11,8 +11,11 @@ use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Change, Hearing, Verdict};
-use crate::config::{Direction, Severity};
+use crate::config::{Direction, ForestUse, Severity};
 use crate::model::ensemble::PARTS;
+use crate::model::features::Row;
+use crate::model::forest::tier::{Moment, News};
+use crate::model::forest::{Forest, Tier};
 use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
 
 /// Samples in a row under the line that end an episode.
@@ -62,6 +65,8 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// What happened to its forest.
+    pub forest: News,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -112,6 +117,8 @@ pub struct Judge {
     last_ms: i64,
     /// Samples whose severity is still low at most, after a long gap.
     wary: u8,
+    /// Apart, because it is large and most series have none.
+    forest: Option<Box<Tier>>,
     #[serde(skip)]
     pace: Pace,
 }
@@ -126,6 +133,7 @@ impl Judge {
             seen: 0,
             last_ms: i64::MIN,
             wary: 0,
+            forest: None,
             pace: Pace::default(),
         }
     }
@@ -166,7 +174,10 @@ impl Judge {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
         let gap = self.gap(interval_ms, x.t_ms);
-        let step = self.ensemble.score(&self.pace, spec, x, gap, None);
+        if let Some(tier) = &mut self.forest {
+            tier.begin(&spec.forest);
+        }
+        let step = self.step(&self.pace, spec, x, gap);
         let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
         let rarity = self.rarity.nats(f64::from(step.evidence));
@@ -179,6 +190,7 @@ impl Judge {
             .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
             .flatten();
         let adapted = self.learn(spec, &step, deviation, x);
+        let forest = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
@@ -193,6 +205,67 @@ impl Judge {
                 shares: step.shares(),
             }),
             rarity: rarity / std::f64::consts::LN_10,
+            forest,
+        }
+    }
+
+    fn step(&self, pace: &Pace, spec: &SeriesSpec, x: Point, gap: Gap) -> Step {
+        let forest = self.forest.as_ref().and_then(|tier| tier.forest());
+        let ask = |forest: &Forest| {
+            let forest: &dyn Fn(&Row) -> f32 = &|row| forest.score(row);
+            self.ensemble.score(pace, spec, x, gap, Some(forest))
+        };
+        match forest {
+            Some(forest) => ask(forest),
+            None => self.ensemble.score(pace, spec, x, gap, None),
+        }
+    }
+
+    fn teach_forest(
+        &mut self,
+        spec: &SeriesSpec,
+        interval_ms: f64,
+        t_ms: i64,
+        step: &Step,
+    ) -> News {
+        let Some(tier) = &mut self.forest else {
+            return News::default();
+        };
+        let at = Moment {
+            t_ms,
+            interval_ms,
+            day_ms: spec.day_ms,
+        };
+        tier.absorb(&spec.forest, at, &step.features)
+    }
+
+    /// Gives the series a forest, unless it has one or is to have none. `seed` is the same for a
+    /// series wherever it lives.
+    pub fn give_forest(&mut self, spec: &SeriesSpec, seed: u64) {
+        if self.forest.is_none() && spec.forest.wanted != ForestUse::Never {
+            self.forest = Some(Box::new(Tier::new(&spec.forest, seed)));
+        }
+    }
+
+    /// Takes the forest and all that it was grown from.
+    pub fn take_forest(&mut self) -> Option<Box<Tier>> {
+        self.forest.take()
+    }
+
+    pub fn forest(&self) -> Option<&Tier> {
+        self.forest.as_deref()
+    }
+
+    pub fn forest_mut(&mut self) -> Option<&mut Tier> {
+        self.forest.as_deref_mut()
+    }
+
+    /// The same series from nothing: what it is has changed.
+    pub fn afresh(&self, spec: &SeriesSpec) -> Self {
+        let afresh = |tier: &Tier| Box::new(tier.afresh(&spec.forest));
+        Self {
+            forest: self.forest.as_deref().map(afresh),
+            ..Self::new()
         }
     }
 
@@ -213,7 +286,7 @@ impl Judge {
         let step = |value: f64| {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
-            (self.ensemble.score(&pace, spec, x, gap, None), value)
+            (self.step(&pace, spec, x, gap), value)
         };
         let over = |value: f64| {
             let (step, value) = step(value);

@@ -76,7 +76,7 @@ impl Track {
         }
         let changed = self.kind.declare(by_rule(spec).or(declared));
         if changed {
-            self.judge = Judge::new();
+            self.judge = self.judge.afresh(spec);
         }
         changed
     }
@@ -150,7 +150,7 @@ impl Track {
                 None
             }
             Scored::Turned => {
-                self.judge = Judge::new();
+                self.judge = self.judge.afresh(spec);
                 None
             }
         };
@@ -180,6 +180,10 @@ impl Track {
 
     pub fn judge(&self) -> &Judge {
         &self.judge
+    }
+
+    pub fn judge_mut(&mut self) -> &mut Judge {
+        &mut self.judge
     }
 
     pub fn kind(&self) -> Kind {

@@ -1,4 +1,4 @@
-//! The forest's side of one series: when it is asked, what it is grown from, when it is grown anew.
+//! The forest's side of one series: what it is grown from and when it is grown anew.
 //!
 //! What always holds: a fit is ordered at one sample and takes effect at another, [`DELAY`] samples
 //! on, whoever does it and however long that takes; no row is taken in between. So scores depend on
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::random::{Random, seed};
 use super::reservoir::{Changes, ChangesRef, Mark, Reservoir};
 use super::work::Work;
-use super::{FEATURES, ForestSpec, NOT_ASKED};
+use super::{FEATURES, Forest, ForestSpec};
 
 /// Samples between the order of a fit and its effect: at an interval of 15 s four minutes, in which
 /// a core grows 800,000 trees.
@@ -63,8 +63,6 @@ struct State {
     due_n: u64,
     /// When the last fit was ordered.
     ordered_ms: i64,
-    /// Samples for which it is still asked.
-    hold: u16,
     /// Number of the newest fit; 0: none yet.
     newest: u32,
     /// Number of the fit in use; 0: none.
@@ -139,7 +137,6 @@ impl Tier {
                 n: 0,
                 due_n: u64::from(spec.min_points),
                 ordered_ms: i64::MIN,
-                hold: 0,
                 newest: 0,
                 current: 0,
                 next: None,
@@ -154,34 +151,25 @@ impl Tier {
         }
     }
 
-    /// What the forest says of a sample with always-on evidence `a`, from state that does not
-    /// contain it: 0..=1, [`NOT_ASKED`] if the gate is closed, `None` while there is no forest.
-    pub fn score(
-        &mut self,
-        spec: &ForestSpec,
-        a: f32,
-        interval_ms: f64,
-        x: &[f32; FEATURES],
-    ) -> Option<f32> {
+    /// A forest for the same series that has seen nothing: what the series is has changed.
+    pub fn afresh(&self, spec: &ForestSpec) -> Self {
+        let mut tier = Self::new(spec, 0);
+        tier.state.seed = self.state.seed;
+        tier.state.random = Random::new(self.state.seed);
+        tier
+    }
+
+    /// To be called before a sample is scored: a fit that is due with it takes effect.
+    pub fn begin(&mut self, spec: &ForestSpec) {
         self.take_effect(spec);
-        let asked = if a >= spec.gate {
-            self.state.hold = spec.hold;
-            true
-        } else if self.state.hold > 0 {
-            self.state.hold -= 1;
-            true
-        } else {
-            interval_ms >= spec.always_from_ms
-        };
-        if self.state.current == 0 {
-            return None;
+        if self.state.current != 0 && self.current.is_none() {
+            self.current = self.again(spec, self.state.current);
         }
-        if !asked {
-            return Some(NOT_ASKED);
-        }
-        Some(self.forest(spec).map_or(NOT_ASKED, |work| {
-            work.forest().map_or(NOT_ASKED, |forest| forest.score(x))
-        }))
+    }
+
+    /// The forest for the next sample, from state that does not contain it; `None` before the first.
+    pub fn forest(&self) -> Option<&Forest> {
+        self.current.as_ref()?.forest()
     }
 
     /// Takes a sample that was scored.
@@ -195,7 +183,7 @@ impl Tier {
                 adopted,
             };
         }
-        let memory = (spec.memory_ms as f64 / at.interval_ms.max(1.0)).max(1.0);
+        let memory = (spec.past_ms / at.interval_ms.max(1.0)).max(1.0);
         let kept = (spec.rows, memory);
         self.reservoir.offer(x, state.n, kept, &mut state.random);
         let ordered = self.is_due(spec, at);
@@ -271,13 +259,6 @@ impl Tier {
         Some(Arc::new(Work::new(rows, spec, seed)))
     }
 
-    fn forest(&mut self, spec: &ForestSpec) -> Option<&Arc<Work>> {
-        if self.current.is_none() {
-            self.current = self.again(spec, self.state.current);
-        }
-        self.current.as_ref()
-    }
-
     /// A fit that may be done elsewhere meanwhile: one that was ordered, or that of the forest in use
     /// after a restart.
     pub fn work(&mut self, spec: &ForestSpec) -> Option<Arc<Work>> {
@@ -286,8 +267,8 @@ impl Tier {
         {
             self.next = self.again(spec, order.version);
         }
-        if self.state.current != 0 {
-            self.forest(spec);
+        if self.state.current != 0 && self.current.is_none() {
+            self.current = self.again(spec, self.state.current);
         }
         let both = self.next.iter().chain(&self.current);
         both.filter(|w| !w.is_done()).map(Arc::clone).next()
@@ -352,7 +333,7 @@ impl Tier {
             }
             None => {
                 let newest = self.state.newest;
-                *self = Self::new(spec, self.state.seed);
+                *self = self.afresh(spec);
                 self.state.newest = newest;
                 false
             }
@@ -363,6 +344,6 @@ impl Tier {
     pub fn bytes(&self) -> usize {
         let forests = self.current.iter().chain(&self.next);
         let grown = forests.filter(|w| w.is_done()).filter_map(|w| w.forest());
-        size_of::<Self>() + self.reservoir.bytes() + grown.map(super::Forest::bytes).sum::<usize>()
+        size_of::<Self>() + self.reservoir.bytes() + grown.map(Forest::bytes).sum::<usize>()
     }
 }
