@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct ForestConfig {
     /// Memory for all forests together. One takes about 60 KiB with these settings, so the default
     /// is room for about 4,000. Where there is not enough, series that a rule gives one have it
-    /// first, then those that ask most often; the others are scored without, and counted in
-    /// `saimon_series_without_forest`. `0B`: no series has one.
+    /// first, then those that ask most often; the others are scored without
+    /// (`saimon_forests` is then at `saimon_forests_limit`). `0B`: no series has one.
     #[schemars(with = "String", extend("format" = "size", "x-min" = "0B", "x-max" = "1TiB"))]
     pub memory: ByteSize,
     /// Trees in a forest. More cost time and memory in proportion, and change little from here on.

@@ -73,6 +73,12 @@ impl TryFrom<&DetectConfig> for Rules {
 }
 
 impl Rules {
+    /// Most series that have a forest at once.
+    pub fn forests_max(&self) -> u32 {
+        let forest = &self.defaults.forest;
+        u32::try_from(forest.memory / forest.bytes() as u64).unwrap_or(u32::MAX)
+    }
+
     /// How the series with these canonical label bytes is to be modelled.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         let mut spec = self.defaults.clone();

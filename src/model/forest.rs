@@ -14,6 +14,7 @@ pub mod node;
 pub mod random;
 pub mod reservoir;
 pub mod schedule;
+pub mod seat;
 pub mod spec;
 pub mod tier;
 pub mod work;

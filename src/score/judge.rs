@@ -39,6 +39,9 @@ const STILL_LINE: f64 = 6.907_755_278_982_137;
 /// thousand, a million of this very series.
 const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
 
+/// Samples over which it is counted how often a forest is asked.
+const ASKS_OVER: f32 = 5000.0;
+
 /// What one value is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
@@ -119,6 +122,8 @@ pub struct Judge {
     wary: u8,
     /// Apart, because it is large and most series have none.
     forest: Option<Box<Tier>>,
+    /// Share of samples for which it asks, or would ask, a forest.
+    asks: f32,
     #[serde(skip)]
     pace: Pace,
 }
@@ -134,6 +139,7 @@ impl Judge {
             last_ms: i64::MIN,
             wary: 0,
             forest: None,
+            asks: 0.0,
             pace: Pace::default(),
         }
     }
@@ -228,8 +234,13 @@ impl Judge {
         t_ms: i64,
         step: &Step,
     ) -> News {
+        let asks = step.always >= spec.forest.gate;
+        self.asks += (f32::from(u8::from(asks)) - self.asks) / ASKS_OVER;
         let Some(tier) = &mut self.forest else {
-            return News::default();
+            return News {
+                wanted: asks && spec.forest.wanted != ForestUse::Never,
+                ..News::default()
+            };
         };
         let at = Moment {
             t_ms,
@@ -247,9 +258,30 @@ impl Judge {
         }
     }
 
+    /// Gives its place to the same series with more of its past: that has a forest if this one has,
+    /// in its seat.
+    pub fn give_place(&mut self, other: Self) {
+        let old = std::mem::replace(self, other);
+        self.take_seat_of(old);
+    }
+
+    pub(super) fn take_seat_of(&mut self, mut old: Self) {
+        let seat = old.forest_mut().and_then(Tier::stand);
+        match (seat, &mut self.forest) {
+            (Some(seat), Some(tier)) => tier.sit(seat),
+            // One that lost it meanwhile, or won one: it is one of many that ask.
+            _ => self.forest = None,
+        }
+    }
+
     /// Takes the forest and all that it was grown from.
     pub fn take_forest(&mut self) -> Option<Box<Tier>> {
         self.forest.take()
+    }
+
+    /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
+    pub fn asks(&self) -> f32 {
+        self.asks
     }
 
     pub fn forest(&self) -> Option<&Tier> {
@@ -261,10 +293,10 @@ impl Judge {
     }
 
     /// The same series from nothing: what it is has changed.
-    pub fn afresh(&self, spec: &SeriesSpec) -> Self {
-        let afresh = |tier: &Tier| Box::new(tier.afresh(&spec.forest));
+    pub fn afresh(&mut self, spec: &SeriesSpec) -> Self {
+        let afresh = |tier: &mut Tier| Box::new(tier.afresh(&spec.forest));
         Self {
-            forest: self.forest.as_deref().map(afresh),
+            forest: self.forest.as_deref_mut().map(afresh),
             ..Self::new()
         }
     }

@@ -182,6 +182,12 @@ impl Track {
         &self.judge
     }
 
+    /// Gives its place to the same series with more of its past; see [`Judge::give_place`].
+    pub fn give_place(&mut self, other: Self) {
+        let old = std::mem::replace(self, other).judge;
+        self.judge.take_seat_of(old);
+    }
+
     pub fn judge_mut(&mut self) -> &mut Judge {
         &mut self.judge
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::random::{Random, seed};
 use super::reservoir::{Changes, ChangesRef, Mark, Reservoir};
+use super::seat::Seat;
 use super::work::Work;
 use super::{FEATURES, Forest, ForestSpec};
 
@@ -26,6 +27,8 @@ pub struct News {
     pub ordered: bool,
     /// A fit took effect.
     pub adopted: bool,
+    /// There is none, and it would have been asked.
+    pub wanted: bool,
 }
 
 /// The time of a sample, and what it is measured by.
@@ -87,6 +90,8 @@ pub struct Tier {
     next: Option<Arc<Work>>,
     /// When the next fit is due by its time; worked out once.
     due_ms: Option<i64>,
+    /// Its room in memory, where that is counted.
+    seat: Option<Seat>,
 }
 
 /// A tier as it is written: without the rows that were written elsewhere.
@@ -122,6 +127,7 @@ impl From<Stored> for Tier {
             current: None,
             next: None,
             due_ms: None,
+            seat: None,
         }
     }
 }
@@ -148,14 +154,16 @@ impl Tier {
             current: None,
             next: None,
             due_ms: None,
+            seat: None,
         }
     }
 
     /// A forest for the same series that has seen nothing: what the series is has changed.
-    pub fn afresh(&self, spec: &ForestSpec) -> Self {
+    pub fn afresh(&mut self, spec: &ForestSpec) -> Self {
         let mut tier = Self::new(spec, 0);
         tier.state.seed = self.state.seed;
         tier.state.random = Random::new(self.state.seed);
+        tier.seat = self.seat.take();
         tier
     }
 
@@ -179,8 +187,8 @@ impl Tier {
         if state.next.is_some() {
             let adopted = self.is_due_for_effect();
             return News {
-                ordered: false,
                 adopted,
+                ..News::default()
             };
         }
         let memory = (spec.past_ms / at.interval_ms.max(1.0)).max(1.0);
@@ -192,7 +200,7 @@ impl Tier {
         }
         News {
             ordered,
-            adopted: false,
+            ..News::default()
         }
     }
 
@@ -301,6 +309,20 @@ impl Tier {
         Ok(())
     }
 
+    /// Takes its seat.
+    pub fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+
+    /// Gives up its seat, to a forest that takes its place.
+    pub fn stand(&mut self) -> Option<Seat> {
+        self.seat.take()
+    }
+
+    pub fn is_seated(&self) -> bool {
+        self.seat.is_some()
+    }
+
     /// The version in use; `None` before the first fit.
     pub fn version(&self) -> Option<u32> {
         (self.state.current != 0).then_some(self.state.current)
@@ -314,6 +336,11 @@ impl Tier {
     /// The rows for the disk, if they have to be written again, or if they are `wanted`.
     pub fn whole(&mut self, wanted: bool) -> Option<Vec<u8>> {
         self.reservoir.whole(wanted)
+    }
+
+    /// True if the rows, but for those in the state, have been written whole before.
+    pub fn is_written(&self) -> bool {
+        self.reservoir.is_written()
     }
 
     /// The rows were not written after all.
