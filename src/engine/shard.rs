@@ -8,8 +8,8 @@
 //! and what a shard computes depends on the samples of each series alone, never on how many shards
 //! there are.
 
-pub mod histogram;
 mod forest;
+pub mod histogram;
 mod keeping;
 mod native;
 mod plain;
@@ -171,10 +171,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn new(parts: ShardParts) -> Self {
+    pub fn new(mut parts: ShardParts) -> Self {
+        let labels = parts.board.take_labels();
         Self {
             parts,
-            table: Table::new(),
+            table: Table::new(labels),
             tracked: Slab::new(),
             plain: Slab::new(),
             histograms: Slab::new(),
@@ -220,7 +221,7 @@ impl Shard {
         self.take_floats(batch, false);
         self.put_offers(batch.received_ms);
         self.take_histograms(batch);
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
     }
 
     fn take_floats(&mut self, batch: &Batch, plain: bool) {
@@ -322,8 +323,17 @@ impl Shard {
                 Home::Nowhere => self.look_at_left_out(at, now_ms),
             }
         }
-        self.parts.metrics.forests.set(i64::from(self.parts.seats.used()));
+        self.parts
+            .metrics
+            .forests
+            .set(i64::from(self.parts.seats.used()));
+        self.publish();
+    }
+
+    /// Shows what has changed: counts, and the labels of new series.
+    fn publish(&mut self) {
         self.tally.publish(&self.parts.metrics);
+        self.table.publish();
     }
 
     fn look_at_left_out(&mut self, at: u32, now_ms: i64) {

@@ -89,6 +89,9 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert!(fits.iter().all(|work| work.is_done() && work.forest().is_some()));
+        assert!(
+            fits.iter()
+                .all(|work| work.is_done() && work.forest().is_some())
+        );
     }
 }

@@ -378,6 +378,7 @@ mod tests {
             id: id(number),
             state: state.to_vec(),
             chunks: chunk.into_iter().collect::<Vec<_>>().into(),
+            appendices: Vec::new(),
             newest_ms: chunk_end(number),
         }
     }

@@ -57,7 +57,12 @@ impl Shard {
 
     /// Hears of the forest of a series after each of its samples.
     #[inline]
-    pub(super) fn hear_of_forest(&mut self, holder: Holder, news: News, seed: impl Fn(&Self) -> u64) {
+    pub(super) fn hear_of_forest(
+        &mut self,
+        holder: Holder,
+        news: News,
+        seed: impl Fn(&Self) -> u64,
+    ) {
         if news == News::default() {
             return;
         }
@@ -215,7 +220,9 @@ impl Shard {
         for (position, at) in (0..).zip(members) {
             let (floats, h) = match at.map(|at| self.table.home(at)) {
                 Some(Home::Tracked(n)) => (Some(n), None),
-                Some(Home::Histogram(h)) => (self.histograms.get(h).and_then(|s| s.floats), Some(h)),
+                Some(Home::Histogram(h)) => {
+                    (self.histograms.get(h).and_then(|s| s.floats), Some(h))
+                }
                 Some(Home::Plain(_) | Home::Nowhere) | None => (None, None),
             };
             let floats = floats.map(|n| (FLOATS, Holder::Tracked(n)));

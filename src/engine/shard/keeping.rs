@@ -123,7 +123,9 @@ impl Shard {
             .collect();
         let states: Result<Vec<_>, _> = wanted.iter().map(|at| self.encode(*at)).collect();
         if states.is_err() {
-            wanted.iter().for_each(|at| self.appendices_not_written(*at));
+            wanted
+                .iter()
+                .for_each(|at| self.appendices_not_written(*at));
         }
         let groups: Vec<_> = wanted
             .into_iter()
@@ -246,7 +248,7 @@ impl Shard {
             group.lose(position);
         }
         self.groups.restored(group);
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
         Ok((restored, strays))
     }
 
@@ -340,7 +342,7 @@ impl Shard {
                 self.dissolve_if_empty(h);
             }
         }
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
     }
 
     /// True if a group has more finished chunks than it should hold back.

@@ -6,11 +6,10 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::forest::tier::News;
 use crate::score::judge::Phase;
-use crate::score::label_text;
 use crate::score::track::{Taken, Track};
 use crate::score::verdict::Change;
-use crate::series::kind::{self, Kind, Source};
 use crate::series::fingerprint::fingerprint;
+use crate::series::kind::{self, Kind, Source};
 use crate::series::labels;
 use crate::telemetry::Outcome;
 
@@ -56,15 +55,13 @@ impl Shard {
         shown: Shown,
         now_ms: i64,
     ) -> u32 {
-        let labels = self.table.labels(at);
-        let text = label_text::render(labels);
         let mut track = track;
-        let seed = fingerprint(labels);
+        let seed = fingerprint(self.table.labels(at));
         self.seat(track.judge_mut(), self.parts.specs.get(spec), seed);
         let mut slot = Tracked {
             track,
             spec,
-            board: self.parts.board.add(text),
+            board: self.parts.board.add(self.table.place(at)),
             group,
             position,
             shown: Shown::default(),
