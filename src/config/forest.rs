@@ -23,7 +23,7 @@ pub struct ForestConfig {
     #[schemars(range(min = 8, max = 4096))]
     pub samples: u16,
     /// Rows of the past that are kept to grow trees from, at 22 bytes each.
-    #[schemars(range(min = 64, max = 16384))]
+    #[schemars(range(min = 64, max = 4096))]
     pub rows: u16,
     /// How far back these rows reach; within it, every sample is equally likely to be one of them.
     #[serde(with = "humantime_serde")]
@@ -48,10 +48,12 @@ pub struct ForestConfig {
     /// Samples for which it is asked after that.
     #[schemars(range(min = 0, max = 250))]
     pub hold: u8,
-    /// Series whose samples are this far apart ask about every sample.
+    /// Series whose samples are this far apart, or further, ask about every sample. Ranks samples
+    /// within an incident better, and raises more false alarms (docs/accuracy.md); none do unless it
+    /// is set.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "7d"))]
-    pub always_from: Duration,
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "1s", "x-max" = "7d"))]
+    pub always_from: Option<Duration>,
     /// Another number gives other random trees everywhere.
     #[schemars(range(min = 0, max = 4294967295_u64))]
     pub seed: u32,
@@ -70,7 +72,7 @@ impl Default for ForestConfig {
             schedule: "daily".to_owned(),
             gate: 3.5,
             hold: 30,
-            always_from: Duration::from_secs(60),
+            always_from: None,
             seed: 0,
         }
     }

@@ -26,7 +26,11 @@ pub use tier::Tier;
 use node::{LANES, Node};
 use reservoir::Packed;
 
-pub use super::features::FEATURES;
+/// Features of a sample, in the order of [`FEATURE_NAMES`].
+pub const FEATURES: usize = 10;
+
+/// What stands for the score of a forest that was not asked: that of an ordinary sample.
+pub const NOT_ASKED: f32 = 0.35;
 
 /// The names of the features in the configuration, in the order of [`super::features::row`].
 pub const FEATURE_NAMES: [&str; FEATURES] = [

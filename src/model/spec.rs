@@ -26,12 +26,13 @@ pub struct SeriesSpec {
     /// How long a new behaviour lasts before it is learned, in milliseconds.
     pub adapt_ms: i64,
     pub severity: SeverityConfig,
+    /// Its forest, if it has one.
+    pub forest: ForestSpec,
     pub direction: Direction,
     /// Smaller deviations are no anomaly; in the unit of the value.
     pub min_deviation: f64,
     /// The same as a share of the expected value.
     pub min_deviation_ratio: f64,
-    pub forest: ForestSpec,
 }
 
 impl Default for SeriesSpec {
@@ -48,10 +49,10 @@ impl Default for SeriesSpec {
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
             severity: d.severity,
+            forest: ForestSpec::default(),
             direction: Direction::Both,
             min_deviation: 0.0,
             min_deviation_ratio: 0.0,
-            forest: ForestSpec::default(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! One series' judge: ensemble, rarity and verdict, and the one method that takes a sample.
 //!
 //! The order is fixed: evidence from state without the sample, severity, verdict, and only then
-//! learning. What an anomaly may teach is limited by what its detectors clip; a behaviour that has
-//! lasted `adapt` is normal: level, season and history start afresh and the anomaly ends.
+//! learning. What an anomaly teaches is limited: scales and tails clip it, and the history, which
+//! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
+//! season and history start afresh and the anomaly ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,16 +14,16 @@ use super::scale;
 use super::verdict::{Change, Hearing, Verdict};
 use crate::config::{Direction, ForestUse, Severity};
 use crate::model::ensemble::PARTS;
-use crate::model::features::Row;
+use crate::model::forest::Tier;
 use crate::model::forest::tier::{Moment, News};
-use crate::model::forest::{Forest, Tier};
 use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
 
+/// Samples of an episode that are learned in full.
+const EPISODE_LEARNED: u32 = 3;
+/// What the later ones teach a detector that does not clip.
+const EPISODE_WEIGHT: f64 = 0.02;
 /// Samples in a row under the line that end an episode.
 const EPISODE_ENDS: u32 = 5;
-/// A still series that has stepped is at home in its new value after this share of `adapt`: the step
-/// was the event, not the value.
-const ADAPT_STILL: i64 = 12;
 /// A silence of more than this many intervals is a gap: the next sample has no neighbour.
 const GAP_INTERVALS: f64 = 3.0;
 /// A gap that is longer than this besides is a long one.
@@ -68,7 +69,7 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
-    /// What happened to its forest.
+    /// What happened to the forest.
     pub forest: News,
 }
 
@@ -112,6 +113,10 @@ pub enum Phase {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judge {
     ensemble: Ensemble,
+    /// Apart, because it is large and not every series has one.
+    forest: Option<Box<Tier>>,
+    /// Share of samples for which it asks, or would ask, a forest.
+    asks: f32,
     rarity: Rarity,
     verdict: Verdict,
     episode: Episode,
@@ -120,10 +125,6 @@ pub struct Judge {
     last_ms: i64,
     /// Samples whose severity is still low at most, after a long gap.
     wary: u8,
-    /// Apart, because it is large and most series have none.
-    forest: Option<Box<Tier>>,
-    /// Share of samples for which it asks, or would ask, a forest.
-    asks: f32,
     #[serde(skip)]
     pace: Pace,
 }
@@ -132,14 +133,14 @@ impl Judge {
     pub fn new() -> Self {
         Self {
             ensemble: Ensemble::new(),
+            forest: None,
+            asks: 0.0,
             rarity: Rarity::new(),
             verdict: Verdict::new(),
             episode: Episode::default(),
             seen: 0,
             last_ms: i64::MIN,
             wary: 0,
-            forest: None,
-            asks: 0.0,
             pace: Pace::default(),
         }
     }
@@ -157,6 +158,58 @@ impl Judge {
 
     pub fn alarm(&self) -> Option<Alarm> {
         self.verdict.alarm()
+    }
+
+    /// Gives the series a forest, unless it has one or is to have none. `seed` is the same for a
+    /// series wherever it lives.
+    pub fn give_forest(&mut self, spec: &SeriesSpec, seed: u64) {
+        if self.forest.is_none() && spec.forest.wanted != ForestUse::Never {
+            self.forest = Some(Box::new(Tier::new(&spec.forest, seed)));
+        }
+    }
+
+    /// Takes the forest and all that it was grown from.
+    pub fn take_forest(&mut self) -> Option<Box<Tier>> {
+        self.forest.take()
+    }
+
+    /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
+    pub fn asks(&self) -> f32 {
+        self.asks
+    }
+
+    /// The series' forest, if it has one.
+    pub fn forest(&self) -> Option<&Tier> {
+        self.forest.as_deref()
+    }
+
+    pub fn forest_mut(&mut self) -> Option<&mut Tier> {
+        self.forest.as_deref_mut()
+    }
+
+    /// The same series from nothing: what it is has changed.
+    pub fn afresh(&mut self, spec: &SeriesSpec) -> Self {
+        let afresh = |tier: &mut Tier| Box::new(tier.afresh(&spec.forest));
+        Self {
+            forest: self.forest.as_deref_mut().map(afresh),
+            ..Self::new()
+        }
+    }
+
+    /// Gives its place to the same series with more of its past: that has a forest if this one has,
+    /// in its seat.
+    pub fn give_place(&mut self, other: Self) {
+        let old = std::mem::replace(self, other);
+        self.take_seat_of(old);
+    }
+
+    pub(super) fn take_seat_of(&mut self, mut old: Self) {
+        let seat = old.forest_mut().and_then(Tier::stand);
+        match (seat, &mut self.forest) {
+            (Some(seat), Some(tier)) => tier.sit(seat),
+            // One that lost it meanwhile, or won one: it is one of many that ask.
+            _ => self.forest = None,
+        }
     }
 
     /// Values judged so far, those of the warm-up included.
@@ -180,10 +233,13 @@ impl Judge {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
         let gap = self.gap(interval_ms, x.t_ms);
-        if let Some(tier) = &mut self.forest {
-            tier.begin(&spec.forest);
+        let mut step = self.ensemble.score(&self.pace, spec, x, gap);
+        if let Some(forest) = &mut self.forest
+            && let Some(score) =
+                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+        {
+            step.hear_forest(score);
         }
-        let step = self.step(&self.pace, spec, x, gap);
         let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
         let rarity = self.rarity.nats(f64::from(step.evidence));
@@ -196,7 +252,7 @@ impl Judge {
             .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
             .flatten();
         let adapted = self.learn(spec, &step, deviation, x);
-        let forest = self.teach_forest(spec, interval_ms, x.t_ms, &step);
+        let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
@@ -211,19 +267,7 @@ impl Judge {
                 shares: step.shares(),
             }),
             rarity: rarity / std::f64::consts::LN_10,
-            forest,
-        }
-    }
-
-    fn step(&self, pace: &Pace, spec: &SeriesSpec, x: Point, gap: Gap) -> Step {
-        let forest = self.forest.as_ref().and_then(|tier| tier.forest());
-        let ask = |forest: &Forest| {
-            let forest: &dyn Fn(&Row) -> f32 = &|row| forest.score(row);
-            self.ensemble.score(pace, spec, x, gap, Some(forest))
-        };
-        match forest {
-            Some(forest) => ask(forest),
-            None => self.ensemble.score(pace, spec, x, gap, None),
+            forest: news,
         }
     }
 
@@ -250,57 +294,6 @@ impl Judge {
         tier.absorb(&spec.forest, at, &step.features)
     }
 
-    /// Gives the series a forest, unless it has one or is to have none. `seed` is the same for a
-    /// series wherever it lives.
-    pub fn give_forest(&mut self, spec: &SeriesSpec, seed: u64) {
-        if self.forest.is_none() && spec.forest.wanted != ForestUse::Never {
-            self.forest = Some(Box::new(Tier::new(&spec.forest, seed)));
-        }
-    }
-
-    /// Gives its place to the same series with more of its past: that has a forest if this one has,
-    /// in its seat.
-    pub fn give_place(&mut self, other: Self) {
-        let old = std::mem::replace(self, other);
-        self.take_seat_of(old);
-    }
-
-    pub(super) fn take_seat_of(&mut self, mut old: Self) {
-        let seat = old.forest_mut().and_then(Tier::stand);
-        match (seat, &mut self.forest) {
-            (Some(seat), Some(tier)) => tier.sit(seat),
-            // One that lost it meanwhile, or won one: it is one of many that ask.
-            _ => self.forest = None,
-        }
-    }
-
-    /// Takes the forest and all that it was grown from.
-    pub fn take_forest(&mut self) -> Option<Box<Tier>> {
-        self.forest.take()
-    }
-
-    /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
-    pub fn asks(&self) -> f32 {
-        self.asks
-    }
-
-    pub fn forest(&self) -> Option<&Tier> {
-        self.forest.as_deref()
-    }
-
-    pub fn forest_mut(&mut self) -> Option<&mut Tier> {
-        self.forest.as_deref_mut()
-    }
-
-    /// The same series from nothing: what it is has changed.
-    pub fn afresh(&mut self, spec: &SeriesSpec) -> Self {
-        let afresh = |tier: &mut Tier| Box::new(tier.afresh(&spec.forest));
-        Self {
-            forest: self.forest.as_deref_mut().map(afresh),
-            ..Self::new()
-        }
-    }
-
     /// The band at a time: the values that would stay under the line. `None` in warm-up. With the
     /// value that came at that time the band is exact for it, see [`Band`].
     pub fn band(
@@ -318,7 +311,14 @@ impl Judge {
         let step = |value: f64| {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
-            (self.step(&pace, spec, x, gap), value)
+            let mut step = self.ensemble.score(&pace, spec, x, gap);
+            let ask = |tier: &Tier| {
+                tier.peek(&spec.forest, step.always, interval_ms, &step.features)
+            };
+            if let Some(score) = self.forest().and_then(ask) {
+                step.hear_forest(score);
+            }
+            (step, value)
         };
         let over = |value: f64| {
             let (step, value) = step(value);
@@ -436,15 +436,11 @@ impl Judge {
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
-        self.ensemble.absorb(&self.pace, spec, x, step, 1.0);
+        let limited = over && self.episode.over > EPISODE_LEARNED;
+        let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
+        self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
-        let still = self.ensemble.still().is_still();
-        let adapt_ms = if still {
-            spec.adapt_ms / ADAPT_STILL
-        } else {
-            spec.adapt_ms
-        };
-        if over && lasted >= adapt_ms && ADAPTS && !still {
+        if over && lasted >= spec.adapt_ms {
             self.ensemble.restart();
             self.episode = Episode::default();
             return self.verdict.close();
@@ -452,9 +448,6 @@ impl Judge {
         None
     }
 }
-
-/// XXX
-const ADAPTS: bool = true;
 
 impl Default for Judge {
     fn default() -> Self {

@@ -67,7 +67,7 @@ impl ForestSpec {
             Err(ForestError::Range { key, value, range })
         };
         let past_ms = config.past.as_secs_f64() * 1000.0;
-        let always_from_ms = config.always_from.as_secs_f64() * 1000.0;
+        let always_from_ms = config.always_from.map(|d| d.as_secs_f64() * 1000.0);
         let many = |n: u16| f64::from(n);
         within("forest.trees", many(config.trees), 1.0, 1000.0, "1 to 1000")?;
         within(
@@ -81,20 +81,15 @@ impl ForestSpec {
             "forest.rows",
             many(config.rows),
             64.0,
-            16384.0,
-            "64 to 16384",
+            4096.0,
+            "64 to 4096",
         )?;
         within("forest.past", past_ms, 3.6e6, 3.1536e10, "1h to 365d")?;
         let first = f64::from(config.min_points);
         within("forest.min_points", first, 20.0, 1e5, "20 to 100000")?;
         within("forest.gate", config.gate, 0.0, 30.0, "0 to 30")?;
-        within(
-            "forest.always_from",
-            always_from_ms,
-            1e3,
-            6.048e8,
-            "1s to 7d",
-        )?;
+        let always = always_from_ms.unwrap_or(1e3);
+        within("forest.always_from", always, 1e3, 6.048e8, "1s to 7d")?;
         let mut features = 0;
         for name in &config.features {
             let known = FEATURE_NAMES.iter().position(|n| n == name);
@@ -121,7 +116,7 @@ impl ForestSpec {
             schedule: Schedule::parse(&config.schedule, zone)?,
             gate: config.gate as f32,
             hold: config.hold,
-            always_from_ms,
+            always_from_ms: always_from_ms.unwrap_or(f64::INFINITY),
             seed: u64::from(config.seed),
         })
     }

@@ -159,8 +159,7 @@ impl Driver {
     }
 
     fn ask(&mut self, x: &[f32; FEATURES]) -> Option<f32> {
-        self.tier.begin(&self.spec);
-        self.tier.forest().map(|forest| forest.score(x))
+        self.tier.score(&self.spec, 9.0, self.interval_ms as f64, x)
     }
 
     /// Writes and reads the tier, with the rows apart as the store has them.
@@ -207,6 +206,28 @@ fn a_fit_comes_at_once_when_it_is_asked_for() {
     assert_eq!(driver.tier.version(), None);
     driver.run(1);
     assert_eq!(driver.tier.version(), Some(1));
+}
+
+#[test]
+fn the_gate_opens_for_evidence_and_stays_open_for_a_while() {
+    let spec = ForestSpec { min_points: 30, hold: 3, ..ForestSpec::default() };
+    let mut driver = Driver::new(spec.clone(), 15_000);
+    driver.run(100);
+    let x = [0.5; FEATURES];
+    // Whatever was held is over.
+    for _ in 0..3 {
+        driver.tier.score(&spec, 0.0, 15_000.0, &x);
+    }
+    let mut asked = |a: f32, spec: &ForestSpec| {
+        let peeked = driver.tier.peek(spec, a, 15_000.0, &x);
+        assert_eq!(driver.tier.score(spec, a, 15_000.0, &x), peeked);
+        peeked != Some(NOT_ASKED)
+    };
+    assert!(!asked(3.4, &spec));
+    assert!(asked(3.5, &spec));
+    assert_eq!([0; 4].map(|_| asked(0.0, &spec)), [true, true, true, false]);
+    let always = ForestSpec { always_from_ms: 15_000.0, ..spec };
+    assert!(asked(0.0, &always));
 }
 
 /// Wherever it is written and read, in the delay of an order too: bit for bit the same scores.

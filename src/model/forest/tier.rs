@@ -14,7 +14,7 @@ use super::random::{Random, seed};
 use super::reservoir::{Changes, ChangesRef, Mark, Reservoir};
 use super::seat::Seat;
 use super::work::Work;
-use super::{FEATURES, Forest, ForestSpec};
+use super::{FEATURES, Forest, ForestSpec, NOT_ASKED};
 
 /// Samples between the order of a fit and its effect: at an interval of 15 s four minutes, in which
 /// a core grows 800,000 trees.
@@ -66,6 +66,8 @@ struct State {
     due_n: u64,
     /// When the last fit was ordered.
     ordered_ms: i64,
+    /// Samples for which it is still asked.
+    hold: u8,
     /// Number of the newest fit; 0: none yet.
     newest: u32,
     /// Number of the fit in use; 0: none.
@@ -143,6 +145,7 @@ impl Tier {
                 n: 0,
                 due_n: u64::from(spec.min_points),
                 ordered_ms: i64::MIN,
+                hold: 0,
                 newest: 0,
                 current: 0,
                 next: None,
@@ -167,8 +170,40 @@ impl Tier {
         tier
     }
 
-    /// To be called before a sample is scored: a fit that is due with it takes effect.
-    pub fn begin(&mut self, spec: &ForestSpec) {
+    /// What the forest says of a sample with always-on evidence `a`, from state that does not
+    /// contain it: 0..=1, [`NOT_ASKED`] if the gate is closed, `None` while there is no forest.
+    pub fn score(
+        &mut self,
+        spec: &ForestSpec,
+        a: f32,
+        interval_ms: f64,
+        x: &[f32; FEATURES],
+    ) -> Option<f32> {
+        self.begin(spec);
+        let score = self.peek(spec, a, interval_ms, x);
+        self.state.hold = if a >= spec.gate {
+            spec.hold
+        } else {
+            self.state.hold.saturating_sub(1)
+        };
+        score
+    }
+
+    /// What [`Tier::score`] would say of a sample.
+    pub fn peek(
+        &self,
+        spec: &ForestSpec,
+        a: f32,
+        interval_ms: f64,
+        x: &[f32; FEATURES],
+    ) -> Option<f32> {
+        let forest = self.forest()?;
+        let asked = a >= spec.gate || self.state.hold > 0 || interval_ms >= spec.always_from_ms;
+        Some(if asked { forest.score(x) } else { NOT_ASKED })
+    }
+
+    /// A fit that is due with the next sample takes effect.
+    fn begin(&mut self, spec: &ForestSpec) {
         self.take_effect(spec);
         if self.state.current != 0 && self.current.is_none() {
             self.current = self.again(spec, self.state.current);
