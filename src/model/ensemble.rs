@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::averages::{Averages, SPAN_5, SPAN_10};
 use super::burst::Burst;
-use super::features::{self, Row};
+use super::features;
+use super::forest::{self, FEATURES};
 use super::history::History;
 use super::jump::Jump;
 use super::level::Level;
@@ -42,12 +43,6 @@ pub const SPEAKS_FROM: u32 = 100;
 /// Share of a new sample in the smoothed evidence: removes blips of one sample, costs about one
 /// sample of delay.
 const SMOOTHING: f32 = 2.0 / 3.0;
-/// Evidence of the always-on detectors from which on the forest is asked ...
-pub const ASK_FROM: f32 = 3.5;
-/// ... about this sample and so many more.
-const ASK_HOLD: u8 = 30;
-/// What a forest that is not asked would have said: a typical sample.
-const FOREST_TYPICAL: f32 = 0.35;
 /// Evidence of a forest's score of 1.
 const FOREST_WORTH: f32 = 10.0;
 /// Values before the profile is filled: its units must mean something.
@@ -59,7 +54,7 @@ pub struct Step {
     /// What the value should have been, in its own unit.
     pub expected: f64,
     /// What the forest sees.
-    pub features: Row,
+    pub features: [f32; FEATURES],
     /// Evidence of each detector, in the order of [`NAMES`]; 0 for a forest that was not asked.
     pub parts: [f32; PARTS],
     /// Evidence of the detectors that look at every sample.
@@ -68,29 +63,49 @@ pub struct Step {
     pub alone: f32,
     /// The evidence: smoothed. Not negative, finite.
     pub evidence: f32,
-    /// True if the forest was asked, or would have been if there were one.
-    pub asked: bool,
     /// The sample's distance from the level in scales, at most 30.
     pub z: f32,
     past: Past,
+    /// The evidence of the sample before.
+    before: f32,
     seen: [Option<Seen>; ALWAYS],
     averages: Averages,
     look: Look,
 }
 
 impl Step {
+    /// Takes what the forest said of [`Step::features`], 0..=1; [`forest::NOT_ASKED`] stands for an
+    /// ordinary sample.
+    pub fn hear_forest(&mut self, score: f32) {
+        self.parts[FOREST] = FOREST_WORTH * score;
+        let sum: f32 = (0..PARTS).map(|i| self.square(i)).sum();
+        self.alone = (sum / WEIGHTS.iter().sum::<f32>()).sqrt();
+        self.evidence = smoothed(self.before, self.alone);
+    }
+
     /// Share of each part in the evidence, in the order of [`NAMES`]: they add up to 1, or are all 0
-    /// where there is no evidence.
+    /// where there is no evidence. A forest's share is what it says beyond an ordinary sample.
     pub fn shares(&self) -> [f32; PARTS] {
         let mut shares = [0.0; PARTS];
-        let sum: f32 = self.parts.iter().zip(WEIGHTS).map(|(p, w)| w * p * p).sum();
+        for (i, share) in shares.iter_mut().enumerate() {
+            *share = self.square(i);
+        }
+        let ordinary = FOREST_WORTH * forest::NOT_ASKED;
+        let ordinary = WEIGHTS[FOREST] * ordinary * ordinary;
+        shares[FOREST] = (shares[FOREST] - ordinary).max(0.0);
+        let sum: f32 = shares.iter().sum();
         if sum > 0.0 {
-            for i in 0..PARTS {
-                shares[i] = WEIGHTS[i] * self.parts[i] * self.parts[i] / sum;
+            for share in &mut shares {
+                *share /= sum;
             }
         }
         shares
     }
+
+    fn square(&self, part: usize) -> f32 {
+        WEIGHTS[part] * self.parts[part] * self.parts[part]
+    }
+
     /// The value without what is usual at its time, in its own unit.
     pub fn residual(&self) -> f64 {
         self.past.residual
@@ -117,8 +132,6 @@ pub struct Ensemble {
     n: u32,
     /// The evidence of the last sample, smoothed.
     evidence: f32,
-    /// Samples for which the forest is still asked.
-    hold: u8,
 }
 
 impl Ensemble {
@@ -143,16 +156,9 @@ impl Ensemble {
         &self.profile
     }
 
-    /// What `x` is worth, from state that does not contain it. `forest` gives a sample's isolation
-    /// score (0 to 1) by its features.
-    pub fn score(
-        &self,
-        pace: &Pace,
-        spec: &SeriesSpec,
-        x: Point,
-        gap: Gap,
-        forest: Option<&dyn Fn(&Row) -> f32>,
-    ) -> Step {
+    /// What `x` is worth, from state that does not contain it; a forest is heard after that, see
+    /// [`Step::hear_forest`].
+    pub fn score(&self, pace: &Pace, spec: &SeriesSpec, x: Point, gap: Gap) -> Step {
         let look = self.profile.look(x.t_ms, spec.day_ms);
         let (location, scale) = (self.level.location(), self.level.scale());
         let expected = location + look.usual.unwrap_or(0.0) * scale;
@@ -201,31 +207,16 @@ impl Ensemble {
         let sum: f32 = (0..ALWAYS).map(|i| WEIGHTS[i] * parts[i] * parts[i]).sum();
         let weights: f32 = WEIGHTS[..ALWAYS].iter().sum();
         let always = (sum / weights).sqrt();
-        let asked = always >= ASK_FROM || self.hold > 0;
-        let alone = match forest {
-            None => always,
-            Some(forest) => {
-                let score = if asked {
-                    let score = forest(&features);
-                    parts[FOREST] = FOREST_WORTH * score;
-                    score
-                } else {
-                    FOREST_TYPICAL
-                };
-                let part = FOREST_WORTH * score;
-                ((sum + WEIGHTS[FOREST] * part * part) / (weights + WEIGHTS[FOREST])).sqrt()
-            }
-        };
         Step {
             expected,
             features,
             parts,
             always,
-            alone,
-            evidence: self.evidence + SMOOTHING * (alone - self.evidence),
-            asked,
+            alone: always,
+            evidence: smoothed(self.evidence, always),
             z: self.level.z(x.value),
             past,
+            before: self.evidence,
             seen,
             averages,
             look,
@@ -255,17 +246,12 @@ impl Ensemble {
         } else {
             self.profile.take(&step.look, step.z, pace, weight);
         }
-        self.level.take(x.value, pace.level, weight);
+        self.level.take(x.value, pace.level);
         self.still.take(self.n > 0 && x.value != self.last);
         self.averages = step.averages;
         self.last = x.value;
         self.n = n;
         self.evidence = step.evidence;
-        self.hold = if step.always >= ASK_FROM {
-            ASK_HOLD
-        } else {
-            self.hold.saturating_sub(1)
-        };
     }
 
     /// Forgets level, profile and history: a new behaviour has lasted long enough to be normal. What
@@ -275,4 +261,8 @@ impl Ensemble {
         self.profile.restart();
         self.history.restart();
     }
+}
+
+fn smoothed(before: f32, now: f32) -> f32 {
+    before + SMOOTHING * (now - before)
 }

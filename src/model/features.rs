@@ -1,32 +1,13 @@
 //! What a sample looks like to the isolation forest.
 //!
 //! Value, residual, its course over the averages, and how restless they are: on the residual a value
-//! that is usual at another time of the day is apart from those that are usual now.
+//! that is usual at another time of the day is apart from those that are usual now. Order and names are [`super::forest::FEATURE_NAMES`].
 
 use super::averages::{Averages, SPAN_5, SPAN_30, SPAN_60};
+use super::forest::FEATURES;
 
-/// Features of one sample.
-pub const FEATURES: usize = 10;
-
-/// The features of one sample, in the order of [`row`].
-pub type Row = [f32; FEATURES];
-
-/// Their names, as in contributions.
-pub const NAMES: [&str; FEATURES] = [
-    "value",
-    "residual",
-    "residual - mean_5",
-    "mean_5 - mean_60",
-    "mean_30",
-    "mean_60",
-    "deviation_5",
-    "deviation_10",
-    "deviation_30",
-    "deviation_60",
-];
-
-/// The features of a value with its residual; `with` contains the residual.
-pub fn row(value: f64, residual: f64, with: &Averages) -> Row {
+/// The features of a value with its residual, which `with` contains already.
+pub fn row(value: f64, residual: f64, with: &Averages) -> [f32; FEATURES] {
     let e = with.means;
     let d = with.deviations;
     [

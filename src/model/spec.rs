@@ -1,5 +1,6 @@
 //! How one series is to be modelled and judged: the configuration after defaults, rules and checks.
 
+use super::forest::ForestSpec;
 use crate::config::{Direction, KindOverride, SeverityConfig};
 
 /// Checked and resolved for one series; equal for all series that the same rules match.
@@ -25,6 +26,8 @@ pub struct SeriesSpec {
     /// How long a new behaviour lasts before it is learned, in milliseconds.
     pub adapt_ms: i64,
     pub severity: SeverityConfig,
+    /// Its forest, if it has one.
+    pub forest: ForestSpec,
     pub direction: Direction,
     /// Smaller deviations are no anomaly; in the unit of the value.
     pub min_deviation: f64,
@@ -46,6 +49,7 @@ impl Default for SeriesSpec {
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
             severity: d.severity,
+            forest: ForestSpec::default(),
             direction: Direction::Both,
             min_deviation: 0.0,
             min_deviation_ratio: 0.0,

@@ -1,8 +1,9 @@
 //! One series' judge: ensemble, rarity and verdict, and the one method that takes a sample.
 //!
 //! The order is fixed: evidence from state without the sample, severity, verdict, and only then
-//! learning. What an anomaly may teach is limited by what its detectors clip; a behaviour that has
-//! lasted `adapt` is normal: level, season and history start afresh and the anomaly ends.
+//! learning. What an anomaly teaches is limited: scales and tails clip it, and the history, which
+//! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
+//! season and history start afresh and the anomaly ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +14,16 @@ use super::scale;
 use super::verdict::{Change, Hearing, Verdict};
 use crate::config::{Direction, Severity};
 use crate::model::ensemble::PARTS;
+use crate::model::forest::Tier;
+use crate::model::forest::tier::{Moment, News};
 use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
 
+/// Samples of an episode that are learned in full.
+const EPISODE_LEARNED: u32 = 3;
+/// What the later ones teach a detector that does not clip.
+const EPISODE_WEIGHT: f64 = 0.02;
 /// Samples in a row under the line that end an episode.
 const EPISODE_ENDS: u32 = 5;
-/// A still series that has stepped is at home in its new value after this share of `adapt`: the step
-/// was the event, not the value.
-const ADAPT_STILL: i64 = 12;
 /// A silence of more than this many intervals is a gap: the next sample has no neighbour.
 const GAP_INTERVALS: f64 = 3.0;
 /// A gap that is longer than this besides is a long one.
@@ -62,6 +66,8 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// What happened to the forest.
+    pub forest: News,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -104,6 +110,7 @@ pub enum Phase {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judge {
     ensemble: Ensemble,
+    forest: Option<Box<Tier>>,
     rarity: Rarity,
     verdict: Verdict,
     episode: Episode,
@@ -120,6 +127,7 @@ impl Judge {
     pub fn new() -> Self {
         Self {
             ensemble: Ensemble::new(),
+            forest: None,
             rarity: Rarity::new(),
             verdict: Verdict::new(),
             episode: Episode::default(),
@@ -145,6 +153,11 @@ impl Judge {
         self.verdict.alarm()
     }
 
+    /// The series' forest, if it has one.
+    pub fn forest(&mut self) -> &mut Option<Box<Tier>> {
+        &mut self.forest
+    }
+
     /// Values judged so far, those of the warm-up included.
     pub fn seen(&self) -> u32 {
         self.seen
@@ -166,7 +179,13 @@ impl Judge {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
         let gap = self.gap(interval_ms, x.t_ms);
-        let step = self.ensemble.score(&self.pace, spec, x, gap, None);
+        let mut step = self.ensemble.score(&self.pace, spec, x, gap);
+        if let Some(forest) = &mut self.forest
+            && let Some(score) =
+                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+        {
+            step.hear_forest(score);
+        }
         let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
         let rarity = self.rarity.nats(f64::from(step.evidence));
@@ -179,6 +198,14 @@ impl Judge {
             .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
             .flatten();
         let adapted = self.learn(spec, &step, deviation, x);
+        let news = self.forest.as_mut().map_or(News::default(), |forest| {
+            let at = Moment {
+                t_ms: x.t_ms,
+                interval_ms,
+                day_ms: spec.day_ms,
+            };
+            forest.absorb(&spec.forest, at, &step.features)
+        });
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
@@ -193,6 +220,7 @@ impl Judge {
                 shares: step.shares(),
             }),
             rarity: rarity / std::f64::consts::LN_10,
+            forest: news,
         }
     }
 
@@ -213,7 +241,7 @@ impl Judge {
         let step = |value: f64| {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
-            (self.ensemble.score(&pace, spec, x, gap, None), value)
+            (self.ensemble.score(&pace, spec, x, gap), value)
         };
         let over = |value: f64| {
             let (step, value) = step(value);
@@ -331,15 +359,11 @@ impl Judge {
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
-        self.ensemble.absorb(&self.pace, spec, x, step, 1.0);
+        let limited = over && self.episode.over > EPISODE_LEARNED;
+        let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
+        self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
-        let still = self.ensemble.still().is_still();
-        let adapt_ms = if still {
-            spec.adapt_ms / ADAPT_STILL
-        } else {
-            spec.adapt_ms
-        };
-        if over && lasted >= adapt_ms && ADAPTS && !still {
+        if over && lasted >= spec.adapt_ms {
             self.ensemble.restart();
             self.episode = Episode::default();
             return self.verdict.close();
@@ -347,9 +371,6 @@ impl Judge {
         None
     }
 }
-
-/// XXX
-const ADAPTS: bool = true;
 
 impl Default for Judge {
     fn default() -> Self {
