@@ -36,7 +36,9 @@ pub(crate) fn all(senders: &Senders) -> Result<Found> {
         let batches = load.batches(sender);
         let requests = account.acknowledged.load(Ordering::Relaxed);
         for batch in 0..batches {
-            let rounds = requests.saturating_sub(batch as u64).div_ceil(batches as u64);
+            let rounds = requests
+                .saturating_sub(batch as u64)
+                .div_ceil(batches as u64);
             one(load, sender, batch, rounds, &mut found)
                 .with_context(|| format!("reading back part {}", Load::part(sender, batch)))?;
         }
@@ -52,7 +54,10 @@ fn one(load: &Load, sender: usize, batch: usize, rounds: u64, found: &mut Found)
     for series in &answer.timeseries {
         let label = series.labels.iter().find(|l| l.name == "series");
         let number = label.and_then(|l| l.value.parse().ok());
-        by_series.insert(number.context("a series without its number")?, &series.samples);
+        by_series.insert(
+            number.context("a series without its number")?,
+            &series.samples,
+        );
     }
     for series in load.of(sender, batch) {
         found.acknowledged += rounds;

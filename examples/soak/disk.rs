@@ -78,7 +78,11 @@ impl Drop for Disk {
 
 fn limit_files(pid: u32, limit: &str) -> Result<()> {
     let set = Command::new("prlimit")
-        .args(["--pid", &pid.to_string(), &format!("--fsize={limit}:unlimited")])
+        .args([
+            "--pid",
+            &pid.to_string(),
+            &format!("--fsize={limit}:unlimited"),
+        ])
         .status()?;
     ensure!(set.success(), "prlimit failed");
     Ok(())

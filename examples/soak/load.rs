@@ -95,7 +95,9 @@ impl Load {
         let batches = self.batches(sender) as u64;
         for request in 0.. {
             let (round, batch) = (request / batches, request % batches);
-            let due = self.interval.mul_f64(round as f64 + batch as f64 / batches as f64);
+            let due = self
+                .interval
+                .mul_f64(round as f64 + batch as f64 / batches as f64);
             while began.elapsed() < due {
                 if stop.load(Ordering::Relaxed) {
                     return;
@@ -180,7 +182,9 @@ impl Senders {
         let of = |(sender, account): (usize, &Arc<Account>)| {
             let batches = self.load.batches(sender) as u64;
             let requests = account.acknowledged.load(Ordering::Relaxed);
-            let whole: usize = (0..batches as usize).map(|b| self.load.of(sender, b).len()).sum();
+            let whole: usize = (0..batches as usize)
+                .map(|b| self.load.of(sender, b).len())
+                .sum();
             let begun = 0..(requests % batches) as usize;
             let begun: usize = begun.map(|b| self.load.of(sender, b).len()).sum();
             requests / batches * whole as u64 + begun as u64
@@ -204,7 +208,10 @@ fn labels(series: usize, part: &str) -> Vec<Label> {
         label("__name__", name),
         label("cluster", "soak".to_owned()),
         label("container", "server".to_owned()),
-        label("instance", format!("10.0.{}.{}:9100", host / 250, host % 250)),
+        label(
+            "instance",
+            format!("10.0.{}.{}:9100", host / 250, host % 250),
+        ),
         label("job", "soak".to_owned()),
         label("namespace", format!("team-{}", host % 7)),
         label("part", part.to_owned()),

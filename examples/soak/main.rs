@@ -14,8 +14,8 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
 use ::saimon::clock::{Clock as _, SystemClock};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 
 use disk::Disk;
@@ -66,7 +66,10 @@ fn main() -> Result<()> {
     }
     let report = result?;
     print!("{report}");
-    ensure!(report.is_good(), "something that was acknowledged is not there");
+    ensure!(
+        report.is_good(),
+        "something that was acknowledged is not there"
+    );
     Ok(())
 }
 

@@ -125,7 +125,8 @@ impl Saimon {
         let page = String::from_utf8_lossy(&page);
         let number = |name: &str| {
             let line = page.lines().find_map(|l| l.strip_prefix(name));
-            line.and_then(|l| l.trim().parse::<f64>().ok()).unwrap_or(0.0)
+            line.and_then(|l| l.trim().parse::<f64>().ok())
+                .unwrap_or(0.0)
         };
         self.seen.stop_s = number("saimon_checkpoint_longest_stop_seconds ");
         self.seen.log_written = number("saimon_wal_bytes_written_total ") as u64;

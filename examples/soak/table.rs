@@ -64,12 +64,23 @@ impl fmt::Display for Report {
         ready.sort_unstable();
         let at = |share: usize| ready.get((ready.len() - 1) * share / 100).copied();
         let seconds = |d: Option<Duration>| format!("{:.2} s", d.unwrap_or_default().as_secs_f64());
-        let disk = if self.own_disk { "" } else { " (files limited)" };
+        let disk = if self.own_disk {
+            ""
+        } else {
+            " (files limited)"
+        };
         let mut row = |name: &str, value: String| writeln!(f, "| {name} | {value} |");
         row("what", "figure".to_owned())?;
         row("---", "---:".to_owned())?;
         row("series", self.series.to_string())?;
-        row("kills, of these while starting", format!("{}, {}", self.kills, (self.kills as usize + self.stops as usize + 1).saturating_sub(self.ready.len())))?;
+        row(
+            "kills, of these while starting",
+            format!(
+                "{}, {}",
+                self.kills,
+                (self.kills as usize + self.stops as usize + 1).saturating_sub(self.ready.len())
+            ),
+        )?;
         row("restarts by SIGTERM", self.stops.to_string())?;
         row(&format!("times a full disk{disk}"), self.full.to_string())?;
         row("samples acknowledged", self.found.acknowledged.to_string())?;
@@ -82,18 +93,41 @@ impl fmt::Display for Report {
         if let Some(odd) = self.odd {
             row("an answer that must not be", odd.to_string())?;
         }
-        row("longest stop of a shard", format!("{:.2} ms", self.seen.stop_s * 1e3))?;
+        row(
+            "longest stop of a shard",
+            format!("{:.2} ms", self.seen.stop_s * 1e3),
+        )?;
         row("longest wait for an answer", seconds(Some(self.longest)))?;
-        row("ready after a start: half, most, longest", format!("{}, {}, {}", seconds(at(50)), seconds(at(90)), seconds(at(100))))?;
+        row(
+            "ready after a start: half, most, longest",
+            format!(
+                "{}, {}, {}",
+                seconds(at(50)),
+                seconds(at(90)),
+                seconds(at(100))
+            ),
+        )?;
         row("all read back in", seconds(Some(self.read_back)))?;
         row("damage in the log", self.broken.to_string())?;
         row("memory, most", mib(self.seen.memory))?;
-        row("memory a series", format!("{:.0} B", self.seen.memory as f64 / self.series.max(1) as f64))?;
+        row(
+            "memory a series",
+            format!(
+                "{:.0} B",
+                self.seen.memory as f64 / self.series.max(1) as f64
+            ),
+        )?;
         row("disk, most", mib(self.most_disk))?;
         row("disk in the end", mib(self.disk))?;
         row("checkpoints", self.seen.checkpoints.to_string())?;
-        row("appended to the log, a sample", a_sample(self.seen.log_written))?;
-        row("handed to the store, a sample", a_sample(self.seen.store_written))?;
+        row(
+            "appended to the log, a sample",
+            a_sample(self.seen.log_written),
+        )?;
+        row(
+            "handed to the store, a sample",
+            a_sample(self.seen.store_written),
+        )?;
         row("written in all, a sample", a_sample(self.seen.written))
     }
 }

@@ -125,9 +125,7 @@ pub struct StopMetrics {
 }
 
 /// Ends of the buckets: the aim is 10 ms.
-const STOPS: [f64; 9] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0,
-];
+const STOPS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0];
 
 impl StopMetrics {
     pub(super) fn made(r: &mut Register<'_>) -> Self {

@@ -90,6 +90,10 @@ fn a_start_with_a_wrong_clock_forgets_nothing_within_the_hour() {
         process.post(sent.headers, &sent.body, sent.now_ms);
     }
     process.tick(now_ms + 60_000);
-    assert!(process.series() >= series, "{} of {series}", process.series());
+    assert!(
+        process.series() >= series,
+        "{} of {series}",
+        process.series()
+    );
     process.kill();
 }

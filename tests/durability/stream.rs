@@ -148,7 +148,7 @@ impl Stream {
 
     /// A few series of every sort, all there from the first round on.
     pub(crate) fn small(seed: u64) -> Self {
-        let mut whole = Self::new(seed, 1);
+        let mut whole = Self::new(seed, 9);
         let mut native = 0;
         whole.series.retain(|s| match s.sort {
             Sort::Part { .. } => s.labels.iter().any(|l| l.value.starts_with("http0")),

@@ -44,7 +44,11 @@ fn scores(saimon: &Serving) -> BTreeSet<String> {
     let page = saimon.connect().get("/metrics/scores", "");
     assert_eq!(page.status, 200);
     let of_series = |l: &&str| l.contains("instance=");
-    page.text().lines().filter(of_series).map(str::to_owned).collect()
+    page.text()
+        .lines()
+        .filter(of_series)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Every state in a store.
@@ -69,7 +73,11 @@ fn a_process_killed_at_random_moments_scores_and_stores_as_one_that_never_was() 
         let config = config(folder.path());
         let start = |data: &Path, shards: usize| {
             let shards = shards.to_string();
-            Serving::start_with(data, "127.0.0.1:0", &["--config", &config, "--shards", &shards])
+            Serving::start_with(
+                data,
+                "127.0.0.1:0",
+                &["--config", &config, "--shards", &shards],
+            )
         };
         let whole = start(&a, 1);
         let mut broken = start(&b, 2);
@@ -94,7 +102,10 @@ fn a_process_killed_at_random_moments_scores_and_stores_as_one_that_never_was() 
                     cut_off += 1;
                     broken = start(&b, 1 + kills % 3);
                     kills += 1;
-                    assert!(send(&broken, sent), "what was not acknowledged is sent again");
+                    assert!(
+                        send(&broken, sent),
+                        "what was not acknowledged is sent again"
+                    );
                 }
             }
             if let Some(dies) = dies {

@@ -105,7 +105,11 @@ fn is_read(fixture: &str, version: u8, waits: bool) {
         let next = floats(&singles, &parts, ROUNDS);
         d.request(&next, &[], &[(&own, &native(ROUNDS))], t + STEP_MS);
         let load = d.chunks("load");
-        let all: usize = load[0].1.iter().map(|c| chunk::decode(&c.bytes).unwrap().len()).sum();
+        let all: usize = load[0]
+            .1
+            .iter()
+            .map(|c| chunk::decode(&c.bytes).unwrap().len())
+            .sum();
         assert_eq!(all as i64, ROUNDS + 1);
         // Written again it is of today.
         let again = d.snapshots();
@@ -140,7 +144,9 @@ fn write_state() {
     let groups = running.checkpoint();
     for g in groups.iter().filter(|g| !g.state.is_empty()) {
         write!(text, "{} {} {} ", g.id.partition, g.id.number, g.newest_ms).unwrap();
-        g.state.iter().for_each(|b| write!(text, "{b:02x}").unwrap());
+        g.state
+            .iter()
+            .for_each(|b| write!(text, "{b:02x}").unwrap());
         text.push('\n');
     }
     let name = format!("tests/fixtures/group-v{}.txt", groups[0].state[0]);

@@ -48,9 +48,10 @@ impl Spawned {
 
     /// The next line that it says.
     pub(crate) fn line(&mut self, wait: Duration) -> String {
-        let line = self.log.recv_timeout(wait).unwrap_or_else(|e| {
-            panic!("saimon said nothing of being ready: {e}\n{:?}", self.seen)
-        });
+        let line = self
+            .log
+            .recv_timeout(wait)
+            .unwrap_or_else(|e| panic!("saimon said nothing of being ready: {e}\n{:?}", self.seen));
         self.seen.push(line.clone());
         line
     }

@@ -35,16 +35,29 @@ fn write(dir: &Path) {
     // Old enough to have become rows by the end of this.
     for hours in [6, 5, 1] {
         let last_ms = NOW - hours * HOUR;
-        assert!(rig.write([group(id(0, 0), b"of then", last_ms, vec![measured(2, last_ms)])]));
+        assert!(rig.write([group(
+            id(0, 0),
+            b"of then",
+            last_ms,
+            vec![measured(2, last_ms)]
+        )]));
     }
     assert!(rig.write([
-        group(id(0, 0), b"first", NOW, vec![measured(2, NOW), measured(9, NOW)]),
+        group(
+            id(0, 0),
+            b"first",
+            NOW,
+            vec![measured(2, NOW), measured(9, NOW)]
+        ),
         group(id(0, 1), b"second", NOW, vec![]),
         group(id(200, 0), b"third", NOW - 1, vec![measured(0, NOW - 1)]),
     ]));
     rig.stop();
     let store = reopened(dir);
-    let families = [("jobs_done", MetricType::Counter), ("load", MetricType::Gauge)];
+    let families = [
+        ("jobs_done", MetricType::Counter),
+        ("load", MetricType::Gauge),
+    ];
     let families: Vec<Family> = families
         .into_iter()
         .zip(1..)
