@@ -312,9 +312,8 @@ impl Judge {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
             let mut step = self.ensemble.score(&pace, spec, x, gap);
-            let ask = |tier: &Tier| {
-                tier.peek(&spec.forest, step.always, interval_ms, &step.features)
-            };
+            let ask =
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
             if let Some(score) = self.forest().and_then(ask) {
                 step.hear_forest(score);
             }

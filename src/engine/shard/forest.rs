@@ -149,6 +149,11 @@ impl Shard {
         }
     }
 
+    /// Forests of all shards that share the room for them.
+    pub fn forests_seated(&self) -> u32 {
+        self.parts.seats.used()
+    }
+
     /// Remembers what is to be joined with a group that will be restored next.
     pub fn expect_appendices(&mut self, id: GroupId, appendices: Vec<Appendix>) {
         if !appendices.is_empty() {

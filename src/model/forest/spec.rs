@@ -77,13 +77,7 @@ impl ForestSpec {
             4096.0,
             "8 to 4096",
         )?;
-        within(
-            "forest.rows",
-            many(config.rows),
-            64.0,
-            4096.0,
-            "64 to 4096",
-        )?;
+        within("forest.rows", many(config.rows), 64.0, 4096.0, "64 to 4096")?;
         within("forest.past", past_ms, 3.6e6, 3.1536e10, "1h to 365d")?;
         let first = f64::from(config.min_points);
         within("forest.min_points", first, 20.0, 1e5, "20 to 100000")?;

@@ -210,7 +210,11 @@ fn a_fit_comes_at_once_when_it_is_asked_for() {
 
 #[test]
 fn the_gate_opens_for_evidence_and_stays_open_for_a_while() {
-    let spec = ForestSpec { min_points: 30, hold: 3, ..ForestSpec::default() };
+    let spec = ForestSpec {
+        min_points: 30,
+        hold: 3,
+        ..ForestSpec::default()
+    };
     let mut driver = Driver::new(spec.clone(), 15_000);
     driver.run(100);
     let x = [0.5; FEATURES];
@@ -226,7 +230,10 @@ fn the_gate_opens_for_evidence_and_stays_open_for_a_while() {
     assert!(!asked(3.4, &spec));
     assert!(asked(3.5, &spec));
     assert_eq!([0; 4].map(|_| asked(0.0, &spec)), [true, true, true, false]);
-    let always = ForestSpec { always_from_ms: 15_000.0, ..spec };
+    let always = ForestSpec {
+        always_from_ms: 15_000.0,
+        ..spec
+    };
     assert!(asked(0.0, &always));
 }
 
