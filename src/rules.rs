@@ -94,6 +94,7 @@ pub fn write(config: &Config, folder: &Path) -> Result<[PathBuf; 2], RulesError>
 pub fn repository_files() -> Vec<(&'static str, String)> {
     vec![
         ("docs/configuration.md", crate::config_file::docs::render()),
+        ("docs/presets.md", crate::config_file::preset::page()),
         ("examples/full.yaml", crate::config_file::docs::example()),
         ("deploy/grafana/saimon.json", dashboard::render()),
     ]
