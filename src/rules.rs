@@ -22,7 +22,8 @@ pub const RULES_FILE: &str = "saimon-rules.yml";
 pub const TESTS_FILE: &str = "saimon-rules-test.yml";
 
 /// What the comment of a written file says.
-const WRITTEN: &str = "Written by `saimon rules`. Change saimon's configuration and write it again.";
+const WRITTEN: &str =
+    "Written by `saimon rules`. Change saimon's configuration and write it again.";
 
 /// Both files as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,14 +109,20 @@ pub fn repository_files() -> Vec<(&'static str, String)> {
         ("docs/presets.md", crate::config_file::preset::page()),
         ("examples/full.yaml", crate::config_file::docs::example()),
         ("deploy/grafana/saimon.json", dashboard::render()),
-        ("deploy/prometheus/saimon-rules.yml", rules.rules_yaml.clone()),
+        (
+            "deploy/prometheus/saimon-rules.yml",
+            rules.rules_yaml.clone(),
+        ),
         ("deploy/prometheus/saimon-rules-test.yml", rules.tests_yaml),
         (
             "deploy/kubernetes/prometheusrule.yaml",
             prometheus_rule(&Config::default()),
         ),
         // a chart can read only what is in its folder
-        ("deploy/helm/saimon/files/saimon-rules.yml", rules.rules_yaml),
+        (
+            "deploy/helm/saimon/files/saimon-rules.yml",
+            rules.rules_yaml,
+        ),
         ("deploy/helm/saimon/files/saimon.json", dashboard::render()),
     ]
 }
