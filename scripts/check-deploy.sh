@@ -2,7 +2,7 @@
 # Holds the deployment files against schemas and linters of the programs that they are for: what cannot
 # be run without Docker or a cluster. docs/deployment.md says which checks which.
 #   scripts/check-deploy.sh
-# Needs python3 with venv and node with npm. The tools that scripts/check-deploy names are installed
+# Needs python3 with venv. The tools that scripts/check-deploy names are installed
 # below target/; kubectl, promtool, amtool and systemd-analyze are used if they are there, and what is
 # left out is said.
 set -euo pipefail
@@ -15,13 +15,4 @@ if ! cmp -s scripts/check-deploy/requirements.txt "$tools/requirements.txt"; the
     "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r scripts/check-deploy/requirements.txt
     cp scripts/check-deploy/requirements.txt "$tools/requirements.txt"
 fi
-if ! cmp -s scripts/check-deploy/package.json "$tools/package.json"; then
-    cp scripts/check-deploy/operator.mjs "$tools/"
-    cp scripts/check-deploy/package.json "$tools/package.json.new"
-    (cd "$tools" && mv package.json.new package.json && npm install --silent --no-audit --no-fund) || {
-        rm -f "$tools/package.json"
-        exit 1
-    }
-fi
-cp scripts/check-deploy/operator.mjs "$tools/"
-PATH="$tools/python/bin:$PATH" exec "$tools/python/bin/python" scripts/check-deploy/check.py "$tools"
+PATH="$tools/python/bin:$PATH" exec "$tools/python/bin/python" scripts/check-deploy/check.py

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from cloudcoil.models.prometheus_operator import v1 as operator
 from helm_python.chart import Chart, lint
 from helm_python.errors import HelmError
 
-TOOLS = Path(sys.argv[1])
 DEPLOY = Path("deploy")
 CHART = DEPLOY / "helm/saimon"
 # the oldest that the chart takes and the newest whose schema is there
@@ -31,12 +31,12 @@ def done(what, ok, text=""):
         failed.append(what)
 
 
-def run(what, *command, stdin=None, silent=False):
+def run(what, *command, silent=False):
     """What a program that is there says; it must be content, and silent if that is asked."""
     if shutil.which(command[0]) is None:
         left_out.append(f"{what}: no {command[0]} here")
         return None
-    result = subprocess.run([str(c) for c in command], input=stdin, capture_output=True, text=True)
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     said = result.stdout + result.stderr
     done(what, result.returncode == 0 and not (silent and said.strip()), said)
     return result.stdout
@@ -59,11 +59,27 @@ def kubernetes(what, text):
                 "kubernetes-validate", "--strict", "--quiet", "-k", version, file.name,
             )
     theirs = [o for o in found if o["apiVersion"] == OPERATOR]
-    run(
-        f"{what}: {len(theirs)} objects of the Prometheus operator",
-        "node", TOOLS / "operator.mjs", stdin=json.dumps(theirs),
-    )
+    for o in theirs:
+        name = f"{what}: {o['kind']} of the Prometheus operator"
+        try:
+            model = getattr(operator, o["kind"]).model_validate(o)
+        except ValueError as error:
+            done(name, False, str(error))
+            continue
+        # what the type does not know it drops
+        known = json.loads(model.model_dump_json(by_alias=True, exclude_unset=True))
+        unknown = keys(o) - keys(known)
+        done(name, not unknown, f"unknown: {sorted(unknown)}")
     return found
+
+
+def keys(value, path=""):
+    """Paths of all keys."""
+    if isinstance(value, dict):
+        return {p for k, v in value.items() for p in {f"{path}.{k}", *keys(v, f"{path}.{k}")}}
+    if isinstance(value, list):
+        return {p for v in value for p in keys(v, f"{path}[]")}
+    return set()
 
 
 def rules(what, found):
