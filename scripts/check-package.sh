@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds the Debian package, installs it in a root of its own (debootstrap), starts what its unit starts
-# as the user that its postinst made, and takes it out again.
+# as the user that its postinst made, boots the root in a container so that systemd starts it, and takes
+# the package out again.
 #   scripts/check-package.sh                      builds the program, too
 #   scripts/check-package.sh --binary PROGRAM     packs this one
-# Needs root, cargo-deb 3 (`cargo install cargo-deb`), debootstrap and curl. PACKAGE_ROOT=DIR: a base
+# Needs root, cargo-deb 3 (`cargo install cargo-deb`), debootstrap, systemd-nspawn and curl. PACKAGE_ROOT=DIR: a base
 # system that is there already and is copied.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -44,7 +45,7 @@ step "a root of its own"
 if [ -n "${PACKAGE_ROOT:-}" ]; then
     cp -a "$PACKAGE_ROOT" "$work/root"
 else
-    debootstrap --variant=minbase --include=adduser,ca-certificates bookworm "$work/root" >"$work/debootstrap.log" ||
+    debootstrap --variant=minbase --include=adduser,ca-certificates,systemd,systemd-sysv,dbus bookworm "$work/root" >"$work/debootstrap.log" ||
         { tail -n 20 "$work/debootstrap.log"; exit 1; }
 fi
 mount -t proc proc "$work/root/proc"
@@ -91,6 +92,40 @@ served=
 cat "$work/saimon.log"
 grep -q "good-bye" "$work/saimon.log"
 [ -n "$(ls "$work/root/var/lib/saimon")" ]
+
+if command -v systemd-nspawn >/dev/null && [ -x "$work/root/usr/lib/systemd/systemd" ]; then
+    step "under systemd, in a container"
+    umount "$work/root/proc"
+    cp scripts/check-package-inside.sh "$work/root/check.sh"
+    cat >"$work/root/etc/systemd/system/check.service" <<'UNIT'
+[Unit]
+After=saimon.service
+[Service]
+Type=oneshot
+ExecStart=/bin/bash /check.sh
+StandardOutput=file:/check.log
+StandardError=file:/check.log
+UNIT
+    ln -s ../check.service "$work/root/etc/systemd/system/multi-user.target.wants/check.service"
+    rm "$work/root/usr/sbin/policy-rc.d"
+    systemd-nspawn --directory="$work/root" --boot --register=no --keep-unit --private-network \
+        >"$work/boot.log" 2>&1 </dev/null &
+    served=$!
+    for _ in $(seq 600); do
+        grep -q '^done:' "$work/root/check.log" 2>/dev/null && break
+        kill -0 "$served" || break
+        sleep 0.2
+    done
+    # a clean shutdown
+    kill -TERM "$served"
+    wait "$served" || true
+    served=
+    cat "$work/root/check.log" || tail -n 20 "$work/boot.log"
+    grep -q '^done: ok' "$work/root/check.log"
+    mount -t proc proc "$work/root/proc"
+else
+    echo "left out: under systemd (systemd-nspawn here, or systemd in the root, is missing)"
+fi
 
 step "a changed configuration is kept"
 echo "# mine" >>"$work/root/etc/saimon/saimon.yaml"

@@ -6,7 +6,7 @@
 #   scripts/install-debian-packages.sh build stack    also Prometheus, Alertmanager, node_exporter
 #   scripts/install-debian-packages.sh build peers    also VictoriaMetrics and vmagent
 #   scripts/install-debian-packages.sh build fuzz     also a C++ compiler (libFuzzer is C++)
-#   scripts/install-debian-packages.sh build package  also debootstrap, to install a package somewhere
+#   scripts/install-debian-packages.sh build package  also debootstrap and systemd-nspawn, to install a package somewhere
 #
 # Debian may start the installed programs as services on their default ports. Nothing here relies on
 # those: the demo, the tests and the benches run their own processes on free ports.
@@ -52,6 +52,7 @@ for set in "$@"; do
             ;;
         package)
             want debootstrap debootstrap
+            want systemd-nspawn systemd-container
             want curl curl
             ;;
         *) usage ;;
