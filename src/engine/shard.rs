@@ -159,10 +159,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn new(parts: ShardParts) -> Self {
+    pub fn new(mut parts: ShardParts) -> Self {
+        let labels = parts.board.take_labels();
         Self {
             parts,
-            table: Table::new(),
+            table: Table::new(labels),
             tracked: Slab::new(),
             plain: Slab::new(),
             histograms: Slab::new(),
@@ -206,7 +207,7 @@ impl Shard {
         self.take_floats(batch, false);
         self.put_offers(batch.received_ms);
         self.take_histograms(batch);
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
     }
 
     fn take_floats(&mut self, batch: &Batch, plain: bool) {
@@ -305,7 +306,13 @@ impl Shard {
                 Home::Nowhere => self.look_at_left_out(at, now_ms),
             }
         }
+        self.publish();
+    }
+
+    /// Shows what has changed: counts, and the labels of new series.
+    fn publish(&mut self) {
         self.tally.publish(&self.parts.metrics);
+        self.table.publish();
     }
 
     fn look_at_left_out(&mut self, at: u32, now_ms: i64) {

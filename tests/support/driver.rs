@@ -105,10 +105,11 @@ impl Driver {
         self.board
             .blocks()
             .iter()
-            .flat_map(|b| b.iter())
-            .filter_map(|e| {
+            .flat_map(|b| (0..b.len()).map(move |i| (b, i)))
+            .filter_map(|(b, i)| {
+                let e = &b[i];
                 let score = e.score()?;
-                let text = e.labels()?.score.to_string();
+                let text = b.text(i)?.score.to_string();
                 Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
             })
             .collect()

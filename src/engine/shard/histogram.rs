@@ -19,11 +19,11 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
 use crate::score::judge::{Judge, Phase};
-use crate::score::label_text;
 use crate::score::track::Track;
 use crate::score::verdict::Change;
 use crate::series::family::{self, Role};
 use crate::series::fingerprint::fingerprint;
+use crate::series::label_store::Place;
 use crate::window::chunk;
 use crate::window::histogram::Stats;
 use crate::window::histogram::classic::{Assembly, Part};
@@ -57,6 +57,8 @@ struct Stat {
     judge: Judge,
     spec: u32,
     board: u32,
+    /// Where its labels are.
+    labels: Place,
     shown: Shown,
     /// Wall clock of its newest value.
     judged_ms: i64,
@@ -371,6 +373,7 @@ impl Shard {
         for stat in &mut slot.stats {
             if let StatSlot::Judged(stat) = stat {
                 self.parts.board.remove(stat.board);
+                self.table.drop_labels(stat.labels);
                 self.tally.show(&mut stat.shown, Shown::default());
             }
         }
@@ -439,10 +442,12 @@ impl Shard {
             slot.stats[i] = StatSlot::LeftOut;
             return;
         }
+        let labels = self.table.keep_labels(&labels);
         let mut stat = Stat {
             judge,
             spec,
-            board: self.parts.board.add(label_text::render(&labels)),
+            board: self.parts.board.add(labels),
+            labels,
             shown: Shown::default(),
             judged_ms: now_ms,
         };

@@ -220,7 +220,7 @@ impl Shard {
             group.lose(position);
         }
         self.groups.restored(group);
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
         Ok((restored, strays))
     }
 
@@ -314,7 +314,7 @@ impl Shard {
                 self.dissolve_if_empty(h);
             }
         }
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
     }
 
     /// True if a group has more finished chunks than it should hold back.

@@ -4,7 +4,6 @@ use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::score::judge::Phase;
-use crate::score::label_text;
 use crate::score::track::{Taken, Track};
 use crate::score::verdict::Change;
 use crate::series::kind::{self, Kind, Source};
@@ -53,11 +52,10 @@ impl Shard {
         shown: Shown,
         now_ms: i64,
     ) -> u32 {
-        let text = label_text::render(self.table.labels(at));
         let mut slot = Tracked {
             track,
             spec,
-            board: self.parts.board.add(text),
+            board: self.parts.board.add(self.table.place(at)),
             group,
             position,
             shown: Shown::default(),
