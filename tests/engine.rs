@@ -3,6 +3,8 @@
 
 #[path = "support/driver.rs"]
 mod driver;
+#[path = "engine/formats.rs"]
+mod formats;
 #[path = "engine/forests.rs"]
 mod forests;
 #[path = "engine/histograms.rs"]
