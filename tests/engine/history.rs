@@ -189,7 +189,11 @@ fn a_series_that_waits_for_its_history_waits_again_after_a_restart() {
     let members = |units: &[saimon::engine::history::Unit]| -> usize {
         units.iter().map(|u| u.members.len()).sum()
     };
-    assert_eq!((units.len(), members(&units)), (4, 10), "the same once more");
+    assert_eq!(
+        (units.len(), members(&units)),
+        (4, 10),
+        "the same once more"
+    );
     for unit in units {
         // The source has by now what was live before the restart.
         let all = unit.members.iter().map(|m| history(m, LIVE + 152));
@@ -203,7 +207,11 @@ fn a_series_that_waits_for_its_history_waits_again_after_a_restart() {
     }
     let groups = after.checkpoint();
     let mut again = Running::restored(1, &detect(), 1000, None, &groups);
-    assert_eq!(again.phase("history"), 0, "it is stored that they wait no more");
+    assert_eq!(
+        again.phase("history"),
+        0,
+        "it is stored that they wait no more"
+    );
     again.clock.set(i64::MAX);
     let historian = again.engine().historian();
     let none = again.runtime.block_on(historian.wanting(10)).unwrap();
@@ -211,7 +219,12 @@ fn a_series_that_waits_for_its_history_waits_again_after_a_restart() {
     drop(again.kept.take());
     let scored = |of: &Running| {
         let judged = |phase| of.phase(phase);
-        (judged("mature"), judged("young"), judged("warmup"), judged("window"))
+        (
+            judged("mature"),
+            judged("young"),
+            judged("warmup"),
+            judged("window"),
+        )
     };
     assert_eq!(scored(&after), scored(&whole));
 }
