@@ -60,7 +60,7 @@ impl Driver {
         Runs { each, judged }
     }
 
-    fn spec(&self, set: &str, name: &str) -> SeriesSpec {
+    pub(super) fn spec(&self, set: &str, name: &str) -> SeriesSpec {
         self.rules.resolve(&labels::encode([
             (labels::METRIC_NAME, name),
             ("corpus", set),

@@ -64,6 +64,9 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// Severity of this sample alone; `None` under the line, in warm-up, and where the series reaches
+    /// such evidence too often.
+    pub severity: Option<Severity>,
     /// What happened to the forest.
     pub forest: News,
 }
@@ -192,8 +195,13 @@ impl Judge {
             Gap::Long => WARY_AFTER_GAP,
             Gap::None | Gap::Short => self.wary.saturating_sub(1),
         };
+        let severity = match phase {
+            Phase::Warmup => None,
+            Phase::Mature if self.wary == 0 => severity(spec, Phase::Mature, deviation, rarity),
+            _ => severity(spec, Phase::Young, deviation, rarity),
+        };
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
+            .then(|| self.hear(spec, &step, (deviation, side), severity))
             .flatten();
         let adapted = self.learn(spec, &step, deviation, x);
         let news = self.forest.as_mut().map_or(News::default(), |forest| {
@@ -218,6 +226,7 @@ impl Judge {
                 shares: step.shares(),
             }),
             rarity: rarity / std::f64::consts::LN_10,
+            severity,
             forest: news,
         }
     }
@@ -312,22 +321,20 @@ impl Judge {
     fn hear(
         &mut self,
         spec: &SeriesSpec,
-        phase: Phase,
         step: &Step,
         (deviation, side): (f64, Side),
-        rarity: f64,
+        severity: Option<Severity>,
     ) -> Option<Change> {
         let reason = if deviation >= 1.0 {
             self.reason(step, side)
         } else {
             Reason::Spike
         };
-        let phase = if self.wary > 0 { Phase::Young } else { phase };
         self.verdict.hear(
             spec,
             Hearing {
                 deviation,
-                severity: severity(spec, phase, deviation, rarity),
+                severity,
                 side,
                 reason,
             },
