@@ -14,6 +14,7 @@ pub mod forest;
 pub mod history;
 pub mod jump;
 pub mod level;
+pub mod onset;
 pub mod pace;
 pub mod profile;
 pub mod robust;

@@ -31,8 +31,7 @@ pub struct DetectConfig {
     /// Samples in a row under the line that end an anomaly.
     #[schemars(range(min = 1, max = 1000))]
     pub release: u32,
-    /// How long a new behaviour must last before it is learned as normal and its anomaly ends. A
-    /// series that hardly ever changes needs a twelfth of it to be at home in a new value.
+    /// How long a new behaviour must last before it is learned as normal and its anomaly ends.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Duration,

@@ -246,7 +246,7 @@ impl Ensemble {
         } else {
             self.profile.take(&step.look, step.z, pace, weight);
         }
-        self.level.take(x.value, pace.level, weight);
+        self.level.take(x.value, pace.level);
         self.still.take(self.n > 0 && x.value != self.last);
         self.averages = step.averages;
         self.last = x.value;

@@ -35,10 +35,10 @@ impl Detector for Jump {
         })
     }
 
-    fn absorb(&mut self, past: &Past, seen: &Seen, weight: f64) {
+    fn absorb(&mut self, past: &Past, seen: &Seen, _weight: f64) {
         if past.tail_rate > 0.0 {
-            self.tail.learn(seen.x, past.tail_rate * weight as f32);
+            self.tail.learn(seen.x, past.tail_rate);
         }
-        self.usual.take(seen.signal, past.gain * weight, past.n);
+        self.usual.take(seen.signal, past.gain, past.n);
     }
 }

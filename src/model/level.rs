@@ -48,15 +48,14 @@ impl Level {
         ((value - self.location) / self.scale()).clamp(-Z_MAX, Z_MAX) as f32
     }
 
-    /// Takes one finite value; `horizon` is the memory in values, `weight` in 0..=1 limits what it
-    /// teaches.
-    pub fn take(&mut self, value: f64, horizon: f32, weight: f64) {
+    /// Takes one finite value; `horizon` is the memory in values.
+    pub fn take(&mut self, value: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);
         if self.n == 1 {
             self.location = value;
             return;
         }
-        let gain = weight * pace::gain(self.n, horizon);
+        let gain = pace::gain(self.n, horizon);
         let c = clipped(value - self.location, f64::from(self.spread), self.n);
         self.location += gain * c;
         self.spread += (gain * (MAD_TO_SIGMA * c.abs() - f64::from(self.spread))) as f32;

@@ -1,8 +1,9 @@
 //! One series' judge: ensemble, rarity and verdict, and the one method that takes a sample.
 //!
 //! The order is fixed: evidence from state without the sample, severity, verdict, and only then
-//! learning. What an anomaly may teach is limited by what its detectors clip; a behaviour that has
-//! lasted `adapt` is normal: level, season and history start afresh and the anomaly ends.
+//! learning. What an anomaly teaches is limited: scales and tails clip it, and the history, which
+//! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
+//! season and history start afresh and the anomaly ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +18,12 @@ use crate::model::forest::Tier;
 use crate::model::forest::tier::{Moment, News};
 use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
 
+/// Samples of an episode that are learned in full.
+const EPISODE_LEARNED: u32 = 3;
+/// What the later ones teach a detector that does not clip.
+const EPISODE_WEIGHT: f64 = 0.02;
 /// Samples in a row under the line that end an episode.
 const EPISODE_ENDS: u32 = 5;
-/// A still series that has stepped is at home in its new value after this share of `adapt`: the step
-/// was the event, not the value.
-const ADAPT_STILL: i64 = 12;
 /// A silence of more than this many intervals is a gap: the next sample has no neighbour.
 const GAP_INTERVALS: f64 = 3.0;
 /// A gap that is longer than this besides is a long one.
@@ -364,15 +366,11 @@ impl Judge {
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
-        self.ensemble.absorb(&self.pace, spec, x, step, 1.0);
+        let limited = over && self.episode.over > EPISODE_LEARNED;
+        let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
+        self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
-        let still = self.ensemble.still().is_still();
-        let adapt_ms = if still {
-            spec.adapt_ms / ADAPT_STILL
-        } else {
-            spec.adapt_ms
-        };
-        if over && lasted >= adapt_ms && ADAPTS && !still {
+        if over && lasted >= spec.adapt_ms {
             self.ensemble.restart();
             self.episode = Episode::default();
             return self.verdict.close();
@@ -380,9 +378,6 @@ impl Judge {
         None
     }
 }
-
-/// XXX
-const ADAPTS: bool = true;
 
 impl Default for Judge {
     fn default() -> Self {
