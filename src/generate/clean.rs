@@ -49,10 +49,12 @@ pub enum Kind {
     Weekly,
     /// A smooth day whose noise is as large as its level is.
     Heteroscedastic,
+    /// A smooth day with a sharp rush at lunch.
+    Office,
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Gaussian,
         Self::HeavyT3,
         Self::Lognormal,
@@ -68,6 +70,7 @@ impl Kind {
         Self::Counter,
         Self::Weekly,
         Self::Heteroscedastic,
+        Self::Office,
     ];
 
     /// The name in tables and on the command line.
@@ -88,6 +91,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Weekly => "weekly",
             Self::Heteroscedastic => "heteroscedastic",
+            Self::Office => "office",
         }
     }
 
@@ -110,8 +114,8 @@ impl Kind {
             Self::DailyPoisson => 40f64.sqrt(),
             Self::RareSteps | Self::Constant => 1.0,
             Self::Percent => 2.0,
-            Self::Weekly => 8.0,
-            Self::Heteroscedastic => 8.0,
+            Self::Weekly | Self::Heteroscedastic => 8.0,
+            Self::Office => 5.0,
         }
     }
 }
@@ -199,6 +203,10 @@ impl Stream {
             Kind::Heteroscedastic => {
                 let level = 20.0 + 120.0 * day;
                 (level, 0.1 * level * self.noise.gauss())
+            }
+            Kind::Office => {
+                let level = 20.0 + 100.0 * Rhythm::Office.at(phase, false);
+                (level, 5.0 * self.noise.gauss())
             }
         };
         Draw { level, noise }
