@@ -11,12 +11,17 @@ use super::band::Band;
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
-use super::verdict::{Change, Hearing, Verdict};
+use super::verdict::{Begin, Change, Hearing, Verdict};
 use crate::config::{Direction, Severity};
+use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::{Moment, News};
-use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
+use crate::model::onset::Family;
+use crate::model::watch::{self, Claim, Rule};
+use crate::model::{
+    self, Ensemble, Gap, Onset, OnsetInput, OnsetOutput, Pace, Point, SeriesSpec, Step, Watch,
+};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
@@ -36,6 +41,12 @@ const WARY_AFTER_GAP: u8 = 30;
 /// Evidence in nats of a change of a still series that reaches the line: one in a thousand.
 const STILL_LINE: f64 = 6.907_755_278_982_137;
 
+/// A sample whose distance is less than this share of the mean of those before is back.
+const BACK: f64 = 0.5;
+/// Mean of the samples before, as a share of this one's distance, from which on it is a level and no
+/// spike.
+const SHIFTED: f64 = 0.3;
+
 /// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
 /// thousand, a million of this very series.
 const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
@@ -53,6 +64,8 @@ pub struct Evidence {
     /// Share of each detector, in the order of [`model::ensemble::NAMES`]; they add up to 1, or are
     /// all 0 where there is no evidence.
     pub shares: [f32; PARTS],
+    /// The rule that says more than the evidence does, if one does.
+    pub rule: Option<Rule>,
 }
 
 /// What became of one value.
@@ -69,6 +82,8 @@ pub struct Judgement {
     /// Severity of this sample alone; `None` under the line, in warm-up, and where the series reaches
     /// such evidence too often.
     pub severity: Option<Severity>,
+    /// Whether something begins here.
+    pub onset: OnsetOutput,
     /// What happened to the forest.
     pub forest: News,
 }
@@ -115,6 +130,8 @@ pub struct Judge {
     ensemble: Ensemble,
     forest: Option<Box<Tier>>,
     rarity: Rarity,
+    onset: Onset,
+    watch: Watch,
     verdict: Verdict,
     episode: Episode,
     /// Values judged, restarts of the norm included.
@@ -132,6 +149,8 @@ impl Judge {
             ensemble: Ensemble::new(),
             forest: None,
             rarity: Rarity::new(),
+            onset: Onset::new(),
+            watch: Watch::default(),
             verdict: Verdict::new(),
             episode: Episode::default(),
             seen: 0,
@@ -189,23 +208,29 @@ impl Judge {
         {
             step.hear_forest(score);
         }
-        let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
+        let look = self.look(spec, interval_ms, &step, x);
+        let opinion = self.opinion(spec, &step, &look);
+        let season_residual = self.ensemble.profile().residual(step.look(), step.z);
+        let onset = self.onset.take(&OnsetInput {
+            value: x.value,
+            season_residual,
+            gap,
+        });
         let rarity = self.rarity.nats(f64::from(step.evidence));
         let silence = self.end_after_silence(interval_ms, x.t_ms);
         self.wary = match gap {
             Gap::Long => WARY_AFTER_GAP,
             Gap::None | Gap::Short => self.wary.saturating_sub(1),
         };
-        let severity = match phase {
-            Phase::Warmup => None,
-            Phase::Mature if self.wary == 0 => severity(spec, Phase::Mature, deviation, rarity),
-            _ => severity(spec, Phase::Young, deviation, rarity),
-        };
+        let severity = self.severity(spec, phase, &opinion, rarity);
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, &step, (deviation, side), severity))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
             .flatten();
-        let adapted = self.learn(spec, &step, deviation, x);
+        let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
+        let calm = opinion.own < 1.0;
+        self.watch.take(spec, &look, silence_ms, calm);
+        let adapted = self.learn(spec, &step, opinion.own, x);
         let news = self.forest.as_mut().map_or(News::default(), |forest| {
             let at = Moment {
                 t_ms: x.t_ms,
@@ -217,18 +242,20 @@ impl Judge {
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
-            score: (phase != Phase::Warmup).then(|| scale::shown(deviation)),
+            score: (phase != Phase::Warmup).then(|| scale::shown(opinion.deviation)),
             alarm: self.verdict.alarm(),
             change: adapted.or(heard).or(silence),
             evidence: (phase != Phase::Warmup).then(|| Evidence {
                 size: step.evidence,
-                deviation,
+                deviation: opinion.deviation,
                 expected: step.expected,
-                side,
+                side: opinion.side,
                 shares: step.shares(),
+                rule: opinion.claim.map(|c| c.rule),
             }),
             rarity: rarity / std::f64::consts::LN_10,
             severity,
+            onset,
             forest: news,
         }
     }
@@ -250,11 +277,12 @@ impl Judge {
         let step = |value: f64| {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
-            (self.ensemble.score(&pace, spec, x, gap), value)
+            (self.ensemble.score(&pace, spec, x, gap), x)
         };
         let over = |value: f64| {
-            let (step, value) = step(value);
-            self.deviation(spec, &step, value).0 >= 1.0
+            let (step, x) = step(value);
+            let look = self.look(spec, interval_ms, &step, x);
+            self.opinion(spec, &step, &look).deviation >= 1.0
         };
         let expected = step(0.0).0.expected;
         Some(Band::find(
@@ -263,6 +291,40 @@ impl Judge {
             over,
             came,
         ))
+    }
+
+    /// The sample as the rules look at it.
+    fn look(&self, spec: &SeriesSpec, interval_ms: f64, step: &Step, x: Point) -> watch::Look {
+        watch::Look {
+            t_ms: x.t_ms,
+            value: x.value,
+            changed: step.changed(),
+            scale: self.ensemble.level().scale(),
+            z: step.z,
+            usual: step.look().usual.map(|u| u as f32),
+            interval_ms,
+            mature: self.phase(spec) == Phase::Mature,
+        }
+    }
+
+    /// The evidence, or the claim of a rule that says more.
+    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
+        let (own, side) = self.deviation(spec, step, look.value);
+        let claim = self.watch.claim(spec, look);
+        match claim.filter(|c| f64::from(c.deviation) > own) {
+            None => Opinion {
+                own,
+                deviation: own,
+                side,
+                claim: None,
+            },
+            Some(claim) => Opinion {
+                own,
+                deviation: f64::from(claim.deviation),
+                side: side_of(&claim),
+                claim: Some(claim),
+            },
+        }
     }
 
     /// What evidence is worth in units of the line under the rules for the series, and which way the
@@ -320,17 +382,53 @@ impl Judge {
         self.verdict.close()
     }
 
+    fn severity(
+        &self,
+        spec: &SeriesSpec,
+        phase: Phase,
+        opinion: &Opinion,
+        rarity: f64,
+    ) -> Option<Severity> {
+        let phase = match phase {
+            Phase::Warmup => return None,
+            Phase::Mature if self.wary == 0 => Phase::Mature,
+            _ => Phase::Young,
+        };
+        // A rule has a rarity of its own.
+        let rarity = match opinion.claim {
+            Some(_) => f64::INFINITY,
+            None => rarity,
+        };
+        severity(spec, phase, opinion.deviation, rarity)
+    }
+
     fn hear(
         &mut self,
         spec: &SeriesSpec,
         step: &Step,
-        (deviation, side): (f64, Side),
-        severity: Option<Severity>,
+        opinion: &Opinion,
+        (onset, severity): (&OnsetOutput, Option<Severity>),
     ) -> Option<Change> {
-        let reason = if deviation >= 1.0 {
-            self.reason(step, side)
+        let deviation = opinion.deviation;
+        // A value that is back at once makes as much evidence as when it went: what it did counts.
+        let back = step.residual().abs() < BACK * step.mean_before().abs();
+        let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
+            (false, _) => opinion.side,
+            (true, true) => Side::Up,
+            (true, false) => Side::Down,
+        };
+        let begins = if onset.counts() {
+            Begin::Onset
+        } else if opinion.claim.is_some() {
+            Begin::Rule
         } else {
-            Reason::Spike
+            Begin::Nothing
+        };
+        let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
+        let reason = match opinion.claim {
+            Some(claim) => reason_of(claim.rule),
+            None if deviation >= 1.0 => self.reason(step, side, family),
+            None => Reason::Spike,
         };
         self.verdict.hear(
             spec,
@@ -339,14 +437,54 @@ impl Judge {
                 severity,
                 side,
                 reason,
+                begins,
             },
         )
     }
 
-    /// Why: out of season if the value is usual at another time of the day, else the way it went.
-    fn reason(&self, step: &Step, side: Side) -> Reason {
+    /// Asks whether the series is silent for longer than it ever is, for a clock to call; what comes
+    /// of it is heard as a sample is. A series in warm-up is never missed.
+    pub fn hear_silence(
+        &mut self,
+        spec: &SeriesSpec,
+        around: &Around,
+    ) -> (Silence, Option<Change>) {
+        if self.phase(spec) == Phase::Warmup {
+            return (Silence::Usual, None);
+        }
+        let (silence, claim) = self.watch.silence(self.last_ms, around);
+        let change = claim.and_then(|claim| {
+            let deviation = f64::from(claim.deviation);
+            self.verdict.hear(
+                spec,
+                Hearing {
+                    deviation,
+                    severity: severity(spec, self.phase(spec), deviation, f64::INFINITY),
+                    side: side_of(&claim),
+                    reason: reason_of(claim.rule),
+                    begins: Begin::Rule,
+                },
+            )
+        });
+        (silence, change)
+    }
+
+    /// Why, where no rule says so. Out of season if the value is usual at another time of the day;
+    /// then what the onset was about; a level shift if the samples before went the same way; else the
+    /// way it went.
+    fn reason(&self, step: &Step, side: Side, family: Option<Family>) -> Reason {
         if self.ensemble.profile().usual_sometime(step.look(), step.z) {
             return Reason::Season;
+        }
+        match family {
+            Some(Family::Season) => return Reason::Season,
+            Some(Family::Variance) => return Reason::Variance,
+            Some(Family::Shift) => return Reason::LevelShift,
+            Some(Family::Level | Family::Change) | None => {}
+        }
+        let back = step.residual().abs() < BACK * step.mean_before().abs();
+        if !back && step.mean_before() / step.residual() >= SHIFTED {
+            return Reason::LevelShift;
         }
         match side {
             Side::Down => Reason::Drop,
@@ -382,6 +520,34 @@ impl Judge {
 impl Default for Judge {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What is said of a sample: by the evidence, or by a rule that says more.
+#[derive(Debug, Clone, Copy)]
+struct Opinion {
+    /// By the evidence, in units of the line: what learning goes by.
+    own: f64,
+    deviation: f64,
+    side: Side,
+    claim: Option<Claim>,
+}
+
+fn side_of(claim: &Claim) -> Side {
+    match claim.up {
+        None => Side::Both,
+        Some(true) => Side::Up,
+        Some(false) => Side::Down,
+    }
+}
+
+fn reason_of(rule: Rule) -> Reason {
+    match rule {
+        Rule::Range => Reason::OutOfRange,
+        Rule::Flatline => Reason::Flatline,
+        Rule::Trend => Reason::Trend,
+        Rule::Pattern => Reason::Pattern,
+        Rule::Absence => Reason::Absent,
     }
 }
 
