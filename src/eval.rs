@@ -16,8 +16,9 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::config_file;
+use crate::engine::rules::Rules;
 use crate::generate::clean::Kind;
-use crate::model::SeriesSpec;
+use crate::series::labels;
 
 /// What `saimon eval` was given.
 #[derive(Debug, clap::Args)]
@@ -64,10 +65,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Some(path) => config_file::load(path)?,
         None => Config::default(),
     };
-    let driver = drive::Driver::new(&config)?;
     if let Some(samples) = args.noise {
-        return calibrate(args, samples, driver.spec("noise", "noise"));
+        return calibrate(args, samples, &config);
     }
+    let driver = drive::Driver::new(&config)?;
     let (Some(dir), Some(out_dir)) = (&args.dir, &args.out) else {
         anyhow::bail!("a folder and --out are needed");
     };
@@ -97,9 +98,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn calibrate(args: &Args, samples: u64, spec: SeriesSpec) -> anyhow::Result<u8> {
+fn calibrate(args: &Args, samples: u64, config: &Config) -> anyhow::Result<u8> {
     let mut plan = noise::Plan::new(samples);
-    plan.spec = spec;
+    plan.spec = Rules::try_from(&config.detect)?.resolve(&labels::encode([
+        (labels::METRIC_NAME, "noise"),
+        ("corpus", "noise"),
+    ]));
     plan.seed = args.seed;
     plan.threads = args.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),

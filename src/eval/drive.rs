@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::engine::rules::{Rules, RulesError};
 use crate::model::SeriesSpec;
 use crate::score::track::{Taken, Track};
+use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
 use crate::series::labels;
 
@@ -47,8 +48,10 @@ impl Driver {
                     Layout::Machines => format!("{}_{name}", item.name),
                     _ => item.name.clone(),
                 };
-                let spec = self.spec(&set.name, &name);
-                series(&spec, &table.times, values)
+                let labels =
+                    labels::encode([(labels::METRIC_NAME, name.as_str()), ("corpus", &set.name)]);
+                let spec = self.rules.resolve(&labels);
+                series(&spec, fingerprint(&labels), &table.times, values)
             })
             .collect();
         let judged = match set.layout {
@@ -59,18 +62,12 @@ impl Driver {
         };
         Runs { each, judged }
     }
-
-    pub(super) fn spec(&self, set: &str, name: &str) -> SeriesSpec {
-        self.rules.resolve(&labels::encode([
-            (labels::METRIC_NAME, name),
-            ("corpus", set),
-        ]))
-    }
 }
 
 /// One series: gauges, as all corpora hold.
-fn series(spec: &SeriesSpec, times: &[i64], values: &[f64]) -> Vec<Outputs> {
+fn series(spec: &SeriesSpec, seed: u64, times: &[i64], values: &[f64]) -> Vec<Outputs> {
     let mut track = Track::new(spec, Some((Kind::Gauge, Source::Rule)));
+    track.judge_mut().give_forest(spec, seed);
     let mut last = Outputs::default();
     times
         .iter()

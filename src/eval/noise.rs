@@ -46,6 +46,8 @@ pub struct Plan {
     pub kinds: Vec<Kind>,
     pub intervals_s: Vec<u64>,
     pub spec: SeriesSpec,
+    /// Series have the forests that the specification gives them.
+    pub forests: bool,
 }
 
 impl Plan {
@@ -58,6 +60,7 @@ impl Plan {
             kinds: Kind::ALL.to_vec(),
             intervals_s: vec![15, 300],
             spec: SeriesSpec::default(),
+            forests: true,
         }
     }
 
@@ -288,6 +291,9 @@ fn series(plan: &Plan, kind: Kind, interval_s: u64, number: u64, length: u64) ->
         false => Scored::Gauge,
     };
     let mut track = Track::new(&plan.spec, Some((declared, Source::Metadata)));
+    if plan.forests {
+        track.judge_mut().give_forest(&plan.spec, number + 1);
+    }
     let mut stream = Stream::new(kind, plan.seed, number);
     let mut count = Count::default();
     let mut gravest = None;
