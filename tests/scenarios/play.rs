@@ -125,6 +125,7 @@ fn play_with(scenario: &Scenario, run: usize, at_change: impl Fn(&mut Track)) ->
         Scored::Gauge
     };
     let mut track = Track::new(&spec, Some((declared, Source::Metadata)));
+    track.judge_mut().give_forest(&spec, run as u64 + 1);
     let mut stream = Stream::new(scenario.kind, 100, run as u64);
     let change_ms = THE_DAY_MS + (scenario.hour * 3_600_000.0) as i64;
     let (mut last, mut total) = (0.0, 0.0);
