@@ -45,7 +45,9 @@ const STILL_LINE: f64 = 6.907_755_278_982_137;
 const BACK: f64 = 0.5;
 /// Mean of the samples before, as a share of this one's distance, from which on it is a level and no
 /// spike.
-const SHIFTED: f64 = 0.3;
+const SHIFTED: f64 = 0.5;
+/// The same once an anomaly that was taken for a spike is known to be a level: after four samples.
+const SETTLED: f64 = 0.8;
 
 /// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
 /// thousand, a million of this very series.
@@ -513,6 +515,7 @@ impl Judge {
                 severity,
                 side,
                 reason,
+                settled: self.shifted(step, SETTLED),
                 begins,
             },
         )
@@ -538,6 +541,7 @@ impl Judge {
                     severity: severity(spec, self.phase(spec), deviation, f64::INFINITY),
                     side: side_of(&claim),
                     reason: reason_of(claim.rule),
+                    settled: false,
                     begins: Begin::Rule,
                 },
             )
@@ -558,14 +562,19 @@ impl Judge {
             Some(Family::Shift) => return Reason::LevelShift,
             Some(Family::Level | Family::Change) | None => {}
         }
-        let back = step.residual().abs() < BACK * step.mean_before().abs();
-        if !back && step.mean_before() / step.residual() >= SHIFTED {
+        if self.shifted(step, SHIFTED) {
             return Reason::LevelShift;
         }
         match side {
             Side::Down => Reason::Drop,
             Side::Up | Side::Both => Reason::Spike,
         }
+    }
+
+    /// True if the samples before lay where this one does, by this share of its distance.
+    fn shifted(&self, step: &Step, share: f64) -> bool {
+        let along = step.mean_before() / step.residual();
+        (share..1.0 / BACK).contains(&along)
     }
 
     fn learn(
