@@ -559,8 +559,7 @@ impl Judge {
         match family {
             Some(Family::Season) => return Reason::Season,
             Some(Family::Variance) => return Reason::Variance,
-            Some(Family::Shift) => return Reason::LevelShift,
-            Some(Family::Level | Family::Change) | None => {}
+            Some(Family::Level | Family::Change | Family::Shift) | None => {}
         }
         if self.shifted(step, SHIFTED) {
             return Reason::LevelShift;
