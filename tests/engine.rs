@@ -5,6 +5,8 @@
 mod driver;
 #[path = "engine/forests.rs"]
 mod forests;
+#[path = "engine/formats.rs"]
+mod formats;
 #[path = "engine/histograms.rs"]
 mod histograms;
 #[path = "engine/history.rs"]

@@ -5,19 +5,23 @@
 //! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
 //! season and history start afresh and the anomaly ends.
 
+mod forest;
+mod say;
+
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
+use say::{BACK, SETTLED, reason_of, severity, side_of};
+
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Begin, Change, Hearing, Verdict};
-use crate::config::{Direction, ForestUse, Severity};
+use crate::config::Direction;
 use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
-use crate::model::forest::tier::{Moment, News};
-use crate::model::onset::Family;
+use crate::model::forest::tier::News;
 use crate::model::watch::{self, Claim, Rule};
 use crate::model::{
     self, Ensemble, Gap, Onset, OnsetInput, OnsetOutput, Pace, Point, SeriesSpec, Step, Watch,
@@ -40,21 +44,6 @@ const SILENCE_MIN_MS: f64 = 3_600_000.0;
 const WARY_AFTER_GAP: u8 = 30;
 /// Evidence in nats of a change of a still series that reaches the line: one in a thousand.
 const STILL_LINE: f64 = 6.907_755_278_982_137;
-
-/// A sample whose distance is less than this share of the mean of those before is back.
-const BACK: f64 = 0.5;
-/// Mean of the samples before, as a share of this one's distance, from which on it is a level and no
-/// spike.
-const SHIFTED: f64 = 0.5;
-/// The same once an anomaly that was taken for a spike is known to be a level: after four samples.
-const SETTLED: f64 = 0.8;
-
-/// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
-/// thousand, a million of this very series.
-const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
-
-/// Samples over which it is counted how often a forest is asked.
-const ASKS_OVER: f32 = 5000.0;
 
 /// What one value is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -184,58 +173,6 @@ impl Judge {
         self.verdict.alarm()
     }
 
-    /// Gives the series a forest, unless it has one or is to have none. `seed` is the same for a
-    /// series wherever it lives.
-    pub fn give_forest(&mut self, spec: &SeriesSpec, seed: u64) {
-        if self.forest.is_none() && spec.forest.wanted != ForestUse::Never {
-            self.forest = Some(Box::new(Tier::new(&spec.forest, seed)));
-        }
-    }
-
-    /// Takes the forest and all that it was grown from.
-    pub fn take_forest(&mut self) -> Option<Box<Tier>> {
-        self.forest.take()
-    }
-
-    /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
-    pub fn asks(&self) -> f32 {
-        self.asks
-    }
-
-    /// The series' forest, if it has one.
-    pub fn forest(&self) -> Option<&Tier> {
-        self.forest.as_deref()
-    }
-
-    pub fn forest_mut(&mut self) -> Option<&mut Tier> {
-        self.forest.as_deref_mut()
-    }
-
-    /// The same series from nothing: what it is has changed.
-    pub fn afresh(&mut self, spec: &SeriesSpec) -> Self {
-        let afresh = |tier: &mut Tier| Box::new(tier.afresh(&spec.forest));
-        Self {
-            forest: self.forest.as_deref_mut().map(afresh),
-            ..Self::new()
-        }
-    }
-
-    /// Gives its place to the same series with more of its past: that has a forest if this one has,
-    /// in its seat.
-    pub fn give_place(&mut self, other: Self) {
-        let old = std::mem::replace(self, other);
-        self.take_seat_of(old);
-    }
-
-    pub(super) fn take_seat_of(&mut self, mut old: Self) {
-        let seat = old.forest_mut().and_then(Tier::stand);
-        match (seat, &mut self.forest) {
-            (Some(seat), Some(tier)) => tier.sit(seat),
-            // One that lost it meanwhile, or won one: it is one of many that ask.
-            _ => self.forest = None,
-        }
-    }
-
     /// Values judged so far, those of the warm-up included.
     pub fn seen(&self) -> u32 {
         self.seen
@@ -307,29 +244,6 @@ impl Judge {
             onset,
             forest: news,
         }
-    }
-
-    fn teach_forest(
-        &mut self,
-        spec: &SeriesSpec,
-        interval_ms: f64,
-        t_ms: i64,
-        step: &Step,
-    ) -> News {
-        let asks = step.always >= spec.forest.gate;
-        self.asks += (f32::from(u8::from(asks)) - self.asks) / ASKS_OVER;
-        let Some(tier) = &mut self.forest else {
-            return News {
-                wanted: asks && spec.forest.wanted != ForestUse::Never,
-                ..News::default()
-            };
-        };
-        let at = Moment {
-            t_ms,
-            interval_ms,
-            day_ms: spec.day_ms,
-        };
-        tier.absorb(&spec.forest, at, &step.features)
     }
 
     /// The band at a time: the values that would stay under the line. `None` in warm-up. With the
@@ -549,33 +463,6 @@ impl Judge {
         (silence, change)
     }
 
-    /// Why, where no rule says so. Out of season if the value is usual at another time of the day;
-    /// then what the onset was about; a level shift if the samples before went the same way; else the
-    /// way it went.
-    fn reason(&self, step: &Step, side: Side, family: Option<Family>) -> Reason {
-        if self.ensemble.profile().usual_sometime(step.look(), step.z) {
-            return Reason::Season;
-        }
-        match family {
-            Some(Family::Season) => return Reason::Season,
-            Some(Family::Variance) => return Reason::Variance,
-            Some(Family::Level | Family::Change | Family::Shift) | None => {}
-        }
-        if self.shifted(step, SHIFTED) {
-            return Reason::LevelShift;
-        }
-        match side {
-            Side::Down => Reason::Drop,
-            Side::Up | Side::Both => Reason::Spike,
-        }
-    }
-
-    /// True if the samples before lay where this one does, by this share of its distance.
-    fn shifted(&self, step: &Step, share: f64) -> bool {
-        let along = step.mean_before() / step.residual();
-        (share..1.0 / BACK).contains(&along)
-    }
-
     fn learn(
         &mut self,
         spec: &SeriesSpec,
@@ -617,43 +504,4 @@ struct Opinion {
     deviation: f64,
     side: Side,
     claim: Option<Claim>,
-}
-
-fn side_of(claim: &Claim) -> Side {
-    match claim.up {
-        None => Side::Both,
-        Some(true) => Side::Up,
-        Some(false) => Side::Down,
-    }
-}
-
-fn reason_of(rule: Rule) -> Reason {
-    match rule {
-        Rule::Range => Reason::OutOfRange,
-        Rule::Flatline => Reason::Flatline,
-        Rule::Trend => Reason::Trend,
-        Rule::Pattern => Reason::Pattern,
-        Rule::Absence => Reason::Absent,
-    }
-}
-
-/// The gravest severity that the score reaches and the rarity allows; `None` below the line or
-/// where this series reaches such evidence too often for even the lowest.
-fn severity(spec: &SeriesSpec, phase: Phase, deviation: f64, rarity: f64) -> Option<Severity> {
-    if deviation < 1.0 {
-        return None;
-    }
-    let score = scale::score(deviation);
-    let by_score = if score >= spec.severity.critical {
-        3
-    } else if score >= spec.severity.high {
-        2
-    } else {
-        usize::from(score >= spec.severity.medium)
-    };
-    let by_score = if phase == Phase::Mature { by_score } else { 0 };
-    (0..=by_score)
-        .rev()
-        .find(|level| rarity >= RARITY_FLOORS[*level])
-        .map(|level| Severity::ALL[level])
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytesize::ByteSize;
 use saimon::config::{DetectConfig, ForestConfig, ForestUse, RuleConfig};
 use saimon::engine::keep::{Appendix, GroupId, GroupSnapshot};
+use saimon::engine::models::{ForestState, Wish};
 use saimon::engine::rules::Rules;
 use saimon::model::SeriesSpec;
 
@@ -111,7 +112,7 @@ fn forests_are_heard() {
 fn it_does_not_matter_whether_trainers_or_shards_grow_them() {
     let all: Vec<_> = (0..40).map(series).collect();
     let mut alone = Driver::new(2, &detect(), 1000);
-    let mut helped = Running::new(
+    let helped = Running::new(
         3,
         &detect(),
         1000,
@@ -197,4 +198,43 @@ fn there_are_no_more_forests_than_there_is_memory_for() {
     let again = Driver::restored(2, &detect, 1000, &groups);
     let seated = |d: &Driver| d.shards.iter().map(|s| s.forests_seated()).max().unwrap();
     assert_eq!(seated(&again), 3);
+}
+
+#[test]
+fn a_fit_comes_when_it_is_asked_for_and_an_earlier_one_comes_back() {
+    let labels = series(0);
+    let running = Running::new(
+        2,
+        &detect(),
+        1000,
+        Some(std::sync::Arc::new(super::history::Nothing)),
+    );
+    let send = |from: i64, to: i64| {
+        for i in from..to {
+            let value = f64::from(fastrand::Rng::with_seed(i as u64).u8(..));
+            running.send(&[(&labels[..], i * STEP_MS, value)], i * STEP_MS);
+        }
+    };
+    let order = |wish| running.order(&labels, wish).unwrap();
+    assert_eq!(running.order(&labels, Wish::Tell), None);
+    send(1, 11);
+    assert_eq!(
+        order(Wish::Tell).unwrap().forest,
+        ForestState::Gathering { rows: 10 }
+    );
+    order(Wish::Train).unwrap();
+    send(11, 30);
+    let status = order(Wish::Tell).unwrap();
+    assert_eq!(status.forest, ForestState::Version(1));
+    assert_eq!(status.versions, [(1, 11 * STEP_MS)]);
+    order(Wish::Train).unwrap();
+    send(30, 60);
+    assert_eq!(order(Wish::Tell).unwrap().forest, ForestState::Version(2));
+    assert_eq!(
+        order(Wish::GoBack(1)).unwrap().forest,
+        ForestState::Version(1)
+    );
+    send(60, 200);
+    assert_eq!(order(Wish::Tell).unwrap().forest, ForestState::Version(1));
+    assert!(order(Wish::GoBack(9)).is_err());
 }

@@ -184,9 +184,10 @@ fn play_with(scenario: &Scenario, run: usize, at_change: impl Fn(&mut Track)) ->
             if alarm.severity >= asked && quiet_before {
                 out.delay.get_or_insert(since);
             }
+            // The gravest one, as it was seen last: a reason may become clear while it lasts.
             if out
                 .alarm
-                .is_none_or(|(severity, ..)| alarm.severity > severity)
+                .is_none_or(|(severity, ..)| alarm.severity >= severity)
             {
                 out.alarm = Some((alarm.severity, alarm.reason, alarm.side));
             }
