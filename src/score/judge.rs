@@ -17,7 +17,7 @@ use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Begin, Change, Hearing, Verdict};
-use crate::config::Direction;
+use crate::config::{Direction, Severity};
 use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
