@@ -9,6 +9,7 @@
 pub mod absence;
 pub mod averages;
 pub mod burst;
+pub mod calendar;
 pub mod ensemble;
 pub mod features;
 pub mod flatline;
@@ -22,6 +23,7 @@ pub mod pattern;
 pub mod profile;
 pub mod range;
 pub mod robust;
+pub mod shift;
 pub mod short;
 pub mod spec;
 pub mod still;

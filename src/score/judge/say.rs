@@ -31,10 +31,9 @@ impl Judge {
         match family {
             Some(Family::Season) => return Reason::Season,
             Some(Family::Variance) => return Reason::Variance,
-            Some(Family::Shift) => return Reason::LevelShift,
-            Some(Family::Level | Family::Change) | None => {}
+            Some(Family::Level | Family::Change | Family::Shift) | None => {}
         }
-        if shifted(step, SHIFTED) {
+        if self.shifted(step, SHIFTED) {
             return Reason::LevelShift;
         }
         match side {
@@ -42,12 +41,12 @@ impl Judge {
             Side::Up | Side::Both => Reason::Spike,
         }
     }
-}
 
-/// True if the samples before lay where this one does, by this share of its distance.
-pub(super) fn shifted(step: &Step, share: f64) -> bool {
-    let along = step.mean_before() / step.residual();
-    (share..1.0 / BACK).contains(&along)
+    /// True if the samples before lay where this one does, by this share of its distance.
+    pub(super) fn shifted(&self, step: &Step, share: f64) -> bool {
+        let along = step.mean_before() / step.residual();
+        (share..1.0 / BACK).contains(&along)
+    }
 }
 
 /// Which way a rule says that the value went.
@@ -64,6 +63,7 @@ pub(super) fn reason_of(rule: Rule) -> Reason {
     match rule {
         Rule::Range => Reason::OutOfRange,
         Rule::Flatline => Reason::Flatline,
+        Rule::Shift => Reason::LevelShift,
         Rule::Trend => Reason::Trend,
         Rule::Pattern => Reason::Pattern,
         Rule::Absence => Reason::Absent,
