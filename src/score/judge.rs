@@ -429,7 +429,8 @@ impl Judge {
                 severity,
                 side,
                 reason,
-                settled: self.shifted(step, say::SETTLED),
+                settled: self.shifted(step, SETTLED),
+                away: self.away(step),
                 begins,
             },
         )
@@ -456,6 +457,7 @@ impl Judge {
                     side: side_of(&claim),
                     reason: reason_of(claim.rule),
                     settled: false,
+                    away: false,
                     begins: Begin::Rule,
                 },
             )
