@@ -57,7 +57,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "backfill" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
         ],
-        "generate" | "rules" | "config_file" | "inspect" | "estimate" => &[
+        "generate" | "rules" | "config_file" | "inspect" | "estimate" | "eval" => &[
             "client",
             "wire",
             "series",
@@ -85,6 +85,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "generate",
             "inspect",
             "estimate",
+            "eval",
             "rules",
             "config_file",
         ],
@@ -103,6 +104,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "generate",
             "inspect",
             "estimate",
+            "eval",
             "rules",
             "config_file",
             "app",
