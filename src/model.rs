@@ -23,6 +23,7 @@ pub mod pattern;
 pub mod profile;
 pub mod range;
 pub mod robust;
+pub mod shift;
 pub mod short;
 pub mod spec;
 pub mod still;

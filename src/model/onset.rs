@@ -143,6 +143,8 @@ const CHANGE_MAX: f32 = 10.0;
 const CHANGE_MIN: f32 = 0.02;
 /// Distances from the location count at most so many scales.
 const Z_MAX: f32 = 1e15;
+/// A value is out of season if it lies so many times further from that than from its level.
+const OUT_OF_SEASON: f32 = 1.5;
 /// The part of a jump over a long gap that may be noise, in scales of changes.
 const GAP_NOISE: f32 = 2.0;
 
@@ -218,7 +220,15 @@ impl Onset {
         }
         let (signals, floors) = self.signals(value, step, short, season);
         let evidence = self.judge(&signals, &floors, x.gap, season.is_some());
-        let out = self.rest.hear(self.n, evidence);
+        let mut out = self.rest.hear(self.n, evidence);
+        // Where there is no day to speak of, a value is as far from its season as from its level, and
+        // the season explains nothing.
+        let z = (value - self.level.at).abs() / self.scale();
+        if out.family == Some(Family::Season) && season.is_none_or(|r| r < OUT_OF_SEASON * z) {
+            let mut others = evidence;
+            others[Family::Season as usize] = 0.0;
+            out.family = rest::strongest(&others);
+        }
         if x.gap == Gap::None {
             self.step.take(step, self.n);
         }

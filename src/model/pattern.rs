@@ -31,7 +31,7 @@ const CLIP: f32 = 3.0;
 /// Samples before it speaks: hundreds of spans, for the signals are slow.
 const KNOWN: u32 = 2000;
 /// Least usual deviation of the crossing rate.
-const RATE_MIN: f32 = 0.02;
+const RATE_MIN: f32 = 0.015;
 /// Share of a day over which the shortfall is summed, and the least span in samples.
 const SHORTFALL_DAY: f32 = 1.0 / 16.0;
 const SHORTFALL_MIN: f32 = 6.0;
@@ -88,6 +88,8 @@ pub struct Pattern {
     /// Expected movement that did not happen, and all of it: averages of products.
     short: f32,
     movement: f32,
+    /// Average distance from what was expected: which way the movement is missing.
+    lack: f32,
     usual_short: Usual,
     /// The furthest out that is known, in usual deviations.
     furthest: f32,
@@ -103,8 +105,20 @@ impl Pattern {
         self.distance() / TIMES.max(BEYOND_KNOWN * self.furthest)
     }
 
+    /// Which way the values lie that break the pattern (true: above), where it is a movement that did
+    /// not happen; `None` for another frequency.
+    pub fn up(&self) -> Option<bool> {
+        let (rate, short) = self.distances();
+        (short > rate).then_some(self.lack > 0.0)
+    }
+
     /// The same in usual deviations.
     fn distance(&self) -> f32 {
+        let (rate, short) = self.distances();
+        rate.max(short).min(DISTANCE_MAX)
+    }
+
+    fn distances(&self) -> (f32, f32) {
         let rate = if self.n >= KNOWN {
             self.usual_rate.distance(self.rate, RATE_MIN).abs()
         } else {
@@ -116,7 +130,7 @@ impl Pattern {
         } else {
             0.0
         };
-        rate.max(short).min(DISTANCE_MAX)
+        (rate, short)
     }
 
     /// Takes one sample. `calm` says that nothing else is odd: only then is it learned as usual.
@@ -148,6 +162,7 @@ impl Pattern {
         let fast = 2.0 / ((SHORTFALL_DAY * x.a_day).max(SHORTFALL_MIN) + 1.0);
         let usual = usual.clamp(-Z_MAX, Z_MAX);
         self.short += fast * (usual * (usual - z) - self.short);
+        self.lack += fast * (z - usual - self.lack);
         self.movement += fast * (usual * usual - self.movement);
         if calm {
             let memory = HORIZON.max(MEMORY_DAYS * x.a_day);

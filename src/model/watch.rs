@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::absence::{Around, Rhythm, Silence};
 use super::flatline::Flatline;
 use super::pattern::{Pattern, Shape};
+use super::shift::Shift;
 use super::trend::Trend;
 use super::{SeriesSpec, range};
 
@@ -17,6 +18,8 @@ use super::{SeriesSpec, range};
 const CLAIM_MAX: f32 = 1.9;
 /// Factor of e beyond a rule that is worth a severity.
 const A_SEVERITY: f32 = 1.0 / 3.0;
+/// A small shift is worth low: whether it matters is for those who know the series.
+const SHIFT_MAX: f32 = 1.3;
 /// A trend needs this share of a line's worth of days: quarters of a day and more.
 const TREND_DAYS_MAX: f64 = 1.0 / 8.0;
 
@@ -25,6 +28,7 @@ const TREND_DAYS_MAX: f64 = 1.0 / 8.0;
 pub enum Rule {
     Range,
     Flatline,
+    Shift,
     Trend,
     Pattern,
     Absence,
@@ -36,6 +40,7 @@ impl Rule {
         match self {
             Self::Range => "range",
             Self::Flatline => "flatline",
+            Self::Shift => "shift",
             Self::Trend => "trend",
             Self::Pattern => "pattern",
             Self::Absence => "absence",
@@ -70,6 +75,13 @@ pub struct Look {
     pub mature: bool,
 }
 
+impl Look {
+    /// Samples a day.
+    fn a_day(&self, spec: &SeriesSpec) -> f32 {
+        (spec.day_ms as f64 / self.interval_ms.max(1.0)) as f32
+    }
+}
+
 /// The rules' state of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
@@ -77,6 +89,7 @@ pub struct Watch {
     rhythm: Rhythm,
     trend: Trend,
     pattern: Pattern,
+    shift: Shift,
 }
 
 impl Watch {
@@ -110,7 +123,10 @@ impl Watch {
             );
             let trend = self.trend.ratio();
             hear(Rule::Trend, trend.abs(), Some(trend > 0.0), CLAIM_MAX);
-            hear(Rule::Pattern, self.pattern.ratio(), None, CLAIM_MAX);
+            let side = self.pattern.up();
+            hear(Rule::Pattern, self.pattern.ratio(), side, CLAIM_MAX);
+            let shift = self.shift.ratio(x.a_day(spec));
+            hear(Rule::Shift, shift.abs(), Some(shift > 0.0), SHIFT_MAX);
         }
         best
     }
@@ -128,8 +144,9 @@ impl Watch {
         let shape = Shape {
             z: x.z,
             usual: x.usual,
-            a_day: (spec.day_ms as f64 / x.interval_ms.max(1.0)) as f32,
+            a_day: x.a_day(spec),
         };
+        self.shift.take(x.z - x.usual.unwrap_or(0.0));
         let calm = calm && self.pattern.ratio() < 1.0;
         self.pattern.take(&shape, calm);
     }
@@ -175,7 +192,7 @@ mod tests {
 
     #[test]
     fn state_is_small() {
-        assert!(size_of::<Watch>() <= 160, "{}", size_of::<Watch>());
+        assert!(size_of::<Watch>() <= 180, "{}", size_of::<Watch>());
     }
 
     #[test]

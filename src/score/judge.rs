@@ -17,7 +17,7 @@ use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Begin, Change, Hearing, Verdict};
-use crate::config::Direction;
+use crate::config::{Direction, Severity};
 use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
@@ -73,6 +73,9 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// Severity of this sample alone; `None` under the line, in warm-up, and where the series reaches
+    /// such evidence too often.
+    pub severity: Option<Severity>,
     /// Whether something begins here.
     pub onset: OnsetOutput,
     /// What happened to the forest.
@@ -213,8 +216,9 @@ impl Judge {
             Gap::Long => WARY_AFTER_GAP,
             Gap::None | Gap::Short => self.wary.saturating_sub(1),
         };
+        let severity = self.severity(spec, phase, &opinion, rarity);
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, phase, &step, &opinion, (&onset, rarity)))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
         let calm = opinion.own < 1.0;
@@ -236,6 +240,7 @@ impl Judge {
                 rule: opinion.claim.map(|c| c.rule),
             }),
             rarity: rarity / std::f64::consts::LN_10,
+            severity,
             onset,
             forest: news,
         }
@@ -369,15 +374,33 @@ impl Judge {
         self.verdict.close()
     }
 
+    fn severity(
+        &self,
+        spec: &SeriesSpec,
+        phase: Phase,
+        opinion: &Opinion,
+        rarity: f64,
+    ) -> Option<Severity> {
+        let phase = match phase {
+            Phase::Warmup => return None,
+            Phase::Mature if self.wary == 0 => Phase::Mature,
+            _ => Phase::Young,
+        };
+        // A rule has a rarity of its own.
+        let rarity = match opinion.claim {
+            Some(_) => f64::INFINITY,
+            None => rarity,
+        };
+        severity(spec, phase, opinion.deviation, rarity)
+    }
+
     fn hear(
         &mut self,
         spec: &SeriesSpec,
-        phase: Phase,
         step: &Step,
         opinion: &Opinion,
-        (onset, rarity): (&OnsetOutput, f64),
+        (onset, severity): (&OnsetOutput, Option<Severity>),
     ) -> Option<Change> {
-        let phase = if self.wary > 0 { Phase::Young } else { phase };
         let deviation = opinion.deviation;
         // A value that is back at once makes as much evidence as when it went: what it did counts.
         let back = step.residual().abs() < BACK * step.mean_before().abs();
@@ -399,17 +422,11 @@ impl Judge {
             None if deviation >= 1.0 => self.reason(step, side, family),
             None => Reason::Spike,
         };
-        // A rule has a rarity of its own.
-        let rarity = if opinion.claim.is_some() {
-            f64::INFINITY
-        } else {
-            rarity
-        };
         self.verdict.hear(
             spec,
             Hearing {
                 deviation,
-                severity: severity(spec, phase, deviation, rarity),
+                severity,
                 side,
                 reason,
                 settled: self.shifted(step, SETTLED),

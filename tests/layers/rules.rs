@@ -58,6 +58,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "wire", "series", "window", "model", "score", "engine", "client",
         ],
         "generate" | "rules" | "config_file" | "inspect" | "estimate" | "eval" => &[
+            "generate",
             "client",
             "wire",
             "series",

@@ -114,7 +114,8 @@ impl Default for Rest {
     }
 }
 
-fn strongest(families: &[f32; Family::ALL.len()]) -> Option<Family> {
+/// The family with the most evidence.
+pub(super) fn strongest(families: &[f32; Family::ALL.len()]) -> Option<Family> {
     let mut best = None;
     let mut most = 0.0;
     for (family, evidence) in Family::ALL.into_iter().zip(families) {

@@ -31,8 +31,7 @@ impl Judge {
         match family {
             Some(Family::Season) => return Reason::Season,
             Some(Family::Variance) => return Reason::Variance,
-            Some(Family::Shift) => return Reason::LevelShift,
-            Some(Family::Level | Family::Change) | None => {}
+            Some(Family::Level | Family::Change | Family::Shift) | None => {}
         }
         if self.shifted(step, SHIFTED) {
             return Reason::LevelShift;
@@ -64,6 +63,7 @@ pub(super) fn reason_of(rule: Rule) -> Reason {
     match rule {
         Rule::Range => Reason::OutOfRange,
         Rule::Flatline => Reason::Flatline,
+        Rule::Shift => Reason::LevelShift,
         Rule::Trend => Reason::Trend,
         Rule::Pattern => Reason::Pattern,
         Rule::Absence => Reason::Absent,
