@@ -56,7 +56,7 @@ fn spec(rules: &Rules, series: &str) -> SeriesSpec {
     let all = selector.matchers().iter().map(|m| (m.name(), m.value()));
     let mut all: Vec<_> = all.collect();
     all.sort_unstable();
-    rules.resolve(&labels::encode(all.into_iter()))
+    rules.resolve(&labels::encode(all))
 }
 
 /// Names in the checked-in list of a preset.
