@@ -429,7 +429,7 @@ impl Judge {
                 severity,
                 side,
                 reason,
-                settled: self.shifted(step, SETTLED),
+                settled: say::shifted(step, say::SETTLED),
                 begins,
             },
         )

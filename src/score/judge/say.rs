@@ -33,7 +33,7 @@ impl Judge {
             Some(Family::Variance) => return Reason::Variance,
             Some(Family::Level | Family::Change | Family::Shift) | None => {}
         }
-        if self.shifted(step, SHIFTED) {
+        if shifted(step, SHIFTED) {
             return Reason::LevelShift;
         }
         match side {
@@ -41,12 +41,12 @@ impl Judge {
             Side::Up | Side::Both => Reason::Spike,
         }
     }
+}
 
-    /// True if the samples before lay where this one does, by this share of its distance.
-    pub(super) fn shifted(&self, step: &Step, share: f64) -> bool {
-        let along = step.mean_before() / step.residual();
-        (share..1.0 / BACK).contains(&along)
-    }
+/// True if the samples before lay where this one does, by this share of its distance.
+pub(super) fn shifted(step: &Step, share: f64) -> bool {
+    let along = step.mean_before() / step.residual();
+    (share..1.0 / BACK).contains(&along)
 }
 
 /// Which way a rule says that the value went.
