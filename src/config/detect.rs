@@ -21,10 +21,10 @@ pub struct DetectConfig {
     /// deployment of many new series from becoming a storm. A number below `warmup` switches it off.
     #[schemars(range(min = 0, max = 1000000))]
     pub young: u32,
-    /// Share of its normal samples that may lie outside a series' band: where the line, a
-    /// score of 0.7, is drawn. Smaller is quieter.
-    #[schemars(range(min = 0.00001, max = 0.05))]
-    pub band_probability: f64,
+    /// The evidence at which a value is outside its band: where the line, a score of 0.7, is
+    /// drawn. Larger is quieter; see docs/models.md for what evidence is.
+    #[schemars(range(min = 1.0, max = 50.0))]
+    pub line: f64,
     /// Samples over the line, among the newest five, that make a pending anomaly active.
     #[schemars(range(min = 1, max = 5))]
     pub confirm: u32,
@@ -50,7 +50,7 @@ impl Default for DetectConfig {
             day: Duration::from_secs(24 * 3600),
             warmup: 100,
             young: 2000,
-            band_probability: 0.001,
+            line: 5.5,
             confirm: 2,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),
@@ -112,9 +112,9 @@ pub struct RuleConfig {
     /// Overrides `detect.young`.
     #[schemars(range(min = 0, max = 1000000))]
     pub young: Option<u32>,
-    /// Overrides `detect.band_probability`.
-    #[schemars(range(min = 0.00001, max = 0.05))]
-    pub band_probability: Option<f64>,
+    /// Overrides `detect.line`.
+    #[schemars(range(min = 1.0, max = 50.0))]
+    pub line: Option<f64>,
     /// Overrides `detect.confirm`.
     #[schemars(range(min = 1, max = 5))]
     pub confirm: Option<u32>,

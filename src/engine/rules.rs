@@ -37,7 +37,7 @@ impl TryFrom<&DetectConfig> for Rules {
         let whole = RuleConfig {
             warmup: Some(config.warmup),
             young: Some(config.young),
-            band_probability: Some(config.band_probability),
+            line: Some(config.line),
             confirm: Some(config.confirm),
             release: Some(config.release),
             adapt: Some(config.adapt),
@@ -124,7 +124,7 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     set(&mut spec.min_deviation_ratio, rule.min_deviation_ratio);
     set(&mut spec.warmup, rule.warmup);
     set(&mut spec.young, rule.young);
-    set(&mut spec.line, rule.band_probability.map(|p| -p.ln()));
+    set(&mut spec.line, rule.line);
     set(&mut spec.confirm, rule.confirm);
     set(&mut spec.release, rule.release);
     set(&mut spec.adapt_ms, rule.adapt.map(ms));
@@ -157,14 +157,7 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     let days = |n: u64| Duration::from_secs(n * 86_400);
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
     within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
-    let band = rule.band_probability;
-    within(
-        key,
-        "band_probability",
-        band,
-        (1e-5, 0.05),
-        "0.00001 to 0.05",
-    )?;
+    within(key, "line", rule.line, (1.0, 50.0), "1 to 50")?;
     within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;

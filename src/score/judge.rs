@@ -1,40 +1,59 @@
-//! One series' judge: models, tails, rarity and verdict, and the one method that takes a sample.
+//! One series' judge: ensemble, rarity and verdict, and the one method that takes a sample.
 //!
-//! The order is fixed: opinions from state without the sample, evidence, severity, verdict, and only
-//! then learning. An anomaly teaches little: of each episode over the line the first few samples are
-//! learned like any other (so that the tail of a series that spikes often knows it: clusters of
-//! exceedances count once, Coles 2001, section 5.3), the rest hardly, until the new behaviour has
-//! lasted `adapt`; then location, scale and season start afresh and the anomaly ends.
+//! The order is fixed: evidence from state without the sample, severity, verdict, and only then
+//! learning. What an anomaly teaches is limited: scales and tails clip it, and the history, which
+//! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
+//! season and history start afresh and the anomaly ends.
 
 use serde::{Deserialize, Serialize};
 
+use super::band::Band;
 use super::board::{Alarm, Reason, Side};
-use super::combine::{self, Band, Evidence};
 use super::rarity::Rarity;
 use super::scale;
-use super::tail::Tail;
 use super::verdict::{Change, Hearing, Verdict};
-use crate::config::Severity;
-use crate::model::{self, COUNT, Look, Models, Opinion, Pace, Point, SeriesSpec};
+use crate::config::{Direction, Severity};
+use crate::model::ensemble::PARTS;
+use crate::model::forest::Tier;
+use crate::model::forest::tier::{Moment, News};
+use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
+/// What the later ones teach a detector that does not clip.
+const EPISODE_WEIGHT: f64 = 0.02;
 /// Samples in a row under the line that end an episode.
 const EPISODE_ENDS: u32 = 5;
-/// What the later ones teach the models; the tails learn nothing from them.
-const EPISODE_WEIGHT: f64 = 0.02;
-/// Opinions before a tail learns: the first ones are of models that know little.
-const TAIL_FROM: u32 = 30;
-/// A still series that has stepped is at home in its new value after this share of `adapt`: the step
-/// was the event, not the value.
-const ADAPT_STILL: i64 = 12;
+/// A silence of more than this many intervals is a gap: the next sample has no neighbour.
+const GAP_INTERVALS: f64 = 3.0;
+/// A gap that is longer than this besides is a long one.
+const GAP_LONG_MS: f64 = 3_600_000.0;
 /// A silence of this many intervals, and of at least an hour, ends an anomaly and an episode.
 const SILENCE_INTERVALS: f64 = 20.0;
 const SILENCE_MIN_MS: f64 = 3_600_000.0;
+/// Samples after a long gap whose severity is low at most.
+const WARY_AFTER_GAP: u8 = 30;
+/// Evidence in nats of a change of a still series that reaches the line: one in a thousand.
+const STILL_LINE: f64 = 6.907_755_278_982_137;
 
 /// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
 /// thousand, a million of this very series.
 const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
+
+/// What one value is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// As the ensemble gives it; not negative, finite.
+    pub size: f32,
+    /// The same in units of the line, after the rules for the series: 1 is the line.
+    pub deviation: f64,
+    /// What the value should have been.
+    pub expected: f64,
+    pub side: Side,
+    /// Share of each detector, in the order of [`model::ensemble::NAMES`]; they add up to 1, or are
+    /// all 0 where there is no evidence.
+    pub shares: [f32; PARTS],
+}
 
 /// What became of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +66,8 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// What happened to the forest.
+    pub forest: News,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -88,14 +109,16 @@ pub enum Phase {
 /// The whole state behind one series' scores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judge {
-    models: Models,
-    tails: [Tail; COUNT],
+    ensemble: Ensemble,
+    forest: Option<Box<Tier>>,
     rarity: Rarity,
     verdict: Verdict,
     episode: Episode,
     /// Values judged, restarts of the norm included.
     seen: u32,
     last_ms: i64,
+    /// Samples whose severity is still low at most, after a long gap.
+    wary: u8,
     #[serde(skip)]
     pace: Pace,
 }
@@ -103,13 +126,14 @@ pub struct Judge {
 impl Judge {
     pub fn new() -> Self {
         Self {
-            models: Models::new(),
-            tails: Default::default(),
+            ensemble: Ensemble::new(),
+            forest: None,
             rarity: Rarity::new(),
             verdict: Verdict::new(),
             episode: Episode::default(),
             seen: 0,
             last_ms: i64::MIN,
+            wary: 0,
             pace: Pace::default(),
         }
     }
@@ -129,6 +153,11 @@ impl Judge {
         self.verdict.alarm()
     }
 
+    /// The series' forest, if it has one.
+    pub fn forest(&mut self) -> &mut Option<Box<Tier>> {
+        &mut self.forest
+    }
+
     /// Values judged so far, those of the warm-up included.
     pub fn seen(&self) -> u32 {
         self.seen
@@ -136,7 +165,7 @@ impl Judge {
 
     /// True if it knows a day of the series and judges by it.
     pub fn knows_the_day(&self) -> bool {
-        self.models.profile.in_use()
+        self.ensemble.profile().speaks()
     }
 
     /// Judges one finite value, then learns from it. `interval_ms` is the usual distance between
@@ -149,48 +178,122 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
-        let look = self.models.look(spec, x.t_ms);
-        let opinions = self.models.score(&self.pace, spec, &look, x);
-        let evidence = combine::evidence(
-            spec,
-            &opinions,
-            &self.tails,
-            self.models.norm.evidence_max(),
-            x.value,
-        );
+        let gap = self.gap(interval_ms, x.t_ms);
+        let mut step = self.ensemble.score(&self.pace, spec, x, gap);
+        if let Some(forest) = &mut self.forest
+            && let Some(score) =
+                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+        {
+            step.hear_forest(score);
+        }
+        let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
-        let rarity = self.rarity.nats(evidence.nats);
+        let rarity = self.rarity.nats(f64::from(step.evidence));
         let silence = self.end_after_silence(interval_ms, x.t_ms);
+        self.wary = match gap {
+            Gap::Long => WARY_AFTER_GAP,
+            Gap::None | Gap::Short => self.wary.saturating_sub(1),
+        };
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, phase, &evidence, rarity, x))
+            .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
             .flatten();
-        let adapted = self.learn(spec, &look, &opinions, &evidence, x);
+        let adapted = self.learn(spec, &step, deviation, x);
+        let news = self.forest.as_mut().map_or(News::default(), |forest| {
+            let at = Moment {
+                t_ms: x.t_ms,
+                interval_ms,
+                day_ms: spec.day_ms,
+            };
+            forest.absorb(&spec.forest, at, &step.features)
+        });
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
-            score: (phase != Phase::Warmup).then(|| scale::shown(evidence.deviation)),
+            score: (phase != Phase::Warmup).then(|| scale::shown(deviation)),
             alarm: self.verdict.alarm(),
             change: adapted.or(heard).or(silence),
-            evidence: (phase != Phase::Warmup).then_some(evidence),
+            evidence: (phase != Phase::Warmup).then(|| Evidence {
+                size: step.evidence,
+                deviation,
+                expected: step.expected,
+                side,
+                shares: step.shares(),
+            }),
             rarity: rarity / std::f64::consts::LN_10,
+            forest: news,
         }
     }
 
-    /// The band at a time: the values that would have stayed under the line. `None` in warm-up.
-    pub fn band(&self, spec: &SeriesSpec, interval_ms: f64, t_ms: i64) -> Option<Band> {
+    /// The band at a time: the values that would stay under the line. `None` in warm-up. With the
+    /// value that came at that time the band is exact for it, see [`Band`].
+    pub fn band(
+        &self,
+        spec: &SeriesSpec,
+        interval_ms: f64,
+        t_ms: i64,
+        came: Option<f64>,
+    ) -> Option<Band> {
         if self.phase(spec) == Phase::Warmup {
             return None;
         }
         let pace = Pace::new(interval_ms, spec.day_ms);
-        let look = self.models.look(spec, t_ms);
-        let x = Point { t_ms, value: 0.0 };
-        let opinions = self.models.score(&pace, spec, &look, x);
-        combine::band(
-            spec,
-            &opinions,
-            &self.tails,
-            self.models.norm.evidence_max(),
-        )
+        let gap = self.gap(interval_ms, t_ms);
+        let step = |value: f64| {
+            let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
+            let x = Point { t_ms, value };
+            (self.ensemble.score(&pace, spec, x, gap), value)
+        };
+        let over = |value: f64| {
+            let (step, value) = step(value);
+            self.deviation(spec, &step, value).0 >= 1.0
+        };
+        let expected = step(0.0).0.expected;
+        Some(Band::find(
+            expected,
+            self.ensemble.level().scale(),
+            over,
+            came,
+        ))
+    }
+
+    /// What evidence is worth in units of the line under the rules for the series, and which way the
+    /// value went.
+    fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
+        let beyond = value - step.expected;
+        let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
+        let counts = match spec.direction {
+            Direction::Both => true,
+            Direction::Up => side == Side::Up,
+            Direction::Down => side == Side::Down,
+        };
+        if !counts {
+            return (0.0, side);
+        }
+        let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
+        let least = spec
+            .min_deviation
+            .max(spec.min_deviation_ratio * step.expected.abs());
+        let least = if least > 0.0 {
+            beyond.abs() / least
+        } else {
+            f64::INFINITY
+        };
+        let deviation = f64::from(step.evidence) / spec.line;
+        (deviation.min(still).min(least), side)
+    }
+
+    fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
+        if self.seen == 0 {
+            return Gap::None;
+        }
+        let silence = t_ms.saturating_sub(self.last_ms) as f64;
+        if silence <= GAP_INTERVALS * interval_ms {
+            Gap::None
+        } else if silence <= GAP_LONG_MS {
+            Gap::Short
+        } else {
+            Gap::Long
+        }
     }
 
     /// The series ended: so does its anomaly.
@@ -212,32 +315,33 @@ impl Judge {
         &mut self,
         spec: &SeriesSpec,
         phase: Phase,
-        evidence: &Evidence,
+        step: &Step,
+        (deviation, side): (f64, Side),
         rarity: f64,
-        x: Point,
     ) -> Option<Change> {
-        let reason = if evidence.deviation >= 1.0 {
-            self.reason(evidence, x.value)
+        let reason = if deviation >= 1.0 {
+            self.reason(step, side)
         } else {
             Reason::Spike
         };
+        let phase = if self.wary > 0 { Phase::Young } else { phase };
         self.verdict.hear(
             spec,
             Hearing {
-                deviation: evidence.deviation,
-                severity: severity(spec, phase, evidence.deviation, rarity),
-                side: evidence.side,
+                deviation,
+                severity: severity(spec, phase, deviation, rarity),
+                side,
                 reason,
             },
         )
     }
 
     /// Why: out of season if the value is usual at another time of the day, else the way it went.
-    fn reason(&self, evidence: &Evidence, value: f64) -> Reason {
-        if self.models.profile.usual_sometime(value) {
+    fn reason(&self, step: &Step, side: Side) -> Reason {
+        if self.ensemble.profile().usual_sometime(step.look(), step.z) {
             return Reason::Season;
         }
-        match evidence.side {
+        match side {
             Side::Down => Reason::Drop,
             Side::Up | Side::Both => Reason::Spike,
         }
@@ -246,43 +350,21 @@ impl Judge {
     fn learn(
         &mut self,
         spec: &SeriesSpec,
-        look: &Look,
-        opinions: &[Option<Opinion>; COUNT],
-        evidence: &Evidence,
+        step: &Step,
+        deviation: f64,
         x: Point,
     ) -> Option<Change> {
-        let over = evidence.deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
+        let over = deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
         self.episode.take(over, x.t_ms);
-        let limited = over && self.episode.over > EPISODE_LEARNED;
-        if !limited && self.seen >= TAIL_FROM {
-            for (i, opinion) in opinions.iter().enumerate() {
-                // Distances of a still series are in units of next to nothing: no tail to learn.
-                if opinion.is_none() || self.models.norm.is_still() {
-                    continue;
-                }
-                if i > 0 && self.tails[i].is_new() {
-                    self.tails[i] = self.tails[0].heir();
-                }
-                self.tails[i].learn(evidence.distances[i], self.pace.tail);
-            }
-            self.rarity.learn(evidence.nats, self.pace.tail);
+        if self.seen >= model::ensemble::SPEAKS_FROM {
+            self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
+        let limited = over && self.episode.over > EPISODE_LEARNED;
         let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
-        self.models.absorb(&self.pace, spec, look, x, weight);
+        self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
-        let still = self.models.norm.is_still();
-        let adapt_ms = if still {
-            spec.adapt_ms / ADAPT_STILL
-        } else {
-            spec.adapt_ms
-        };
-        if over && lasted >= adapt_ms {
-            if still {
-                self.models.norm.settle();
-            } else {
-                self.models.norm.restart();
-            }
-            self.models.profile.restart();
+        if over && lasted >= spec.adapt_ms {
+            self.ensemble.restart();
             self.episode = Episode::default();
             return self.verdict.close();
         }

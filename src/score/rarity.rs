@@ -15,7 +15,7 @@ const NATS_AT_U: f64 = 4.605_170_185_988_091;
 /// Smallest threshold in nats.
 const U_MIN: f64 = 0.5;
 /// Smallest mean excess in nats: evidence is never believed to fall off faster.
-const B_MIN: f64 = 0.5;
+const B_MIN: f64 = 0.15;
 const GAIN_MAX: f64 = 0.1;
 const EXCESS_MAX: f64 = 4.0;
 /// A series that never moves ties at its threshold; this keeps the tie below it.
@@ -32,8 +32,8 @@ pub struct Rarity {
 impl Rarity {
     pub fn new() -> Self {
         Self {
-            u: NATS_AT_U as f32,
-            b: 1.0,
+            u: 4.0,
+            b: 0.3,
             n: 0,
         }
     }
