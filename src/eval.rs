@@ -53,6 +53,12 @@ pub struct Args {
     /// Write what every output says of every row, and of every metric of a machine
     #[arg(long)]
     details: bool,
+    /// No series has a forest: what the detectors see that look at every sample
+    #[arg(long)]
+    no_forest: bool,
+    /// Goes into the seed of every forest
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// Threads; by default one for each core
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -67,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Some(path) => config_file::load(path)?,
         None => Config::default(),
     };
-    let driver = drive::Driver::new(&config)?;
+    let driver = drive::Driver::new(&config, !args.no_forest, args.seed)?;
     let sets = corpus::find(&args.dir)?;
     let single = sets.len() == 1;
     let mut all = Vec::with_capacity(sets.len());

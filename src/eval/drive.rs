@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::engine::rules::{Rules, RulesError};
-use crate::model::SeriesSpec;
+use crate::model::forest::Tier;
 use crate::score::track::{Taken, Track};
+use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
 use crate::series::labels;
 
@@ -27,12 +28,18 @@ pub(super) struct Runs {
 #[derive(Debug)]
 pub(super) struct Driver {
     rules: Rules,
+    /// Whether series have a forest; in `serve` that is a matter of memory.
+    forests: bool,
+    /// Goes into every forest's seed.
+    seed: u64,
 }
 
 impl Driver {
-    pub(super) fn new(config: &Config) -> Result<Self, RulesError> {
+    pub(super) fn new(config: &Config, forests: bool, seed: u64) -> Result<Self, RulesError> {
         Ok(Self {
             rules: Rules::try_from(&config.detect)?,
+            forests,
+            seed,
         })
     }
 
@@ -47,8 +54,9 @@ impl Driver {
                     Layout::Machines => format!("{}_{name}", item.name),
                     _ => item.name.clone(),
                 };
-                let spec = self.spec(&set.name, &name);
-                series(&spec, &table.times, values)
+                let labels =
+                    labels::encode([(labels::METRIC_NAME, name.as_str()), ("corpus", &set.name)]);
+                self.series(&labels, &table.times, values)
             })
             .collect();
         let judged = match set.layout {
@@ -60,35 +68,28 @@ impl Driver {
         Runs { each, judged }
     }
 
-    fn spec(&self, set: &str, name: &str) -> SeriesSpec {
-        self.rules.resolve(&labels::encode([
-            (labels::METRIC_NAME, name),
-            ("corpus", set),
-        ]))
-    }
-}
-
-/// One series: gauges, as all corpora hold.
-fn series(spec: &SeriesSpec, times: &[i64], values: &[f64]) -> Vec<Outputs> {
-    let mut track = Track::new(spec, Some((Kind::Gauge, Source::Rule)));
-    let mut last = Outputs::default();
-    times
-        .iter()
-        .zip(values)
-        .map(|(t_ms, value)| {
-            last = match (*value).is_nan() {
-                true => last.held(),
-                false => match track.take(spec, *t_ms, *value) {
-                    Taken::Kept {
-                        judgement: Some(judgement),
-                        ..
-                    } => Outputs::of(&judgement),
-                    _ => last.held(),
-                },
-            };
+    /// One series: a gauge, as all corpora hold.
+    fn series(&self, labels: &[u8], times: &[i64], values: &[f64]) -> Vec<Outputs> {
+        let mut spec = self.rules.resolve(labels);
+        spec.forest.seed = self.seed;
+        let mut track = Track::new(&spec, Some((Kind::Gauge, Source::Rule)));
+        if self.forests {
+            let tier = Tier::new(&spec.forest, fingerprint(labels));
+            *track.judge_mut().forest() = Some(Box::new(tier));
+        }
+        let mut one = |t_ms: i64, value: f64| match track.take(&spec, t_ms, value) {
+            Taken::Kept { judgement, .. } => judgement.as_ref().map(Outputs::of),
+            _ => None,
+        };
+        let mut last = Outputs::default();
+        let rows = times.iter().zip(values);
+        rows.map(|(t_ms, value)| {
+            let said = (!value.is_nan()).then(|| one(*t_ms, *value)).flatten();
+            last = said.unwrap_or_else(|| last.held());
             last
         })
         .collect()
+    }
 }
 
 fn mean_of_strongest(values: impl Iterator<Item = f32>) -> f32 {

@@ -163,3 +163,6 @@ fn one(scores: &[f32], labels: &[bool]) -> Mean {
         vus_pr: volume::vus_pr(scores, labels),
     }
 }
+
+#[cfg(test)]
+mod tests;

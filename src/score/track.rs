@@ -182,6 +182,10 @@ impl Track {
         &self.judge
     }
 
+    pub fn judge_mut(&mut self) -> &mut Judge {
+        &mut self.judge
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind.kind()
     }
