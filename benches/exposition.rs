@@ -15,7 +15,6 @@ use saimon::config::Severity;
 use saimon::expose::accept::{Form, Format, Names};
 use saimon::expose::scores::page::render;
 use saimon::score::board::{Alarm, AlarmState, Board, BoardWriter, Reason, Side};
-use saimon::score::label_text;
 use saimon::series::labels as series;
 use std::sync::atomic::AtomicU64;
 
@@ -72,7 +71,7 @@ fn board(lines: usize, odd: bool) -> (Arc<Board>, Vec<BoardWriter>) {
         let named: Vec<_> = named.collect();
         let canonical = series::encode(named.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         let writer = &mut writers[i % 2];
-        let at = writer.add(label_text::render(&canonical));
+        let at = writer.add_labels(&canonical);
         writer.set(at, score(i), i.is_multiple_of(1000).then_some(ALARM));
     }
     (board, writers)

@@ -20,4 +20,5 @@ pub mod slab;
 pub mod state;
 pub mod table;
 pub mod tally;
+pub mod trainer;
 pub mod worker;

@@ -3,6 +3,7 @@
 pub mod family;
 pub mod fingerprint;
 pub mod kind;
+pub mod label_store;
 pub mod labels;
 pub mod matcher;
 mod re2;

@@ -221,6 +221,7 @@ fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
     let mut series = 0;
     let mut damaged = 0;
     let loaded = store.groups(|id, state, newest_ms| {
+        pool.appendices(id, store.appendices(id));
         match pool.restore(id, state, newest_ms, now_ms) {
             Ok(n) => series += n,
             Err(error) => {

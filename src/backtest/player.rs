@@ -9,7 +9,6 @@ use super::picture::{Picture, Seen};
 use crate::config::Severity;
 use crate::engine::rules::Rules;
 use crate::model::SeriesSpec;
-use crate::model::forest::Tier;
 use crate::score::board::{AlarmState, Reason, Side};
 use crate::score::track::{Taken, Track};
 use crate::series::fingerprint::fingerprint;
@@ -193,8 +192,7 @@ impl Player {
         let declared = declared.or_else(|| kind::declared(name, |_| None));
         let mut track = Box::new(Track::new(&spec, declared));
         if self.forests {
-            let tier = Tier::new(&spec.forest, fingerprint(series));
-            *track.judge_mut().forest() = Some(Box::new(tier));
+            track.judge_mut().give_forest(&spec, fingerprint(series));
         }
         self.past.series += 1;
         let playing = Playing {

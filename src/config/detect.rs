@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{ForestConfig, ForestUse};
+
 /// What is modelled and how. The values here hold for every series; `rules` change them for some.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -31,11 +33,17 @@ pub struct DetectConfig {
     /// Samples in a row under the line that end an anomaly.
     #[schemars(range(min = 1, max = 1000))]
     pub release: u32,
-    /// How long a new behaviour must last before it is learned as normal and its anomaly ends. A
-    /// series that hardly ever changes needs a twelfth of it to be at home in a new value.
+    /// How long a new behaviour must last before it is learned as normal and its anomaly ends.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Duration,
+    /// Time zone of the wall clock that people live by: rhythms of the day and cron expressions
+    /// follow it, with its changes of summer and winter time. A name such as `Europe/Berlin`.
+    #[schemars(length(min = 1), extend("format" = "text"))]
+    pub time_zone: String,
+    /// The isolation forests: the second tier of the detectors, asked about what looks odd to the
+    /// first.
+    pub forest: ForestConfig,
     /// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising. How
     /// rare the score is for that very series counts too: see docs/models.md.
     pub severity: SeverityConfig,
@@ -54,6 +62,8 @@ impl Default for DetectConfig {
             confirm: 2,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),
+            time_zone: "UTC".to_owned(),
+            forest: ForestConfig::default(),
             severity: SeverityConfig::default(),
             rules: Vec::new(),
         }
@@ -129,6 +139,8 @@ pub struct RuleConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]
     pub day: Option<Duration>,
+    /// Whether these series have an isolation forest, see `detect.forest`.
+    pub forest: Option<ForestUse>,
     /// Overrides `detect.severity`. All three must be given.
     pub severity: Option<SeverityConfig>,
 }

@@ -398,7 +398,7 @@ mod tests {
 detect:
   warmup: 5
   yuong: 100
-  band_probability: a lot
+  line: a lot
   confirm: 2.5
   adapt: 12
   severity: {medium: 0.9, high: 0.8, critical: 0.99}
@@ -427,7 +427,7 @@ colour: blue
             [
                 "2:11 detect.warmup",
                 "3:3 detect.yuong",
-                "4:21 detect.band_probability",
+                "4:9 detect.line",
                 "5:12 detect.confirm",
                 "6:10 detect.adapt",
                 "7:33 detect.severity.high",
@@ -454,10 +454,7 @@ colour: blue
     fn messages_say_what_to_do() {
         for (text, part) in [
             ("detect: {warmpu: 100}", "did you mean `warmup`"),
-            (
-                "detect: {band-probability: 0.01}",
-                "did you mean `band_probability`",
-            ),
+            ("detect: {lines: 6}", "did you mean `line`"),
             ("warmup: 100", "did you mean `detect.warmup`"),
             ("colour: blue", "known here are `detect`, `store`"),
             ("detect: {warmup: 5}", "5 is outside 20 to 10000"),
@@ -469,11 +466,8 @@ colour: blue
             ("detect: {adapt: 12}", "add a unit, for example `12s`"),
             ("detect: {adapt: soon}", "such as `30s`"),
             ("detect: {adapt: 100d}", "100d is outside 1s to 90d"),
-            (
-                "detect: {band_probability: 0.5}",
-                "0.5 is outside 1e-5 to 0.05",
-            ),
-            ("detect: {band_probability: .nan}", "outside"),
+            ("detect: {line: 0.5}", "0.5 is outside 1.0 to 50.0"),
+            ("detect: {line: .nan}", "outside"),
             ("detect: {rules: {selector: up}}", "not a list"),
             (
                 "detect: {rules: [{selector: up, severity: {medium: 0.8, high: 0.9}}]}",

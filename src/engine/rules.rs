@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
+use crate::model::forest::ForestSpec;
+use crate::model::forest::spec::ForestError;
 use crate::score::verdict::RECENT;
 use crate::series::labels;
 use crate::series::matcher::{Selector, SelectorError};
@@ -21,6 +25,10 @@ pub enum RulesError {
     },
     #[error("{key}: medium, high and critical must rise, from 0.7 to below 1")]
     Severity { key: String },
+    #[error("detect.time_zone: there is no {0:?}, use a name such as Europe/Berlin")]
+    Zone(String),
+    #[error("detect.{0}")]
+    Forest(#[from] ForestError),
 }
 
 /// The checked rules.
@@ -47,6 +55,7 @@ impl TryFrom<&DetectConfig> for Rules {
         };
         check("detect", &whole)?;
         let mut defaults = SeriesSpec::default();
+        defaults.forest = ForestSpec::new(&config.forest, &zone(&config.time_zone)?)?;
         apply(&mut defaults, &whole);
         let mut rules = Vec::with_capacity(config.rules.len());
         for (i, rule) in config.rules.iter().enumerate() {
@@ -64,6 +73,12 @@ impl TryFrom<&DetectConfig> for Rules {
 }
 
 impl Rules {
+    /// Most series that have a forest at once.
+    pub fn forests_max(&self) -> u32 {
+        let forest = &self.defaults.forest;
+        u32::try_from(forest.memory / forest.bytes() as u64).unwrap_or(u32::MAX)
+    }
+
     /// How the series with these canonical label bytes is to be modelled.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         let mut spec = self.defaults.clone();
@@ -111,6 +126,10 @@ impl Specs {
     }
 }
 
+fn zone(name: &str) -> Result<TimeZone, RulesError> {
+    TimeZone::get(name).map_err(|_| RulesError::Zone(name.to_owned()))
+}
+
 fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     fn set<T>(to: &mut T, from: Option<T>) {
         if let Some(value) = from {
@@ -130,6 +149,10 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     set(&mut spec.adapt_ms, rule.adapt.map(ms));
     set(&mut spec.day_ms, rule.day.map(ms));
     set(&mut spec.severity, rule.severity);
+    // Without memory for any, a rule cannot give one.
+    if spec.forest.memory > 0 {
+        set(&mut spec.forest.wanted, rule.forest);
+    }
     if rule.kind.is_some() {
         spec.kind = rule.kind;
     }

@@ -1,14 +1,13 @@
 //! Finds the slot of a series: guess, then fingerprint, then label bytes.
 //!
 //! Senders repeat the order of their series, so the series that followed the last one the time
-//! before is asked first; only a wrong guess costs a look-up in the hash table. Label bytes lie in
-//! order of first arrival, so a sender's usual order reads them front to back. What always holds:
+//! before is asked first; only a wrong guess costs a look-up in the hash table. What always holds:
 //! two series share a slot only if their label bytes are equal, whatever their fingerprints.
 
 use hashbrown::HashTable;
 
-/// Bytes that the label store takes at once.
-const CHUNK_BYTES: usize = 1 << 20;
+use crate::series::label_store::{LabelStore, Place};
+
 const NONE: u32 = u32::MAX;
 
 /// Where the state of a series is, by its number among its like.
@@ -58,8 +57,8 @@ impl From<Packed> for Home {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     fingerprint: u64,
-    chunk: u32,
-    offset: u32,
+    labels: Place,
+    /// Of the labels; 0 if the slot is free.
     len: u32,
     /// The slot that came after this one last time.
     next: u32,
@@ -73,24 +72,18 @@ pub struct Table {
     known: Vec<Known>,
     index: HashTable<u32>,
     free: Vec<u32>,
-    /// Label bytes; a chunk without live labels is emptied.
-    chunks: Vec<Chunk>,
+    labels: LabelStore,
     previous: u32,
 }
 
-#[derive(Debug, Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    live: u32,
-}
-
 impl Table {
-    pub fn new() -> Self {
+    /// An empty table that keeps labels in `labels`.
+    pub fn new(labels: LabelStore) -> Self {
         Self {
             known: Vec::new(),
             index: HashTable::new(),
             free: Vec::new(),
-            chunks: Vec::new(),
+            labels,
             previous: NONE,
         }
     }
@@ -138,28 +131,13 @@ impl Table {
 
     /// The same, for a series that was not sent.
     pub fn insert_aside(&mut self, fingerprint: u64, labels: &[u8]) -> u32 {
-        let full = self
-            .chunks
-            .last()
-            .is_none_or(|c| c.bytes.len() + labels.len() > c.bytes.capacity());
-        if full {
-            self.chunks.push(Chunk {
-                bytes: Vec::with_capacity(CHUNK_BYTES.max(labels.len())),
-                live: 0,
-            });
-        }
-        let chunk = self.chunks.len() - 1;
-        let store = &mut self.chunks[chunk];
         let known = Known {
             fingerprint,
-            chunk: chunk as u32,
-            offset: store.bytes.len() as u32,
+            labels: self.labels.add(labels),
             len: labels.len() as u32,
             next: NONE,
             home: Home::Nowhere.into(),
         };
-        store.bytes.extend_from_slice(labels);
-        store.live += 1;
         let at = if let Some(at) = self.free.pop() {
             self.known[at as usize] = known;
             at
@@ -200,17 +178,11 @@ impl Table {
         if let Ok(entry) = self.index.find_entry(k.fingerprint, |other| *other == at) {
             entry.remove();
         }
-        let last = self.chunks.len() - 1;
-        let chunk = &mut self.chunks[k.chunk as usize];
-        chunk.live -= 1;
-        if chunk.live == 0 && k.chunk as usize != last {
-            chunk.bytes = Vec::new();
-        }
+        self.labels.release(k.labels);
         // A guess may still point here; without bytes and with the table's own rules it never hits.
         self.known[at as usize] = Known {
             fingerprint: !k.fingerprint,
             len: 0,
-            offset: 0,
             next: NONE,
             home: Home::Nowhere.into(),
             ..k
@@ -219,10 +191,43 @@ impl Table {
     }
 
     /// The label bytes of a slot.
+    #[inline]
     pub fn labels(&self, at: u32) -> &[u8] {
-        let k = &self.known[at as usize];
-        let bytes = &self.chunks[k.chunk as usize].bytes;
-        &bytes[k.offset as usize..(k.offset + k.len) as usize]
+        match &self.known[at as usize] {
+            Known { len: 0, .. } => &[],
+            k => self.labels.get(k.labels),
+        }
+    }
+
+    /// Where readers find them.
+    pub fn place(&self, at: u32) -> Place {
+        self.known[at as usize].labels
+    }
+
+    /// Where label bytes of no series of the table are kept; [`Table::drop_labels`] gives them up.
+    pub fn keep_labels(&mut self, labels: &[u8]) -> Place {
+        self.labels.add(labels)
+    }
+
+    pub fn drop_labels(&mut self, place: Place) {
+        self.labels.release(place);
+    }
+
+    /// Shows readers the labels of new series.
+    pub fn publish(&mut self) {
+        self.labels.publish();
+    }
+
+    /// Memory of the labels.
+    pub fn label_bytes(&self) -> usize {
+        self.labels.heap_bytes()
+    }
+
+    /// Memory of the rest.
+    pub fn index_bytes(&self) -> usize {
+        self.known.capacity() * size_of::<Known>()
+            + self.index.allocation_size()
+            + self.free.capacity() * size_of::<u32>()
     }
 
     fn is(&self, at: u32, fingerprint: u64, labels: &[u8]) -> bool {
@@ -237,12 +242,6 @@ impl Table {
     }
 }
 
-impl Default for Table {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +250,7 @@ mod tests {
     #[test]
     fn a_home_is_kept_and_gone_with_its_series() {
         assert_eq!(size_of::<Known>(), 32);
-        let mut t = Table::new();
+        let mut t = Table::new(LabelStore::new());
         let a = t.insert(7, b"a");
         assert_eq!(t.home(a), Home::Nowhere);
         for home in [
@@ -268,7 +267,7 @@ mod tests {
 
     #[test]
     fn looking_aside_does_not_change_the_guess() {
-        let mut t = Table::new();
+        let mut t = Table::new(LabelStore::new());
         let (a, b) = (t.insert(1, b"a"), t.insert(2, b"b"));
         let c = t.insert_aside(3, b"c");
         t.find(1, b"a");
@@ -279,7 +278,7 @@ mod tests {
 
     #[test]
     fn label_bytes_decide_not_the_hash() {
-        let mut t = Table::new();
+        let mut t = Table::new(LabelStore::new());
         let a = t.insert(7, b"a");
         assert_eq!(t.find(7, b"b"), None);
         let b = t.insert(7, b"b");
@@ -291,7 +290,7 @@ mod tests {
     #[test]
     fn behaves_like_a_map_in_any_order_with_removals() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let mut t = Table::new();
+        let mut t = Table::new(LabelStore::new());
         let mut plain: HashMap<Vec<u8>, u32> = HashMap::new();
         for _ in 0..50_000 {
             let labels = format!("series-{}", rng.u32(..500)).into_bytes();

@@ -2,7 +2,6 @@
 
 use crate::config::Config;
 use crate::engine::rules::{Rules, RulesError};
-use crate::model::forest::Tier;
 use crate::score::track::{Taken, Track};
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
@@ -74,8 +73,7 @@ impl Driver {
         spec.forest.seed = self.seed;
         let mut track = Track::new(&spec, Some((Kind::Gauge, Source::Rule)));
         if self.forests {
-            let tier = Tier::new(&spec.forest, fingerprint(labels));
-            *track.judge_mut().forest() = Some(Box::new(tier));
+            track.judge_mut().give_forest(&spec, fingerprint(labels));
         }
         let mut one = |t_ms: i64, value: f64| match track.take(&spec, t_ms, value) {
             Taken::Kept { judgement, .. } => judgement.as_ref().map(Outputs::of),

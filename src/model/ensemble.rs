@@ -244,7 +244,7 @@ impl Ensemble {
         if self.profile.is_empty() && self.level.count() == PROFILE_FROM {
             self.profile.begin(pace, spec.day_ms);
         } else {
-            self.profile.take(&step.look, step.z, pace);
+            self.profile.take(&step.look, step.z, pace, weight);
         }
         self.level.take(x.value, pace.level);
         self.still.take(self.n > 0 && x.value != self.last);

@@ -14,6 +14,7 @@ pub mod node;
 pub mod random;
 pub mod reservoir;
 pub mod schedule;
+pub mod seat;
 pub mod spec;
 pub mod tier;
 pub mod work;
@@ -25,12 +26,13 @@ pub use tier::Tier;
 use node::{LANES, Node};
 use reservoir::Packed;
 
-/// Features of a sample, in this order: the value; its residual after the profile of the day; that
-/// minus its average over 5; the average over 5 minus that over 60; the averages over 30 and 60; the
-/// deviations over 5, 10, 30 and 60 samples.
+/// Features of a sample, in the order of [`FEATURE_NAMES`].
 pub const FEATURES: usize = 10;
 
-/// The names of the features, as in the configuration and in contributions.
+/// What stands for the score of a forest that was not asked: that of an ordinary sample.
+pub const NOT_ASKED: f32 = 0.35;
+
+/// The names of the features in the configuration, in the order of [`super::features::row`].
 pub const FEATURE_NAMES: [&str; FEATURES] = [
     "value",
     "residual",
@@ -43,9 +45,6 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "deviation_30",
     "deviation_60",
 ];
-
-/// What stands for the score of a forest that was not asked: that of an ordinary sample.
-pub const NOT_ASKED: f32 = 0.35;
 
 /// A grown forest.
 #[derive(Debug, Clone, PartialEq)]

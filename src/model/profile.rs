@@ -4,6 +4,9 @@
 //! values seen in it, in scales of the level. Between two bucket centres the expectation is
 //! interpolated. A bucket speaks from its fifth visit on.
 //!
+//! An anomaly teaches a bucket little, but one that comes back at the same time for a third day is
+//! the new rhythm and is learned.
+//!
 //! Days are counted in UTC; weekdays, holidays and time zones are not known here.
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,10 @@ const CLIP: f64 = 3.0;
 const CLIP_FROM: u16 = 7;
 /// Smallest spread that clipping uses, in scales.
 const CLIP_SPREAD_MIN: f64 = 0.1;
+/// Days in a row with an anomaly at the same time that make it the new rhythm.
+const ODD_DAYS: u8 = 2;
+/// What a day's oddness counts to: it is learned and no longer odd.
+const ODD_LEARNED: u8 = 14;
 /// Smallest spread that [`Profile::residual`] is measured in.
 const SPREAD_MIN: f32 = 0.3;
 
@@ -33,12 +40,39 @@ struct Bucket {
     mean: f32,
     spread: f32,
     visits: u16,
+    /// Twice the days in a row with an anomaly at this time; the lowest bit: today had one.
+    odd: u8,
+    /// The day of the last visit, modulo 256.
+    day: u8,
 }
 
 impl Bucket {
-    fn take(&mut self, z: f64, gain_min: f32) {
+    /// Takes one value; `weight` below 1 says that it belongs to an anomaly.
+    fn take(&mut self, z: f64, gain_min: f32, day: u8, weight: f64) {
+        if self.day != day {
+            self.odd = if self.odd & 1 == 1 {
+                (self.odd + 1).min(ODD_LEARNED)
+            } else {
+                0
+            };
+            self.day = day;
+        }
+        let mut weight = weight;
+        if weight < 1.0 {
+            self.odd |= 1;
+            if self.odd.div_ceil(2) > ODD_DAYS {
+                if self.odd < ODD_LEARNED {
+                    *self = Self {
+                        odd: ODD_LEARNED | 1,
+                        day,
+                        ..Self::default()
+                    };
+                }
+                weight = 1.0;
+            }
+        }
         self.visits = self.visits.saturating_add(1);
-        let gain = f64::from((1.0 / f32::from(self.visits)).max(gain_min));
+        let gain = f64::from((1.0 / f32::from(self.visits)).max(gain_min)) * weight;
         let mut d = z - f64::from(self.mean);
         if self.visits >= CLIP_FROM {
             let at = CLIP * f64::from(self.spread).max(CLIP_SPREAD_MIN);
@@ -71,6 +105,8 @@ pub struct Look {
     pub usual: Option<f64>,
     /// The bucket that contains the moment.
     own: usize,
+    /// Its day, modulo 256.
+    day: u8,
 }
 
 impl Profile {
@@ -81,6 +117,7 @@ impl Profile {
             return Look {
                 usual: None,
                 own: 0,
+                day: 0,
             };
         }
         let within = t_ms.rem_euclid(day_ms) as f64 / day_ms as f64 * count as f64;
@@ -99,6 +136,7 @@ impl Profile {
         Look {
             usual: speaks.then_some(usual),
             own,
+            day: t_ms.div_euclid(day_ms) as u8,
         }
     }
 
@@ -134,10 +172,11 @@ impl Profile {
         !self.is_empty() && 2 * self.buckets.iter().filter(speak).count() > self.buckets.len()
     }
 
-    /// Takes one value in scales from the level.
-    pub fn take(&mut self, look: &Look, z: f32, pace: &Pace) {
+    /// Takes one value in scales from the level; `weight` below 1 says that it belongs to an
+    /// anomaly.
+    pub fn take(&mut self, look: &Look, z: f32, pace: &Pace, weight: f64) {
         if let Some(bucket) = self.buckets.get_mut(look.own) {
-            bucket.take(f64::from(z), pace.bucket_gain);
+            bucket.take(f64::from(z), pace.bucket_gain, look.day, weight);
         }
     }
 
@@ -151,5 +190,83 @@ impl Profile {
     /// Forgets everything.
     pub fn restart(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+    const STEP: i64 = 60_000;
+
+    fn fed(
+        days: std::ops::Range<i64>,
+        into: Option<Profile>,
+        f: impl Fn(i64) -> (f32, f64),
+    ) -> Profile {
+        let pace = Pace::new(STEP as f64, DAY);
+        let mut profile = into.unwrap_or_else(|| {
+            let mut new = Profile::default();
+            new.begin(&pace, DAY);
+            new
+        });
+        for i in days.start * 1440..days.end * 1440 {
+            let look = profile.look(i * STEP, DAY);
+            let (z, weight) = f(i);
+            profile.take(&look, z, &pace, weight);
+        }
+        profile
+    }
+
+    fn wave(i: i64) -> f32 {
+        let phase = i as f32 / 1440.0 * std::f32::consts::TAU;
+        2.0 * phase.sin() + ((i * 7919) % 13) as f32 / 60.0
+    }
+
+    #[test]
+    fn what_is_usual_at_a_time_is_known_after_a_day() {
+        assert_eq!(Profile::default().look(0, DAY).usual, None);
+        let profile = fed(0..2, None, |i| (wave(i), 1.0));
+        assert!(profile.speaks());
+        for hour in 0..24 {
+            let t = 2 * DAY + hour * 3_600_000;
+            let look = profile.look(t, DAY);
+            let usual = look.usual.unwrap();
+            let expected = f64::from(wave(t / STEP));
+            assert!((usual - expected).abs() < 0.4, "{hour}: {usual} {expected}");
+        }
+        let noon = profile.look(2 * DAY + DAY / 2, DAY);
+        assert!(profile.usual_sometime(&noon, 2.0), "usual at six");
+        assert!(!profile.usual_sometime(&noon, 9.0), "usual at no time");
+        assert!(!profile.usual_sometime(&noon, 0.0), "usual now");
+    }
+
+    #[test]
+    fn an_anomaly_that_comes_back_for_a_third_day_is_learned() {
+        let at = DAY / 2 + 900_000;
+        let mut profile = fed(0..6, None, |i| (wave(i), 1.0));
+        for day in 6..10 {
+            let before = profile.look(day * DAY + at, DAY).usual.unwrap();
+            profile = fed(day..day + 1, Some(profile), |i| {
+                let noon = (720..750).contains(&(i % 1440));
+                let odd = noon && before < 4.0;
+                (
+                    wave(i) + if noon { 8.0 } else { 0.0 },
+                    if odd { 0.02 } else { 1.0 },
+                )
+            });
+            let learned = profile.look((day + 1) * DAY + at, DAY).usual.unwrap();
+            assert_eq!(learned > 4.0, day >= 8, "after day {day}: {learned}");
+        }
+    }
+
+    #[test]
+    fn too_few_samples_a_day_have_no_profile() {
+        let mut profile = Profile::default();
+        profile.begin(&Pace::new(4.0 * 3_600_000.0, DAY), DAY);
+        assert!(profile.is_empty());
+        profile.begin(&Pace::new(3_600_000.0, DAY), DAY);
+        assert!(!profile.is_empty());
     }
 }

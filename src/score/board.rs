@@ -1,22 +1,27 @@
 //! The newest score of every series, readable at any time without stopping a shard.
 //!
 //! A shard owns a [`BoardWriter`] and stores each new score as a relaxed atomic; a scrape walks all
-//! entries through the shared [`Board`]. The label text of an entry is rendered once, when its
-//! series is born. What always holds: a score is in [0, 1) or absent, and an entry whose series
-//! ended is absent.
+//! entries through the shared [`Board`]. An entry knows where the labels of its series are; their text
+//! is rendered by whoever makes a page. What always holds: a score is in [0, 1) or absent, and an entry
+//! whose series ended is absent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 
+use super::label_text;
 use crate::config::Severity;
+use crate::series::label_store::{LabelBytes, LabelReader, LabelStore, Place};
 
 /// Entries that are allocated together.
 const BLOCK: usize = 1024;
 
 /// Bits of "no score": a NaN that no score ever has.
 const ABSENT: u32 = u32::MAX;
+
+/// The place of an entry that no series has.
+const NOBODY: u64 = u64::MAX;
 
 /// Why an anomaly was raised. The list is closed (product contract).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -163,7 +168,7 @@ pub struct OtherText {
 /// One series on the board.
 #[derive(Debug)]
 pub struct Entry {
-    labels: ArcSwapOption<LabelText>,
+    labels: AtomicU64,
     score: AtomicU32,
     alarm: AtomicU32,
 }
@@ -171,15 +176,10 @@ pub struct Entry {
 impl Entry {
     fn empty() -> Self {
         Self {
-            labels: ArcSwapOption::empty(),
+            labels: AtomicU64::new(NOBODY),
             score: AtomicU32::new(ABSENT),
             alarm: AtomicU32::new(ABSENT),
         }
-    }
-
-    /// The label text; `None` if no series has this entry.
-    pub fn labels(&self) -> Option<Arc<LabelText>> {
-        self.labels.load_full()
     }
 
     /// The newest score, in [0, 1); `None` during warm-up and after the end of the series.
@@ -194,37 +194,90 @@ impl Entry {
     }
 }
 
-type Block = Arc<[Entry]>;
+type Entries = Arc<[Entry]>;
+
+/// Entries that lie together, and the way to their labels.
+#[derive(Debug, Clone)]
+pub struct Block {
+    entries: Entries,
+    labels: LabelReader,
+}
+
+impl Block {
+    /// The entries; more than one share means that a page is under way.
+    pub fn entries(&self) -> &Arc<[Entry]> {
+        &self.entries
+    }
+
+    /// The canonical label bytes of an entry; `None` if no series has it.
+    pub fn labels(&self, at: usize) -> Option<LabelBytes> {
+        let place = self.entries.get(at)?.labels.load(Ordering::Relaxed);
+        if place == NOBODY {
+            return None;
+        }
+        self.labels.read(Place::unpack(place))
+    }
+
+    /// Their text.
+    pub fn text(&self, at: usize) -> Option<LabelText> {
+        Some(label_text::render(&self.labels(at)?))
+    }
+}
+
+impl std::ops::Deref for Block {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+/// What one shard shows.
+#[derive(Debug)]
+struct Shown {
+    entries: Arc<ArcSwap<Vec<Entries>>>,
+    labels: LabelReader,
+}
 
 /// All entries of all shards.
 #[derive(Debug)]
 pub struct Board {
-    shards: Vec<Arc<ArcSwap<Vec<Block>>>>,
+    shards: Vec<Shown>,
 }
 
 impl Board {
     /// A board and its writers, one for each shard.
     pub fn new(shards: usize) -> (Arc<Self>, Vec<BoardWriter>) {
-        let shards: Vec<_> = (0..shards)
-            .map(|_| Arc::new(ArcSwap::from_pointee(Vec::new())))
-            .collect();
-        let writers = shards
-            .iter()
-            .map(|blocks| BoardWriter {
-                shared: Arc::clone(blocks),
+        let writers: Vec<_> = (0..shards)
+            .map(|_| BoardWriter {
+                shared: Arc::default(),
                 blocks: Vec::new(),
                 used: 0,
                 free: Vec::new(),
+                labels: LabelStore::new(),
             })
             .collect();
-        (Arc::new(Self { shards }), writers)
+        let shards = writers.iter().map(|writer| Shown {
+            entries: Arc::clone(&writer.shared),
+            labels: writer.labels.reader(),
+        });
+        let board = Self {
+            shards: shards.collect(),
+        };
+        (Arc::new(board), writers)
     }
 
     /// The blocks of entries as they are now. Entries that no series has are among them.
     pub fn blocks(&self) -> Vec<Block> {
         self.shards
             .iter()
-            .flat_map(|s| s.load().iter().cloned().collect::<Vec<_>>())
+            .flat_map(|shown| {
+                let block = |entries: &Entries| Block {
+                    entries: Arc::clone(entries),
+                    labels: shown.labels.clone(),
+                };
+                shown.entries.load().iter().map(block).collect::<Vec<_>>()
+            })
             .collect()
     }
 }
@@ -232,15 +285,29 @@ impl Board {
 /// The writing side, owned by one shard.
 #[derive(Debug)]
 pub struct BoardWriter {
-    shared: Arc<ArcSwap<Vec<Block>>>,
-    blocks: Vec<Block>,
+    shared: Arc<ArcSwap<Vec<Entries>>>,
+    blocks: Vec<Entries>,
     used: u32,
     free: Vec<u32>,
+    labels: LabelStore,
 }
 
 impl BoardWriter {
+    /// The store that labels of entries must be in: to be taken once, before the first entry, by
+    /// whoever looks after it from then on.
+    pub fn take_labels(&mut self) -> LabelStore {
+        std::mem::take(&mut self.labels)
+    }
+
+    /// Gives a new series whose labels nobody else holds an entry. For tools and tests.
+    pub fn add_labels(&mut self, canonical: &[u8]) -> u32 {
+        let place = self.labels.add(canonical);
+        self.labels.publish();
+        self.add(place)
+    }
+
     /// Gives a new series an entry.
-    pub fn add(&mut self, labels: LabelText) -> u32 {
+    pub fn add(&mut self, labels: Place) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             if self.used as usize == self.blocks.len() * BLOCK {
                 self.blocks
@@ -250,14 +317,21 @@ impl BoardWriter {
             self.used += 1;
             self.used - 1
         });
-        self.entry(at).labels.store(Some(Arc::new(labels)));
+        let entry = self.entry(at);
+        entry.labels.store(labels.pack(), Ordering::Relaxed);
         at
+    }
+
+    /// Memory of the entries.
+    pub fn heap_bytes(&self) -> usize {
+        self.blocks.len() * (BLOCK * size_of::<Entry>() + 16 + 2 * size_of::<Entries>())
+            + self.free.capacity() * 4
     }
 
     /// Takes the entry back from a series that is forgotten.
     pub fn remove(&mut self, at: u32) {
         self.hide(at);
-        self.entry(at).labels.store(None);
+        self.entry(at).labels.store(NOBODY, Ordering::Relaxed);
         self.free.push(at);
     }
 
@@ -281,7 +355,7 @@ impl BoardWriter {
         entry.alarm.store(ABSENT, Ordering::Relaxed);
     }
 
-    /// The text that the entry was given.
+    /// One entry.
     pub fn entry(&self, at: u32) -> &Entry {
         &self.blocks[at as usize / BLOCK][at as usize % BLOCK]
     }

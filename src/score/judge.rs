@@ -12,7 +12,7 @@ use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Change, Hearing, Verdict};
-use crate::config::{Direction, Severity};
+use crate::config::{Direction, ForestUse, Severity};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::{Moment, News};
@@ -39,6 +39,9 @@ const STILL_LINE: f64 = 6.907_755_278_982_137;
 /// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
 /// thousand, a million of this very series.
 const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
+
+/// Samples over which it is counted how often a forest is asked.
+const ASKS_OVER: f32 = 5000.0;
 
 /// What one value is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,7 +113,10 @@ pub enum Phase {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judge {
     ensemble: Ensemble,
+    /// Apart, because it is large and not every series has one.
     forest: Option<Box<Tier>>,
+    /// Share of samples for which it asks, or would ask, a forest.
+    asks: f32,
     rarity: Rarity,
     verdict: Verdict,
     episode: Episode,
@@ -128,6 +134,7 @@ impl Judge {
         Self {
             ensemble: Ensemble::new(),
             forest: None,
+            asks: 0.0,
             rarity: Rarity::new(),
             verdict: Verdict::new(),
             episode: Episode::default(),
@@ -153,9 +160,56 @@ impl Judge {
         self.verdict.alarm()
     }
 
+    /// Gives the series a forest, unless it has one or is to have none. `seed` is the same for a
+    /// series wherever it lives.
+    pub fn give_forest(&mut self, spec: &SeriesSpec, seed: u64) {
+        if self.forest.is_none() && spec.forest.wanted != ForestUse::Never {
+            self.forest = Some(Box::new(Tier::new(&spec.forest, seed)));
+        }
+    }
+
+    /// Takes the forest and all that it was grown from.
+    pub fn take_forest(&mut self) -> Option<Box<Tier>> {
+        self.forest.take()
+    }
+
+    /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
+    pub fn asks(&self) -> f32 {
+        self.asks
+    }
+
     /// The series' forest, if it has one.
-    pub fn forest(&mut self) -> &mut Option<Box<Tier>> {
-        &mut self.forest
+    pub fn forest(&self) -> Option<&Tier> {
+        self.forest.as_deref()
+    }
+
+    pub fn forest_mut(&mut self) -> Option<&mut Tier> {
+        self.forest.as_deref_mut()
+    }
+
+    /// The same series from nothing: what it is has changed.
+    pub fn afresh(&mut self, spec: &SeriesSpec) -> Self {
+        let afresh = |tier: &mut Tier| Box::new(tier.afresh(&spec.forest));
+        Self {
+            forest: self.forest.as_deref_mut().map(afresh),
+            ..Self::new()
+        }
+    }
+
+    /// Gives its place to the same series with more of its past: that has a forest if this one has,
+    /// in its seat.
+    pub fn give_place(&mut self, other: Self) {
+        let old = std::mem::replace(self, other);
+        self.take_seat_of(old);
+    }
+
+    pub(super) fn take_seat_of(&mut self, mut old: Self) {
+        let seat = old.forest_mut().and_then(Tier::stand);
+        match (seat, &mut self.forest) {
+            (Some(seat), Some(tier)) => tier.sit(seat),
+            // One that lost it meanwhile, or won one: it is one of many that ask.
+            _ => self.forest = None,
+        }
     }
 
     /// Values judged so far, those of the warm-up included.
@@ -198,14 +252,7 @@ impl Judge {
             .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
             .flatten();
         let adapted = self.learn(spec, &step, deviation, x);
-        let news = self.forest.as_mut().map_or(News::default(), |forest| {
-            let at = Moment {
-                t_ms: x.t_ms,
-                interval_ms,
-                day_ms: spec.day_ms,
-            };
-            forest.absorb(&spec.forest, at, &step.features)
-        });
+        let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
@@ -222,6 +269,29 @@ impl Judge {
             rarity: rarity / std::f64::consts::LN_10,
             forest: news,
         }
+    }
+
+    fn teach_forest(
+        &mut self,
+        spec: &SeriesSpec,
+        interval_ms: f64,
+        t_ms: i64,
+        step: &Step,
+    ) -> News {
+        let asks = step.always >= spec.forest.gate;
+        self.asks += (f32::from(u8::from(asks)) - self.asks) / ASKS_OVER;
+        let Some(tier) = &mut self.forest else {
+            return News {
+                wanted: asks && spec.forest.wanted != ForestUse::Never,
+                ..News::default()
+            };
+        };
+        let at = Moment {
+            t_ms,
+            interval_ms,
+            day_ms: spec.day_ms,
+        };
+        tier.absorb(&spec.forest, at, &step.features)
     }
 
     /// The band at a time: the values that would stay under the line. `None` in warm-up. With the
@@ -241,7 +311,13 @@ impl Judge {
         let step = |value: f64| {
             let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
             let x = Point { t_ms, value };
-            (self.ensemble.score(&pace, spec, x, gap), value)
+            let mut step = self.ensemble.score(&pace, spec, x, gap);
+            let ask =
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
+            if let Some(score) = self.forest().and_then(ask) {
+                step.hear_forest(score);
+            }
+            (step, value)
         };
         let over = |value: f64| {
             let (step, value) = step(value);

@@ -1,4 +1,4 @@
-//! The label text of a series' scores, rendered once when the series is born.
+//! The label text of a series' scores, rendered from its labels for each page.
 //!
 //! All labels of the source series stay; `source_metric` is added. A source label that clashes with
 //! one of ours, or with one that a gauge may not have, moves to `exported_<name>`, as Prometheus does
@@ -21,7 +21,8 @@ pub use self::names::Names;
 use super::board::{LabelText, OtherText};
 use crate::series::labels::{self, METRIC_NAME, is_plain_label_name};
 
-const SOURCE: &str = "source_metric";
+/// The label that names the metric a score is of.
+pub const SOURCE: &str = "source_metric";
 /// Labels that the exposition formats keep for histograms and summaries, which a gauge may not have.
 const FORMAT: [&str; 2] = ["le", "quantile"];
 /// Labels of `saimon_anomaly` beyond those of the score.
@@ -50,6 +51,17 @@ impl Family {
     }
 }
 
+/// True if a series has names that are not the same in every form.
+pub fn is_odd(canonical: &[u8]) -> bool {
+    labels::iter(canonical).any(|(name, _)| !is_plain_label_name(name))
+}
+
+/// True if a series' own labels are shown as they are: plain names that clash with nothing.
+pub fn is_plain(canonical: &[u8]) -> bool {
+    labels::iter(canonical)
+        .all(|(name, _)| is_plain_label_name(name) && !Family::Anomaly.claims(name))
+}
+
 /// The text for canonical label bytes.
 pub fn render(canonical: &[u8]) -> LabelText {
     let (mut odd, mut clashes) = (false, false);
@@ -73,15 +85,6 @@ pub fn render(canonical: &[u8]) -> LabelText {
 }
 
 impl LabelText {
-    /// Text that is the same in every form: that of a series whose names are plain and clash with
-    /// nothing.
-    pub fn plain(score: impl Into<Box<str>>) -> Self {
-        Self {
-            score: score.into(),
-            other: None,
-        }
-    }
-
     /// The text as a page shows it. Made on the spot only for a series with odd names, and then only
     /// for forms that are seldom asked for.
     pub fn shown(&self, names: Names, family: Family) -> Cow<'_, str> {

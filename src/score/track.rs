@@ -76,7 +76,7 @@ impl Track {
         }
         let changed = self.kind.declare(by_rule(spec).or(declared));
         if changed {
-            self.judge = Judge::new();
+            self.judge = self.judge.afresh(spec);
         }
         changed
     }
@@ -150,7 +150,7 @@ impl Track {
                 None
             }
             Scored::Turned => {
-                self.judge = Judge::new();
+                self.judge = self.judge.afresh(spec);
                 None
             }
         };
@@ -180,6 +180,12 @@ impl Track {
 
     pub fn judge(&self) -> &Judge {
         &self.judge
+    }
+
+    /// Gives its place to the same series with more of its past; see [`Judge::give_place`].
+    pub fn give_place(&mut self, other: Self) {
+        let old = std::mem::replace(self, other).judge;
+        self.judge.take_seat_of(old);
     }
 
     pub fn judge_mut(&mut self) -> &mut Judge {

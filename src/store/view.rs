@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use super::disk::{DiskError, OpenFailure};
 use super::folder::Folder;
 use super::load::pages;
-use super::{Inner, Store, block, key, locked, sled, start, value};
+use super::{Inner, Store, block, key, locked, start, value};
 use crate::engine::keep::{ClosedChunk, GroupId};
 use crate::telemetry::Metrics;
 use crate::window::rollup::Row;
@@ -86,7 +86,7 @@ impl View {
             why,
         };
         let folder = Folder::lock(copy.path()).map_err(|e| open(e.to_string()))?;
-        let (disk, index) = start(&sled::opener(copy.path(), CACHE)).map_err(|e| {
+        let (disk, index) = start(&super::sled::opener(copy.path(), CACHE)).map_err(|e| {
             open(match e {
                 OpenFailure::Damaged(why) => format!("it is damaged: {why}"),
                 other => other.to_string(),

@@ -7,6 +7,8 @@
 //! nothing counts as written before a flush, and no record is dropped before everything in it
 //! counts as written. It does not know what a group contains.
 
+mod steps;
+
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
@@ -14,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::backlog::{self, BACKLOG_BYTES_MAX, Backlog, Plan};
+use self::steps::BATCH_BYTES;
+use super::backlog::{BACKLOG_BYTES_MAX, Backlog};
 use super::log::Log;
-use super::rollup::Retention;
-use super::{DiskError, Store, position};
+use super::{DiskError, Store};
 use crate::clock::Clock;
 use crate::config::StoreConfig;
 use crate::engine::keep::{Family, Kept, PARTITIONS, Wholes};
@@ -36,23 +38,9 @@ const CHECKPOINT_LOG_BYTES: u64 = 128 * 1024 * 1024;
 /// But not sooner than this after the last.
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(5);
 
-/// A clock that moves on by more than this beyond the time between two checkpoints has jumped:
-/// nothing is forgotten by it then, in milliseconds.
-const JUMP_MS: i64 = 600_000;
-
-/// Bytes written in one atomic step. Small enough to leave the shards waiting only for
-/// milliseconds, large enough to make the cost of a step vanish.
-const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-
 /// How often a checkpoint is tried: the first error closes the store, so the second finds it freshly
 /// opened, and the third finds an empty one if it was damaged.
 const ATTEMPTS: u32 = 3;
-
-/// Edits in one step when groups are deleted.
-const BATCH_EDITS: usize = 4096;
-
-/// Written bytes that wait for a flush and are kept in memory until then, in case it fails.
-const UNFLUSHED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How often orders are looked for and full queues of shards are tried again.
 const POLL: Duration = Duration::from_millis(50);
@@ -457,101 +445,6 @@ impl Writer {
     fn replaced(&mut self) {
         self.wholes = [true; PARTITIONS];
         self.families_written = 0;
-    }
-
-    fn write_all(&mut self, checkpoint: &Checkpoint) -> Result<(), DiskError> {
-        self.prepare()?;
-        self.forget()?;
-        while self.write_one()? {}
-        let families = self.families.len();
-        if families > self.families_written {
-            let edits = position::families(&self.families, self.families_written);
-            self.unflushed += self.store.apply(edits, Vec::new())?;
-        }
-        if self.covers(checkpoint) {
-            let edits = vec![position::through(checkpoint.seq)];
-            self.unflushed += self.store.apply(edits, Vec::new())?;
-        }
-        self.flush()?;
-        self.families_written = families.max(self.families_written);
-        if let Ok(bytes) = self.store.disk().bytes() {
-            self.metrics
-                .store_bytes
-                .set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
-        Ok(())
-    }
-
-    /// Brings the store into a state in which it can be written.
-    fn prepare(&mut self) -> Result<(), DiskError> {
-        if self.store.reopen(self.clock.now_ms())? {
-            self.replaced();
-        }
-        self.store.purge()
-    }
-
-    /// Writes about [`BATCH_BYTES`] of what waits. False if nothing does.
-    fn write_one(&mut self) -> Result<bool, DiskError> {
-        if self.backlog.is_written() {
-            return Ok(false);
-        }
-        self.prepare()?;
-        let retention = Retention::from(&self.config);
-        let store = &self.store;
-        let disk = store.disk();
-        let Some(plan) = self.backlog.plan(
-            BATCH_BYTES,
-            retention,
-            |id| store.outline(id),
-            |key| disk.get(key),
-        )?
-        else {
-            return Ok(false);
-        };
-        plan.say_unreadable(&self.metrics);
-        self.apply(plan)?;
-        if self.unflushed >= UNFLUSHED_BYTES {
-            self.flush()?;
-        }
-        Ok(true)
-    }
-
-    /// Deletes groups that have sent nothing for longer than `store.forget`.
-    fn forget(&mut self) -> Result<(), DiskError> {
-        let now_ms = self.clock.now_ms();
-        let looked_ms = self.looked_ms.replace(now_ms);
-        let expected_ms = millis(self.config.checkpoint).saturating_add(JUMP_MS);
-        if looked_ms.is_some_and(|last| now_ms.saturating_sub(last) > expected_ms) {
-            return Ok(());
-        }
-        let oldest_ms = now_ms.saturating_sub(millis(self.config.forget));
-        let mut plan = Plan::default();
-        for (id, outline) in self.store.silent_since(oldest_ms) {
-            if self.backlog.contains(id) {
-                continue;
-            }
-            backlog::forget(id, &outline, &mut plan);
-            if plan.edits.len() >= BATCH_EDITS {
-                self.apply(std::mem::take(&mut plan))?;
-            }
-        }
-        if plan.edits.is_empty() {
-            return Ok(());
-        }
-        self.apply(plan)
-    }
-
-    fn apply(&mut self, plan: Plan) -> Result<(), DiskError> {
-        self.unflushed += self.store.apply(plan.edits, plan.outlines)?;
-        self.metrics.store_blocks_dropped.inc_by(plan.expired);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), DiskError> {
-        self.store.disk().flush()?;
-        self.unflushed = 0;
-        self.backlog.flushed();
-        Ok(())
     }
 
     /// Keeps account of how the last write went.

@@ -291,10 +291,13 @@ impl Process {
     /// What is on the board: labels, bits of the score, alarm.
     pub(crate) fn shown(&self) -> BTreeMap<String, (u32, String)> {
         let blocks = self.board.blocks();
-        let entries = blocks.iter().flat_map(|b| b.iter());
-        let shown = entries.filter_map(|e| {
+        let entries = blocks
+            .iter()
+            .flat_map(|b| (0..b.len()).map(move |i| (b, i)));
+        let shown = entries.filter_map(|(b, i)| {
+            let e = &b[i];
             let score = e.score()?;
-            let text = e.labels()?.score.to_string();
+            let text = b.text(i)?.score.to_string();
             Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
         });
         shown.collect()

@@ -73,6 +73,17 @@ fn history(labels_of: &[u8], to: i64) -> History {
     history
 }
 
+/// Tells everything that waits for its history that there is none.
+fn waits_no_more(running: &Running) {
+    let historian = running.engine().historian();
+    let units = running.runtime.block_on(historian.wanting(10)).unwrap();
+    for unit in units {
+        let given = historian.give(unit, Vec::new());
+        running.runtime.block_on(given).unwrap();
+    }
+    assert_eq!(running.phase("history"), 0);
+}
+
 fn states(groups: &[GroupSnapshot]) -> Vec<(GroupId, Vec<u8>)> {
     groups.iter().map(|g| (g.id, g.state.clone())).collect()
 }
@@ -118,6 +129,7 @@ fn a_series_warmed_by_its_history_is_the_one_that_had_it_live() {
     for i in LIVE + 154..END {
         send(&warmed, &parts, i);
     }
+    waits_no_more(&whole);
     let (a, b) = (whole.checkpoint(), warmed.checkpoint());
     assert_eq!(states(&a), states(&b));
     assert_eq!(chunks(&a), chunks(&b), "and so is the window");
@@ -217,6 +229,7 @@ fn a_series_that_waits_for_its_history_waits_again_after_a_restart() {
     let none = again.runtime.block_on(historian.wanting(10)).unwrap();
     assert!(none.is_empty());
     drop(again.kept.take());
+    waits_no_more(&whole);
     let scored = |of: &Running| {
         let judged = |phase| of.phase(phase);
         (

@@ -4,8 +4,6 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use saimon::score::board::LabelText;
-use saimon::score::label_text;
 use saimon::series::labels::encode;
 
 use crate::server::Server;
@@ -19,9 +17,13 @@ const SERIES: usize = 100_000;
 fn large() -> Server {
     let mut server = Server::start(|limits| limits.score_lines = SERIES as u32);
     for i in 0..SERIES {
-        let text =
-            format!("{{instance=\"host-{i:05}:9100\",job=\"node\",source_metric=\"node_load1\"");
-        let at = server.board.add(LabelText::plain(text));
+        let instance = format!("host-{i:05}:9100");
+        let labels = [
+            ("__name__", "node_load1"),
+            ("instance", &*instance),
+            ("job", "node"),
+        ];
+        let at = server.board.add_labels(&encode(labels));
         server.board.set(at, 0.25, None);
     }
     server
@@ -73,7 +75,8 @@ fn a_client_that_goes_away_ends_its_page() {
             .blocks()
             .iter()
             .find(|b| std::ptr::eq(&raw const b[0], block))
-            .unwrap(),
+            .unwrap()
+            .entries(),
     );
     let holders = || Arc::strong_count(&shared);
     let wait_for = |wanted: usize| {
@@ -100,8 +103,7 @@ fn names_as_they_are_for_those_who_can_read_them_and_escaped_for_others() {
         &[("__name__", "http.requests"), ("http_method", "GET")],
         &[("__name__", "m"), ("gr\u{f6}\u{df}e \"x\"", "\u{e4}\\\n")],
     ] {
-        let text = label_text::render(&encode(labels.iter().copied()));
-        let at = server.board.add(text);
+        let at = server.board.add_labels(&encode(labels.iter().copied()));
         server.board.set(at, 0.5, None);
     }
     let lines = |accept: &str, query: &str| -> Vec<String> {

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use saimon::config::Severity;
 use saimon::expose::accept::Format;
-use saimon::score::board::{Alarm, AlarmState, LabelText, Reason, Side};
+use saimon::score::board::{Alarm, AlarmState, Reason, Side};
+use saimon::score::label_text::read;
+use saimon::series::labels::encode;
 
 use crate::server::Server;
 
@@ -19,8 +21,13 @@ const ALARM: Alarm = Alarm {
 };
 
 fn add(server: &mut Server, labels: &str, score: f32, alarm: Option<Alarm>) {
-    let text = LabelText::plain(format!("{{{labels}"));
-    let at = server.board.add(text);
+    let text = format!("{{{labels}");
+    let labels = read::labels(&text);
+    let canonical = encode(labels.iter().map(|(name, value)| match &**name {
+        "source_metric" => ("__name__", &**value),
+        name => (name, &**value),
+    }));
+    let at = server.board.add_labels(&canonical);
     server.board.set(at, score, alarm);
 }
 

@@ -60,6 +60,7 @@ impl Driver {
         };
         let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
         for group in groups {
+            pool.appendices(group.id, group.appendices.clone());
             pool.restore(group.id, &group.state, group.newest_ms, now_ms)
                 .unwrap();
         }
@@ -105,10 +106,11 @@ impl Driver {
         self.board
             .blocks()
             .iter()
-            .flat_map(|b| b.iter())
-            .filter_map(|e| {
+            .flat_map(|b| (0..b.len()).map(move |i| (b, i)))
+            .filter_map(|(b, i)| {
+                let e = &b[i];
                 let score = e.score()?;
-                let text = e.labels()?.score.to_string();
+                let text = b.text(i)?.score.to_string();
                 Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
             })
             .collect()

@@ -60,6 +60,7 @@ impl Running {
         let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
         for group in groups {
             let now_ms = group.newest_ms;
+            pool.appendices(group.id, group.appendices.clone());
             pool.restore(group.id, &group.state, group.newest_ms, now_ms)
                 .unwrap();
         }

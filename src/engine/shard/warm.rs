@@ -202,7 +202,7 @@ impl Shard {
                 let given = build.finish(self, now_ms);
                 warming.given = warming.given.and(given);
                 warming.build = None;
-                self.tally.publish(&self.parts.metrics);
+                self.publish();
             }
             return None;
         }
@@ -231,7 +231,7 @@ impl Shard {
                 self.groups.get_mut(group).dirty = true;
             }
         }
-        self.tally.publish(&self.parts.metrics);
+        self.publish();
         Some(warming.given)
     }
 

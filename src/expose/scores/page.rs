@@ -12,7 +12,7 @@ use http_body::{Body, Frame};
 
 use super::plan::{self, ANOMALY, EntrySet, Plan, SCORE, Wanted};
 use crate::expose::accept::{Form, Format, Names};
-use crate::score::board::{Alarm, Board, Entry};
+use crate::score::board::{Alarm, Block, Board};
 use crate::score::label_text::Family;
 
 /// Bytes that are rendered at once, in well under a millisecond: large enough to fill the socket,
@@ -120,15 +120,15 @@ impl Page {
         mut from: usize,
         out: &mut Vec<u8>,
         enough: usize,
-        line: fn(&Entry, Names, &mut Vec<u8>),
+        line: fn(&Block, usize, Names, &mut Vec<u8>),
     ) -> Option<usize> {
         while let Some(at) = set.next(from) {
             if out.len() >= enough {
                 return Some(at);
             }
             let block = self.starts.partition_point(|start| *start <= at) - 1;
-            let entry = &self.plan.blocks[block][at - self.starts[block]];
-            line(entry, self.form.names, out);
+            let within = at - self.starts[block];
+            line(&self.plan.blocks[block], within, self.form.names, out);
             from = at + 1;
         }
         None
@@ -160,8 +160,8 @@ fn head(out: &mut Vec<u8>, name: &str, help: &str) {
     }
 }
 
-fn score_line(entry: &Entry, names: Names, out: &mut Vec<u8>) {
-    let (Some(score), Some(labels)) = (entry.score(), entry.labels()) else {
+fn score_line(block: &Block, at: usize, names: Names, out: &mut Vec<u8>) {
+    let (Some(score), Some(labels)) = (block[at].score(), block.text(at)) else {
         return;
     };
     out.extend_from_slice(SCORE.as_bytes());
@@ -171,8 +171,8 @@ fn score_line(entry: &Entry, names: Names, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-fn anomaly_line(entry: &Entry, names: Names, out: &mut Vec<u8>) {
-    let (Some(alarm), Some(labels)) = (entry.alarm(), entry.labels()) else {
+fn anomaly_line(block: &Block, at: usize, names: Names, out: &mut Vec<u8>) {
+    let (Some(alarm), Some(labels)) = (block[at].alarm(), block.text(at)) else {
         return;
     };
     let Alarm {
@@ -237,8 +237,7 @@ fn number(score: f32, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::config::Severity;
-    use crate::score::board::{AlarmState, LabelText, Reason, Side};
-    use crate::score::label_text;
+    use crate::score::board::{AlarmState, Reason, Side};
     use crate::series::labels::encode;
 
     fn printed(score: f32) -> String {
@@ -304,9 +303,7 @@ mod tests {
             side: Side::Up,
             reason: Reason::LevelShift,
         };
-        let mut add = |labels: &[(&str, &str)]| {
-            writer.add(label_text::render(&encode(labels.iter().copied())))
-        };
+        let mut add = |labels: &[(&str, &str)]| writer.add_labels(&encode(labels.iter().copied()));
         let a = add(&[("__name__", "up"), ("job", "a")]);
         let b = add(&[("__name__", "x"), ("state", "on"), ("o.k", "\"")]);
         let ended = add(&[("__name__", "gone")]);
@@ -346,8 +343,11 @@ saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"ac
     fn pieces_make_the_same_page_and_stay_small() {
         let (board, mut writer) = board();
         for i in 0..100_000 {
-            let score = format!("{{instance=\"host-{i}:9100\",source_metric=\"node_load1\"");
-            let at = writer.add(LabelText::plain(score));
+            let instance = format!("host-{i}:9100");
+            let at = writer.add_labels(&encode([
+                ("__name__", "node_load1"),
+                ("instance", &*instance),
+            ]));
             writer.set(at, 0.25, None);
         }
         let mut whole = Vec::new();
@@ -372,7 +372,7 @@ saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"ac
     #[test]
     fn a_series_that_ends_while_the_page_is_under_way_is_left_out() {
         let (board, mut writer) = board();
-        let at = writer.add(LabelText::plain("{source_metric=\"m\""));
+        let at = writer.add_labels(&encode([("__name__", "m")]));
         writer.set(at, 0.5, None);
         let mut page = Page::whole(&board, 10, Format::Text.into());
         writer.remove(at);

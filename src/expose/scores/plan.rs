@@ -5,12 +5,11 @@
 //! left out is counted. The decision is taken once, so that a page is consistent with itself while
 //! scores go on changing.
 
-use std::sync::Arc;
-
 use super::twins;
 use crate::expose::accept::Names;
-use crate::score::board::{Board, Entry, LabelText};
-use crate::score::label_text::{Family, read};
+use crate::score::board::{Block, Board};
+use crate::score::label_text::{self, Family, read};
+use crate::series::labels::{self, METRIC_NAME};
 use crate::series::matcher::Selector;
 
 /// Names of the two families.
@@ -53,7 +52,7 @@ impl EntrySet {
 /// What a page will show.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) blocks: Vec<Arc<[Entry]>>,
+    pub(super) blocks: Vec<Block>,
     /// Entries with a line of `saimon_anomaly_score`.
     pub(super) scores: EntrySet,
     /// Entries with a line of `saimon_anomaly`.
@@ -93,7 +92,10 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
     let entries = blocks.iter().map(|b| b.len()).sum();
     let mut scores = Ranked::new();
     let mut anomalies = Ranked::new();
-    for (at, entry) in blocks.iter().flat_map(|b| b.iter()).enumerate() {
+    let each = blocks
+        .iter()
+        .flat_map(|b| b.iter().enumerate().map(move |(i, entry)| (b, i, entry)));
+    for (at, (block, i, entry)) in each.enumerate() {
         if at % ASK_EVERY == 0 && gone() {
             break;
         }
@@ -109,9 +111,11 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
             }
             continue;
         }
-        let Some(text) = entry.labels() else { continue };
+        let Some(canonical) = block.labels(i) else {
+            continue;
+        };
         let own = [("__name__", SCORE)];
-        if selected(wanted, &text, Family::Score, &own) {
+        if selected(wanted, &canonical, Family::Score, &own) {
             scores.push(ranked);
         }
         if let Some(alarm) = alarm {
@@ -122,7 +126,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
                 ("direction", alarm.side.as_str()),
                 ("reason", alarm.reason.as_str()),
             ];
-            if selected(wanted, &text, Family::Anomaly, &own) {
+            if selected(wanted, &canonical, Family::Anomaly, &own) {
                 anomalies.push(ranked);
             }
         }
@@ -145,10 +149,28 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
 /// A selector may name a label as its source does or as the page shows it.
 fn selected(
     wanted: &Wanted<'_>,
-    text: &LabelText,
+    canonical: &[u8],
     family: Family,
     own: &[(&'static str, &'static str)],
 ) -> bool {
+    let ours = |name: &str| {
+        own.iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| *value)
+    };
+    if label_text::is_plain(canonical) {
+        return wanted.selectors.iter().any(|selector| {
+            selector.matches(|name| {
+                let theirs = if name == label_text::SOURCE {
+                    METRIC_NAME
+                } else {
+                    name
+                };
+                ours(name).or_else(|| labels::get(canonical, theirs))
+            })
+        });
+    }
+    let text = label_text::render(canonical);
     let (named, shown) = (
         text.shown(Names::Utf8, family),
         text.shown(wanted.names, family),
@@ -161,10 +183,8 @@ fn selected(
     };
     wanted.selectors.iter().any(|selector| {
         selector.matches(|name| {
-            let ours = own.iter().find(|(n, _)| *n == name);
             let theirs = || named.iter().chain(&shown).find(|(n, _)| *n == name);
-            ours.map(|(_, value)| *value)
-                .or_else(|| theirs().map(|(_, value)| &**value))
+            ours(name).or_else(|| theirs().map(|(_, value)| &**value))
         })
     })
 }
@@ -184,9 +204,12 @@ fn keep_highest(mut wanted: Ranked, lines_max: usize, entries: usize) -> (EntryS
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::Severity;
-    use crate::score::board::{Alarm, AlarmState, LabelText, Reason, Side};
+    use crate::score::board::{Alarm, AlarmState, Reason, Side};
+    use crate::series::labels::encode;
 
     const ALARM: Alarm = Alarm {
         state: AlarmState::Active,
@@ -199,8 +222,8 @@ mod tests {
     fn board(rows: &[(f32, bool)]) -> Arc<Board> {
         let (board, mut writers) = Board::new(1);
         for (i, (score, alarm)) in rows.iter().enumerate() {
-            let text = format!("{{i=\"{i}\",source_metric=\"m\"");
-            let at = writers[0].add(LabelText::plain(text));
+            let labels = encode([("__name__", "m"), ("i", &*i.to_string())]);
+            let at = writers[0].add_labels(&labels);
             writers[0].set(at, *score, alarm.then_some(ALARM));
         }
         board

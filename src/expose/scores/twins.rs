@@ -9,19 +9,18 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry as Place, RandomState};
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
 
 use super::plan::EntrySet;
 use crate::expose::accept::Names;
-use crate::score::board::{Entry, LabelText};
-use crate::score::label_text::Family;
+use crate::score::board::{Block, LabelText};
+use crate::score::label_text::{self, Family};
 
 /// Takes all but one of each kind out of `set`; how many that were.
 ///
 /// Texts are compared by a hash of 64 bits whose key strangers do not know: that two texts of a
 /// million meet by chance is as likely as one in ten million.
 pub(super) fn take_out(
-    blocks: &[Arc<[Entry]>],
+    blocks: &[Block],
     set: &mut EntrySet,
     names: Names,
     family: Family,
@@ -31,9 +30,9 @@ pub(super) fn take_out(
     }
     let keys = RandomState::new();
     let key = |text: &LabelText| keys.hash_one(text.shown(names, family));
-    let mut shown: HashMap<u64, (usize, Arc<LabelText>)> = HashMap::new();
+    let mut shown: HashMap<u64, (usize, LabelText)> = HashMap::new();
     let mut twins = Vec::new();
-    for (at, text) in members(blocks, set).filter(|(_, text)| text.is_odd()) {
+    for (at, text) in members(blocks, set, true) {
         match shown.entry(key(&text)) {
             Place::Vacant(place) => {
                 place.insert((at, text));
@@ -43,7 +42,7 @@ pub(super) fn take_out(
         }
     }
     if !shown.is_empty() {
-        for (_, text) in members(blocks, set).filter(|(_, text)| !text.is_odd()) {
+        for (_, text) in members(blocks, set, false) {
             twins.extend(shown.remove(&key(&text)).map(|(at, _)| at));
         }
     }
@@ -53,20 +52,26 @@ pub(super) fn take_out(
     twins.len()
 }
 
+/// The members with odd names, or those without.
 fn members<'a>(
-    blocks: &'a [Arc<[Entry]>],
+    blocks: &'a [Block],
     set: &'a EntrySet,
-) -> impl Iterator<Item = (usize, Arc<LabelText>)> + 'a {
-    let entries = blocks.iter().flat_map(|block| block.iter()).enumerate();
-    let members = entries.filter(|(at, _)| set.has(*at));
-    members.filter_map(|(at, entry)| Some((at, entry.labels()?)))
+    odd: bool,
+) -> impl Iterator<Item = (usize, LabelText)> + 'a {
+    let entries = blocks
+        .iter()
+        .flat_map(|b| (0..b.len()).map(move |i| (b, i)));
+    let members = entries.enumerate().filter(|(at, _)| set.has(*at));
+    members.filter_map(move |(at, (block, i))| {
+        let canonical = block.labels(i)?;
+        (label_text::is_odd(&canonical) == odd).then(|| (at, label_text::render(&canonical)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::score::board::Board;
-    use crate::score::label_text;
     use crate::series::labels::encode;
 
     /// Which of these series a page shows, each given by one label.
@@ -74,7 +79,7 @@ mod tests {
         let (board, mut writers) = Board::new(1);
         for name in series {
             let labels = encode([("__name__", "m"), (name, "1")]);
-            writers[0].add(label_text::render(&labels));
+            writers[0].add_labels(&labels);
         }
         let blocks = board.blocks();
         let mut set = EntrySet::empty(1024);

@@ -268,6 +268,11 @@ impl Reservoir {
         Some(bytes.expect("BUG: plain numbers can be written"))
     }
 
+    /// True if it was ever written whole.
+    pub fn is_written(&self) -> bool {
+        self.generation > 0
+    }
+
     /// The whole was not written after all.
     pub fn not_written(&mut self) {
         self.stale = true;

@@ -1,4 +1,4 @@
-//! The forest's side of one series: when it is asked, what it is grown from, when it is grown anew.
+//! The forest's side of one series: what it is grown from and when it is grown anew.
 //!
 //! What always holds: a fit is ordered at one sample and takes effect at another, [`DELAY`] samples
 //! on, whoever does it and however long that takes; no row is taken in between. So scores depend on
@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::random::{Random, seed};
 use super::reservoir::{Changes, ChangesRef, Mark, Reservoir};
+use super::seat::Seat;
 use super::work::Work;
-use super::{FEATURES, ForestSpec, NOT_ASKED};
+use super::{FEATURES, Forest, ForestSpec, NOT_ASKED};
 
 /// Samples between the order of a fit and its effect: at an interval of 15 s four minutes, in which
 /// a core grows 800,000 trees.
@@ -26,6 +27,8 @@ pub struct News {
     pub ordered: bool,
     /// A fit took effect.
     pub adopted: bool,
+    /// There is none, and it would have been asked.
+    pub wanted: bool,
 }
 
 /// The time of a sample, and what it is measured by.
@@ -64,7 +67,7 @@ struct State {
     /// When the last fit was ordered.
     ordered_ms: i64,
     /// Samples for which it is still asked.
-    hold: u16,
+    hold: u8,
     /// Number of the newest fit; 0: none yet.
     newest: u32,
     /// Number of the fit in use; 0: none.
@@ -89,6 +92,8 @@ pub struct Tier {
     next: Option<Arc<Work>>,
     /// When the next fit is due by its time; worked out once.
     due_ms: Option<i64>,
+    /// Its room in memory, where that is counted.
+    seat: Option<Seat>,
 }
 
 /// A tier as it is written: without the rows that were written elsewhere.
@@ -124,6 +129,7 @@ impl From<Stored> for Tier {
             current: None,
             next: None,
             due_ms: None,
+            seat: None,
         }
     }
 }
@@ -151,7 +157,17 @@ impl Tier {
             current: None,
             next: None,
             due_ms: None,
+            seat: None,
         }
+    }
+
+    /// A forest for the same series that has seen nothing: what the series is has changed.
+    pub fn afresh(&mut self, spec: &ForestSpec) -> Self {
+        let mut tier = Self::new(spec, 0);
+        tier.state.seed = self.state.seed;
+        tier.state.random = Random::new(self.state.seed);
+        tier.seat = self.seat.take();
+        tier
     }
 
     /// What the forest says of a sample with always-on evidence `a`, from state that does not
@@ -163,25 +179,40 @@ impl Tier {
         interval_ms: f64,
         x: &[f32; FEATURES],
     ) -> Option<f32> {
-        self.take_effect(spec);
-        let asked = if a >= spec.gate {
-            self.state.hold = spec.hold;
-            true
-        } else if self.state.hold > 0 {
-            self.state.hold -= 1;
-            true
+        self.begin(spec);
+        let score = self.peek(spec, a, interval_ms, x);
+        self.state.hold = if a >= spec.gate {
+            spec.hold
         } else {
-            interval_ms >= spec.always_from_ms
+            self.state.hold.saturating_sub(1)
         };
-        if self.state.current == 0 {
-            return None;
+        score
+    }
+
+    /// What [`Tier::score`] would say of a sample.
+    pub fn peek(
+        &self,
+        spec: &ForestSpec,
+        a: f32,
+        interval_ms: f64,
+        x: &[f32; FEATURES],
+    ) -> Option<f32> {
+        let forest = self.forest()?;
+        let asked = a >= spec.gate || self.state.hold > 0 || interval_ms >= spec.always_from_ms;
+        Some(if asked { forest.score(x) } else { NOT_ASKED })
+    }
+
+    /// A fit that is due with the next sample takes effect.
+    fn begin(&mut self, spec: &ForestSpec) {
+        self.take_effect(spec);
+        if self.state.current != 0 && self.current.is_none() {
+            self.current = self.again(spec, self.state.current);
         }
-        if !asked {
-            return Some(NOT_ASKED);
-        }
-        Some(self.forest(spec).map_or(NOT_ASKED, |work| {
-            work.forest().map_or(NOT_ASKED, |forest| forest.score(x))
-        }))
+    }
+
+    /// The forest for the next sample, from state that does not contain it; `None` before the first.
+    pub fn forest(&self) -> Option<&Forest> {
+        self.current.as_ref()?.forest()
     }
 
     /// Takes a sample that was scored.
@@ -191,11 +222,11 @@ impl Tier {
         if state.next.is_some() {
             let adopted = self.is_due_for_effect();
             return News {
-                ordered: false,
                 adopted,
+                ..News::default()
             };
         }
-        let memory = (spec.memory_ms as f64 / at.interval_ms.max(1.0)).max(1.0);
+        let memory = (spec.past_ms / at.interval_ms.max(1.0)).max(1.0);
         let kept = (spec.rows, memory);
         self.reservoir.offer(x, state.n, kept, &mut state.random);
         let ordered = self.is_due(spec, at);
@@ -204,7 +235,7 @@ impl Tier {
         }
         News {
             ordered,
-            adopted: false,
+            ..News::default()
         }
     }
 
@@ -271,13 +302,6 @@ impl Tier {
         Some(Arc::new(Work::new(rows, spec, seed)))
     }
 
-    fn forest(&mut self, spec: &ForestSpec) -> Option<&Arc<Work>> {
-        if self.current.is_none() {
-            self.current = self.again(spec, self.state.current);
-        }
-        self.current.as_ref()
-    }
-
     /// A fit that may be done elsewhere meanwhile: one that was ordered, or that of the forest in use
     /// after a restart.
     pub fn work(&mut self, spec: &ForestSpec) -> Option<Arc<Work>> {
@@ -286,8 +310,8 @@ impl Tier {
         {
             self.next = self.again(spec, order.version);
         }
-        if self.state.current != 0 {
-            self.forest(spec);
+        if self.state.current != 0 && self.current.is_none() {
+            self.current = self.again(spec, self.state.current);
         }
         let both = self.next.iter().chain(&self.current);
         both.filter(|w| !w.is_done()).map(Arc::clone).next()
@@ -320,6 +344,20 @@ impl Tier {
         Ok(())
     }
 
+    /// Takes its seat.
+    pub fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+
+    /// Gives up its seat, to a forest that takes its place.
+    pub fn stand(&mut self) -> Option<Seat> {
+        self.seat.take()
+    }
+
+    pub fn is_seated(&self) -> bool {
+        self.seat.is_some()
+    }
+
     /// The version in use; `None` before the first fit.
     pub fn version(&self) -> Option<u32> {
         (self.state.current != 0).then_some(self.state.current)
@@ -333,6 +371,11 @@ impl Tier {
     /// The rows for the disk, if they have to be written again, or if they are `wanted`.
     pub fn whole(&mut self, wanted: bool) -> Option<Vec<u8>> {
         self.reservoir.whole(wanted)
+    }
+
+    /// True if the rows, but for those in the state, have been written whole before.
+    pub fn is_written(&self) -> bool {
+        self.reservoir.is_written()
     }
 
     /// The rows were not written after all.
@@ -352,7 +395,7 @@ impl Tier {
             }
             None => {
                 let newest = self.state.newest;
-                *self = Self::new(spec, self.state.seed);
+                *self = self.afresh(spec);
                 self.state.newest = newest;
                 false
             }
@@ -363,6 +406,6 @@ impl Tier {
     pub fn bytes(&self) -> usize {
         let forests = self.current.iter().chain(&self.next);
         let grown = forests.filter(|w| w.is_done()).filter_map(|w| w.forest());
-        size_of::<Self>() + self.reservoir.bytes() + grown.map(super::Forest::bytes).sum::<usize>()
+        size_of::<Self>() + self.reservoir.bytes() + grown.map(Forest::bytes).sum::<usize>()
     }
 }
