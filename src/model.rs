@@ -6,27 +6,36 @@
 //! numbers for any finite input, allocates nothing per sample and depends on nothing but the samples
 //! before. The evidence of all together is made in [`ensemble`].
 
+pub mod absence;
 pub mod averages;
 pub mod burst;
 pub mod ensemble;
 pub mod features;
+pub mod flatline;
 pub mod forest;
 pub mod history;
 pub mod jump;
 pub mod level;
+pub mod onset;
 pub mod pace;
+pub mod pattern;
 pub mod profile;
+pub mod range;
 pub mod robust;
 pub mod short;
 pub mod spec;
 pub mod still;
 pub mod tail;
+pub mod trend;
+pub mod watch;
 
 use serde::{Deserialize, Serialize};
 
 pub use ensemble::{Ensemble, Step};
+pub use onset::{Onset, OnsetInput, OnsetOutput};
 pub use pace::Pace;
 pub use spec::SeriesSpec;
+pub use watch::Watch;
 
 /// One scored value: a gauge's value, a counter's rate per second.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,6 +9,7 @@ pub mod band;
 pub mod board;
 pub mod judge;
 pub mod label_text;
+pub mod old;
 pub mod rarity;
 pub mod scale;
 pub mod track;

@@ -109,6 +109,13 @@ pub struct RuleConfig {
     pub kind: Option<KindOverride>,
     /// Which side of the band counts.
     pub direction: Option<Direction>,
+    /// Values below this are out of range, whatever these series are used to; in the unit of the scored
+    /// value (counters: per second).
+    #[schemars(range(min = -1e300, max = 1e300))]
+    pub min: Option<f64>,
+    /// Values above this are out of range.
+    #[schemars(range(min = -1e300, max = 1e300))]
+    pub max: Option<f64>,
     /// Values nearer to the expected one than this are never anomalous, in the unit of the scored
     /// value (counters: per second).
     #[schemars(range(min = 0.0, max = 1e300))]
@@ -156,6 +163,17 @@ pub enum Direction {
     /// Either side.
     #[default]
     Both,
+}
+
+impl Direction {
+    /// True if that way, up or down, counts.
+    pub fn counts(self, up: bool) -> bool {
+        match self {
+            Self::Up => up,
+            Self::Down => !up,
+            Self::Both => true,
+        }
+    }
 }
 
 /// What a series is scored as.

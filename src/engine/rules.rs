@@ -23,6 +23,8 @@ pub enum RulesError {
         value: String,
         range: &'static str,
     },
+    #[error("{key}: min is above max: no value would be in range")]
+    Limits { key: String },
     #[error("{key}: medium, high and critical must rise, from 0.7 to below 1")]
     Severity { key: String },
     #[error("detect.time_zone: there is no {0:?}, use a name such as Europe/Berlin")]
@@ -139,6 +141,12 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     set(&mut spec.model, rule.model);
     set(&mut spec.direction, rule.direction);
+    if rule.min.is_some() {
+        spec.min = rule.min;
+    }
+    if rule.max.is_some() {
+        spec.max = rule.max;
+    }
     set(&mut spec.min_deviation, rule.min_deviation);
     set(&mut spec.min_deviation_ratio, rule.min_deviation_ratio);
     set(&mut spec.warmup, rule.warmup);
@@ -185,6 +193,16 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
     within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;
+    let any = (-1e300, 1e300);
+    within(key, "min", rule.min, any, "-1e300 to 1e300")?;
+    within(key, "max", rule.max, any, "-1e300 to 1e300")?;
+    if let (Some(min), Some(max)) = (rule.min, rule.max)
+        && min > max
+    {
+        return Err(RulesError::Limits {
+            key: key.to_string(),
+        });
+    }
     let positive = (0.0, f64::MAX);
     within(
         key,

@@ -21,7 +21,7 @@ impl Outputs {
         Self {
             deviation,
             rarity: judgement.rarity as f32,
-            onset: deviation,
+            onset: judgement.onset.event,
         }
     }
 

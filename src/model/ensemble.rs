@@ -106,6 +106,16 @@ impl Step {
         WEIGHTS[part] * self.parts[part] * self.parts[part]
     }
 
+    /// Mean residual of the five samples before it.
+    pub fn mean_before(&self) -> f64 {
+        self.past.mean_5
+    }
+
+    /// True if the value differs from the one before it.
+    pub fn changed(&self) -> bool {
+        self.past.n > 1 && self.past.value != self.past.last
+    }
+
     /// The value without what is usual at its time, in its own unit.
     pub fn residual(&self) -> f64 {
         self.past.residual

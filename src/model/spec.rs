@@ -29,6 +29,10 @@ pub struct SeriesSpec {
     /// Its forest, if it has one.
     pub forest: ForestSpec,
     pub direction: Direction,
+    /// Values below are out of range.
+    pub min: Option<f64>,
+    /// Values above are out of range.
+    pub max: Option<f64>,
     /// Smaller deviations are no anomaly; in the unit of the value.
     pub min_deviation: f64,
     /// The same as a share of the expected value.
@@ -51,6 +55,8 @@ impl Default for SeriesSpec {
             severity: d.severity,
             forest: ForestSpec::default(),
             direction: Direction::Both,
+            min: None,
+            max: None,
             min_deviation: 0.0,
             min_deviation_ratio: 0.0,
         }

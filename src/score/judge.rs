@@ -5,18 +5,27 @@
 //! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
 //! season and history start afresh and the anomaly ends.
 
+mod forest;
+mod say;
+
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
+use say::{BACK, reason_of, severity, side_of};
+
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
-use super::verdict::{Change, Hearing, Verdict};
-use crate::config::{Direction, ForestUse, Severity};
+use super::verdict::{Begin, Change, Hearing, Verdict};
+use crate::config::Direction;
+use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
-use crate::model::forest::tier::{Moment, News};
-use crate::model::{self, Ensemble, Gap, Pace, Point, SeriesSpec, Step};
+use crate::model::forest::tier::News;
+use crate::model::watch::{self, Claim, Rule};
+use crate::model::{
+    self, Ensemble, Gap, Onset, OnsetInput, OnsetOutput, Pace, Point, SeriesSpec, Step, Watch,
+};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
@@ -36,13 +45,6 @@ const WARY_AFTER_GAP: u8 = 30;
 /// Evidence in nats of a change of a still series that reaches the line: one in a thousand.
 const STILL_LINE: f64 = 6.907_755_278_982_137;
 
-/// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
-/// thousand, a million of this very series.
-const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
-
-/// Samples over which it is counted how often a forest is asked.
-const ASKS_OVER: f32 = 5000.0;
-
 /// What one value is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
@@ -56,6 +58,8 @@ pub struct Evidence {
     /// Share of each detector, in the order of [`model::ensemble::NAMES`]; they add up to 1, or are
     /// all 0 where there is no evidence.
     pub shares: [f32; PARTS],
+    /// The rule that says more than the evidence does, if one does.
+    pub rule: Option<Rule>,
 }
 
 /// What became of one value.
@@ -69,6 +73,8 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// Whether something begins here.
+    pub onset: OnsetOutput,
     /// What happened to the forest.
     pub forest: News,
 }
@@ -118,6 +124,8 @@ pub struct Judge {
     /// Share of samples for which it asks, or would ask, a forest.
     asks: f32,
     rarity: Rarity,
+    onset: Onset,
+    watch: Watch,
     verdict: Verdict,
     episode: Episode,
     /// Values judged, restarts of the norm included.
@@ -136,6 +144,8 @@ impl Judge {
             forest: None,
             asks: 0.0,
             rarity: Rarity::new(),
+            onset: Onset::new(),
+            watch: Watch::default(),
             verdict: Verdict::new(),
             episode: Episode::default(),
             seen: 0,
@@ -158,58 +168,6 @@ impl Judge {
 
     pub fn alarm(&self) -> Option<Alarm> {
         self.verdict.alarm()
-    }
-
-    /// Gives the series a forest, unless it has one or is to have none. `seed` is the same for a
-    /// series wherever it lives.
-    pub fn give_forest(&mut self, spec: &SeriesSpec, seed: u64) {
-        if self.forest.is_none() && spec.forest.wanted != ForestUse::Never {
-            self.forest = Some(Box::new(Tier::new(&spec.forest, seed)));
-        }
-    }
-
-    /// Takes the forest and all that it was grown from.
-    pub fn take_forest(&mut self) -> Option<Box<Tier>> {
-        self.forest.take()
-    }
-
-    /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
-    pub fn asks(&self) -> f32 {
-        self.asks
-    }
-
-    /// The series' forest, if it has one.
-    pub fn forest(&self) -> Option<&Tier> {
-        self.forest.as_deref()
-    }
-
-    pub fn forest_mut(&mut self) -> Option<&mut Tier> {
-        self.forest.as_deref_mut()
-    }
-
-    /// The same series from nothing: what it is has changed.
-    pub fn afresh(&mut self, spec: &SeriesSpec) -> Self {
-        let afresh = |tier: &mut Tier| Box::new(tier.afresh(&spec.forest));
-        Self {
-            forest: self.forest.as_deref_mut().map(afresh),
-            ..Self::new()
-        }
-    }
-
-    /// Gives its place to the same series with more of its past: that has a forest if this one has,
-    /// in its seat.
-    pub fn give_place(&mut self, other: Self) {
-        let old = std::mem::replace(self, other);
-        self.take_seat_of(old);
-    }
-
-    pub(super) fn take_seat_of(&mut self, mut old: Self) {
-        let seat = old.forest_mut().and_then(Tier::stand);
-        match (seat, &mut self.forest) {
-            (Some(seat), Some(tier)) => tier.sit(seat),
-            // One that lost it meanwhile, or won one: it is one of many that ask.
-            _ => self.forest = None,
-        }
     }
 
     /// Values judged so far, those of the warm-up included.
@@ -240,8 +198,15 @@ impl Judge {
         {
             step.hear_forest(score);
         }
-        let (deviation, side) = self.deviation(spec, &step, x.value);
         let phase = self.phase(spec);
+        let look = self.look(spec, interval_ms, &step, x);
+        let opinion = self.opinion(spec, &step, &look);
+        let season_residual = self.ensemble.profile().residual(step.look(), step.z);
+        let onset = self.onset.take(&OnsetInput {
+            value: x.value,
+            season_residual,
+            gap,
+        });
         let rarity = self.rarity.nats(f64::from(step.evidence));
         let silence = self.end_after_silence(interval_ms, x.t_ms);
         self.wary = match gap {
@@ -249,49 +214,31 @@ impl Judge {
             Gap::None | Gap::Short => self.wary.saturating_sub(1),
         };
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, phase, &step, (deviation, side), rarity))
+            .then(|| self.hear(spec, phase, &step, &opinion, (&onset, rarity)))
             .flatten();
-        let adapted = self.learn(spec, &step, deviation, x);
+        let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
+        let calm = opinion.own < 1.0;
+        self.watch.take(spec, &look, silence_ms, calm);
+        let adapted = self.learn(spec, &step, opinion.own, x);
         let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
-            score: (phase != Phase::Warmup).then(|| scale::shown(deviation)),
+            score: (phase != Phase::Warmup).then(|| scale::shown(opinion.deviation)),
             alarm: self.verdict.alarm(),
             change: adapted.or(heard).or(silence),
             evidence: (phase != Phase::Warmup).then(|| Evidence {
                 size: step.evidence,
-                deviation,
+                deviation: opinion.deviation,
                 expected: step.expected,
-                side,
+                side: opinion.side,
                 shares: step.shares(),
+                rule: opinion.claim.map(|c| c.rule),
             }),
             rarity: rarity / std::f64::consts::LN_10,
+            onset,
             forest: news,
         }
-    }
-
-    fn teach_forest(
-        &mut self,
-        spec: &SeriesSpec,
-        interval_ms: f64,
-        t_ms: i64,
-        step: &Step,
-    ) -> News {
-        let asks = step.always >= spec.forest.gate;
-        self.asks += (f32::from(u8::from(asks)) - self.asks) / ASKS_OVER;
-        let Some(tier) = &mut self.forest else {
-            return News {
-                wanted: asks && spec.forest.wanted != ForestUse::Never,
-                ..News::default()
-            };
-        };
-        let at = Moment {
-            t_ms,
-            interval_ms,
-            day_ms: spec.day_ms,
-        };
-        tier.absorb(&spec.forest, at, &step.features)
     }
 
     /// The band at a time: the values that would stay under the line. `None` in warm-up. With the
@@ -317,11 +264,12 @@ impl Judge {
             if let Some(score) = self.forest().and_then(ask) {
                 step.hear_forest(score);
             }
-            (step, value)
+            (step, x)
         };
         let over = |value: f64| {
-            let (step, value) = step(value);
-            self.deviation(spec, &step, value).0 >= 1.0
+            let (step, x) = step(value);
+            let look = self.look(spec, interval_ms, &step, x);
+            self.opinion(spec, &step, &look).deviation >= 1.0
         };
         let expected = step(0.0).0.expected;
         Some(Band::find(
@@ -330,6 +278,40 @@ impl Judge {
             over,
             came,
         ))
+    }
+
+    /// The sample as the rules look at it.
+    fn look(&self, spec: &SeriesSpec, interval_ms: f64, step: &Step, x: Point) -> watch::Look {
+        watch::Look {
+            t_ms: x.t_ms,
+            value: x.value,
+            changed: step.changed(),
+            scale: self.ensemble.level().scale(),
+            z: step.z,
+            usual: step.look().usual.map(|u| u as f32),
+            interval_ms,
+            mature: self.phase(spec) == Phase::Mature,
+        }
+    }
+
+    /// The evidence, or the claim of a rule that says more.
+    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
+        let (own, side) = self.deviation(spec, step, look.value);
+        let claim = self.watch.claim(spec, look);
+        match claim.filter(|c| f64::from(c.deviation) > own) {
+            None => Opinion {
+                own,
+                deviation: own,
+                side,
+                claim: None,
+            },
+            Some(claim) => Opinion {
+                own,
+                deviation: f64::from(claim.deviation),
+                side: side_of(&claim),
+                claim: Some(claim),
+            },
+        }
     }
 
     /// What evidence is worth in units of the line under the rules for the series, and which way the
@@ -392,15 +374,37 @@ impl Judge {
         spec: &SeriesSpec,
         phase: Phase,
         step: &Step,
-        (deviation, side): (f64, Side),
-        rarity: f64,
+        opinion: &Opinion,
+        (onset, rarity): (&OnsetOutput, f64),
     ) -> Option<Change> {
-        let reason = if deviation >= 1.0 {
-            self.reason(step, side)
-        } else {
-            Reason::Spike
-        };
         let phase = if self.wary > 0 { Phase::Young } else { phase };
+        let deviation = opinion.deviation;
+        // A value that is back at once makes as much evidence as when it went: what it did counts.
+        let back = step.residual().abs() < BACK * step.mean_before().abs();
+        let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
+            (false, _) => opinion.side,
+            (true, true) => Side::Up,
+            (true, false) => Side::Down,
+        };
+        let begins = if onset.counts() {
+            Begin::Onset
+        } else if opinion.claim.is_some() {
+            Begin::Rule
+        } else {
+            Begin::Nothing
+        };
+        let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
+        let reason = match opinion.claim {
+            Some(claim) => reason_of(claim.rule),
+            None if deviation >= 1.0 => self.reason(step, side, family),
+            None => Reason::Spike,
+        };
+        // A rule has a rarity of its own.
+        let rarity = if opinion.claim.is_some() {
+            f64::INFINITY
+        } else {
+            rarity
+        };
         self.verdict.hear(
             spec,
             Hearing {
@@ -408,19 +412,36 @@ impl Judge {
                 severity: severity(spec, phase, deviation, rarity),
                 side,
                 reason,
+                begins,
             },
         )
     }
 
-    /// Why: out of season if the value is usual at another time of the day, else the way it went.
-    fn reason(&self, step: &Step, side: Side) -> Reason {
-        if self.ensemble.profile().usual_sometime(step.look(), step.z) {
-            return Reason::Season;
+    /// Asks whether the series is silent for longer than it ever is, for a clock to call; what comes
+    /// of it is heard as a sample is. A series in warm-up is never missed.
+    pub fn hear_silence(
+        &mut self,
+        spec: &SeriesSpec,
+        around: &Around,
+    ) -> (Silence, Option<Change>) {
+        if self.phase(spec) == Phase::Warmup {
+            return (Silence::Usual, None);
         }
-        match side {
-            Side::Down => Reason::Drop,
-            Side::Up | Side::Both => Reason::Spike,
-        }
+        let (silence, claim) = self.watch.silence(self.last_ms, around);
+        let change = claim.and_then(|claim| {
+            let deviation = f64::from(claim.deviation);
+            self.verdict.hear(
+                spec,
+                Hearing {
+                    deviation,
+                    severity: severity(spec, self.phase(spec), deviation, f64::INFINITY),
+                    side: side_of(&claim),
+                    reason: reason_of(claim.rule),
+                    begins: Begin::Rule,
+                },
+            )
+        });
+        (silence, change)
     }
 
     fn learn(
@@ -435,7 +456,9 @@ impl Judge {
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
-        let limited = over && self.episode.over > EPISODE_LEARNED;
+        // Of a still series the step is the event: where it went is soon at home.
+        let still = self.ensemble.still().is_still();
+        let limited = over && !still && self.episode.over > EPISODE_LEARNED;
         let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
         self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
@@ -454,23 +477,12 @@ impl Default for Judge {
     }
 }
 
-/// The gravest severity that the score reaches and the rarity allows; `None` below the line or
-/// where this series reaches such evidence too often for even the lowest.
-fn severity(spec: &SeriesSpec, phase: Phase, deviation: f64, rarity: f64) -> Option<Severity> {
-    if deviation < 1.0 {
-        return None;
-    }
-    let score = scale::score(deviation);
-    let by_score = if score >= spec.severity.critical {
-        3
-    } else if score >= spec.severity.high {
-        2
-    } else {
-        usize::from(score >= spec.severity.medium)
-    };
-    let by_score = if phase == Phase::Mature { by_score } else { 0 };
-    (0..=by_score)
-        .rev()
-        .find(|level| rarity >= RARITY_FLOORS[*level])
-        .map(|level| Severity::ALL[level])
+/// What is said of a sample: by the evidence, or by a rule that says more.
+#[derive(Debug, Clone, Copy)]
+struct Opinion {
+    /// By the evidence, in units of the line: what learning goes by.
+    own: f64,
+    deviation: f64,
+    side: Side,
+    claim: Option<Claim>,
 }

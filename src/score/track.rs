@@ -90,6 +90,16 @@ impl Track {
         }
     }
 
+    /// A series that was judged by a model of an earlier version.
+    pub(super) fn relearned(kind: KindState, head: Head, ended: bool) -> Self {
+        Self {
+            kind,
+            head,
+            judge: Judge::new(),
+            ended,
+        }
+    }
+
     /// Finishes the open chunk before it is full, see [`Head::cut`].
     pub fn cut(&mut self) -> Option<Finished> {
         self.head.cut()

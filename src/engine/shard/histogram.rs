@@ -20,6 +20,7 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
 use crate::score::judge::{Judge, Phase};
+use crate::score::old::{NormJudge, NormTrack};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
 use crate::series::family::{self, Role};
@@ -104,6 +105,32 @@ pub struct Histogram {
     judges: [Option<Box<Judge>>; STATS],
     interval: Interval,
     last_ms: i64,
+}
+
+/// The same with judges of an earlier version.
+#[derive(Debug, Deserialize)]
+pub struct NormHistogram {
+    classic: Option<Box<Assembly>>,
+    native: Option<Box<Native>>,
+    floats: Option<Box<NormTrack>>,
+    judges: [Option<Box<NormJudge>>; STATS],
+    interval: Interval,
+    last_ms: i64,
+}
+
+impl From<NormHistogram> for Histogram {
+    fn from(old: NormHistogram) -> Self {
+        Self {
+            classic: old.classic,
+            native: old.native,
+            floats: old.floats.map(|track| Box::new(Track::from(*track))),
+            judges: old
+                .judges
+                .map(|j| j.map(|judge| Box::new(Judge::from(*judge)))),
+            interval: old.interval,
+            last_ms: old.last_ms,
+        }
+    }
 }
 
 /// The same, borrowed for writing.
