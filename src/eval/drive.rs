@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::engine::rules::{Rules, RulesError};
+use crate::model::group::Group;
 use crate::score::track::{Taken, Track};
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
@@ -10,9 +11,6 @@ use crate::series::labels;
 use super::column::Outputs;
 use super::corpus::{Item, Layout, Set};
 use super::table::Table;
-
-/// Metrics whose evidence makes up that of their machine: the strongest ones. See docs/accuracy.md.
-const STRONGEST: usize = 5;
 
 /// What was said of every row of a file.
 #[derive(Debug)]
@@ -60,9 +58,7 @@ impl Driver {
             .collect();
         let judged = match set.layout {
             Layout::Nab | Layout::Series => each[0].iter().map(|o| o.judged(set.layout)).collect(),
-            Layout::Machines => (0..table.times.len())
-                .map(|row| mean_of_strongest(each.iter().map(|e| e[row].judged(set.layout))))
-                .collect(),
+            Layout::Machines => together(&each, item.interval_s as f64),
         };
         Runs { each, judged }
     }
@@ -90,12 +86,15 @@ impl Driver {
     }
 }
 
-fn mean_of_strongest(values: impl Iterator<Item = f32>) -> f32 {
-    let mut all: Vec<f32> = values.collect();
-    all.sort_unstable_by(|a, b| b.total_cmp(a));
-    all.truncate(STRONGEST);
-    if all.is_empty() {
-        return 0.0;
-    }
-    all.iter().sum::<f32>() / all.len() as f32
+/// Evidence of all series of a machine, row by row.
+fn together(each: &[Vec<Outputs>], interval_s: f64) -> Vec<f32> {
+    let mut group = Group::new();
+    let mut members = Vec::with_capacity(each.len());
+    (0..each.first().map_or(0, Vec::len))
+        .map(|row| {
+            members.clear();
+            members.extend(each.iter().map(|e| e[row].deviation));
+            group.take(&mut members, row as u32 + 1, interval_s)
+        })
+        .collect()
 }
