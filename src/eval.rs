@@ -4,6 +4,8 @@
 //! that knows nothing; labels are read for the figures alone and never reach it. What is written is
 //! what public scorers of such corpora read, one score for each row of data.
 
+mod ablate;
+mod accuracy;
 mod column;
 mod corpus;
 mod drive;
@@ -13,7 +15,7 @@ mod results;
 mod table;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -21,9 +23,10 @@ use crate::config::Config;
 use crate::config_file;
 use column::Outputs;
 use corpus::{Item, Layout, Set};
-use drive::Runs;
+use drive::{Driver, Runs};
+use figures::causes::Causes;
 use figures::numenta::FileRows;
-use figures::{Part, Scored};
+use figures::{Figures, Part, Scored};
 use report::Done;
 use table::Table;
 
@@ -59,6 +62,13 @@ pub struct Args {
     /// Goes into the seed of every forest
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Write tables of the figures into this file, between its marks; with the mean of several seeds,
+    /// and what each part is worth
+    #[arg(long, value_name = "FILE")]
+    accuracy: Option<PathBuf>,
+    /// Seeds for these tables
+    #[arg(long, default_value_t = 5, requires = "accuracy", value_parser = clap::value_parser!(u8).range(1..=20))]
+    seeds: u8,
     /// Threads; by default one for each core
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -73,28 +83,33 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Some(path) => config_file::load(path)?,
         None => Config::default(),
     };
-    let driver = drive::Driver::new(&config, !args.no_forest, args.seed)?;
+    let mut driver = drive::Driver::new(&config, !args.no_forest)?;
     let sets = corpus::find(&args.dir)?;
-    let single = sets.len() == 1;
     let mut all = Vec::with_capacity(sets.len());
+    let mut measured = Vec::new();
     for set in &sets {
-        let out = match single {
-            true => args.out.clone(),
-            false => args.out.join(&set.name),
+        let out = match sets.len() {
+            1 => args.out.clone(),
+            _ => args.out.join(&set.name),
         };
-        let threads = args.threads.map(usize::from);
-        let (rate, parts) = work::through(set, threads, |item| {
-            let table = table::read(set, item)?;
-            let runs = driver.run(set, item, &table);
-            results::write(&out, set, item, &table, &runs, args.details)?;
-            Ok((table.samples(), part(set, item, &table, &runs)?))
-        })?;
-        let (parts, causes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        if set.layout == Layout::Machines {
-            results::causes(&out, set, &causes)?;
+        driver.seed(args.seed, args.accuracy.is_some());
+        let (done, ablated) = one(args, &driver, set, Some(&out))?;
+        if args.accuracy.is_some() {
+            let mut seeds = vec![done.figures.clone()];
+            for seed in 1..u64::from(args.seeds) {
+                driver.seed(args.seed + seed, false);
+                seeds.push(one(args, &driver, set, None)?.0.figures);
+            }
+            measured.push(accuracy::Measured {
+                name: set.name.clone(),
+                seeds,
+                ablated,
+            });
         }
-        let figures = figures::of(set.layout, parts);
-        all.push(Done::new(&set.name, set.items.len(), rate, figures));
+        all.push(done);
+    }
+    if let Some(path) = &args.accuracy {
+        accuracy::write(path, &measured).with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &args.scores {
         let text = serde_json::to_vec_pretty(&all)?;
@@ -105,6 +120,42 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         false => print!("{}", report::text(&all)),
     }
     Ok(0)
+}
+
+/// One corpus: its figures, and those of each variant if there are any. Rows are written to `out`.
+fn one(
+    args: &Args,
+    driver: &Driver,
+    set: &Set,
+    out: Option<&Path>,
+) -> anyhow::Result<(Done, Vec<Figures>)> {
+    let (rate, done) = work::through(set, args.threads.map(usize::from), |item| {
+        let table = table::read(set, item)?;
+        let runs = driver.run(set, item, &table);
+        if let Some(out) = out {
+            results::write(out, set, item, &table, &runs, args.details)?;
+        }
+        let (whole, ranking) = part(set, item, &table, &runs)?;
+        let variant = |judged: &Vec<f32>| scored(item, &table, judged, Vec::new());
+        let variants: Vec<Part> = runs.ablated.iter().map(variant).collect();
+        Ok((table.samples(), (whole, ranking, variants)))
+    })?;
+    let (mut parts, mut causes, mut ablated) = (Vec::new(), Vec::new(), Vec::new());
+    for (whole, ranking, variants) in done {
+        parts.push(whole);
+        causes.push(ranking);
+        ablated.resize_with(variants.len(), Vec::new);
+        for (all, one) in ablated.iter_mut().zip(variants) {
+            all.push(one);
+        }
+    }
+    if let (Layout::Machines, Some(out)) = (set.layout, out) {
+        results::causes(out, set, &causes)?;
+    }
+    let figures = figures::of(set.layout, parts);
+    let ablated = ablated.into_iter().map(|p| figures::of(set.layout, p));
+    let done = Done::new(&set.name, set.items.len(), rate, figures);
+    Ok((done, ablated.collect()))
 }
 
 /// Metrics of each event of a machine, strongest first, with their peaks.
@@ -140,17 +191,22 @@ fn part(set: &Set, item: &Item, table: &Table, runs: &Runs) -> anyhow::Result<(P
         let named = order.iter().map(|m| (table.names[*m].clone(), peaks[*m]));
         ranking.push(named.collect());
     }
+    Ok((scored(item, table, &runs.judged, causes), ranking))
+}
+
+/// The rows that count.
+fn scored(item: &Item, table: &Table, judged: &[f32], causes: Vec<Causes>) -> Part {
+    let from = item.eval_from.min(table.times.len());
     let times = &table.times[from..];
     let days = match (times.first(), times.last()) {
         (Some(first), Some(last)) => (last - first) as f64 / 86_400_000.0,
         _ => 0.0,
     };
-    let scored = Scored {
+    Part::Scored(Scored {
         name: item.name.clone(),
-        scores: runs.judged[from..].to_vec(),
+        scores: judged[from..].to_vec(),
         labels: table.labels[from..].to_vec(),
         days,
         causes,
-    };
-    Ok((Part::Scored(scored), ranking))
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::player::{Anomaly, Past};
 
-/// Numbers of the anomalies of each side without a counterpart.
+/// The anomalies of each side without a counterpart.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Compared {
     /// Of the other configuration, with no counterpart here.

@@ -12,8 +12,6 @@ pub(super) struct Seen {
     pub(super) t_ms: i64,
     pub(super) value: f64,
     pub(super) score: Option<f32>,
-    /// NaN if nothing was.
-    pub(super) expected: f64,
     pub(super) band: Option<(f64, f64)>,
 }
 
@@ -115,5 +113,36 @@ impl Picture {
 
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_small_and_loses_no_extreme() {
+        let mut picture = Picture::new();
+        for i in 0..1_000_000i64 {
+            picture.take(Seen {
+                t_ms: i,
+                value: if i == 777_777 { 50.0 } else { (i % 7) as f64 },
+                score: Some(if i == 333_333 { 0.9 } else { 0.1 }),
+                band: picture.wants_band().then_some((0.0, 9.0)),
+            });
+        }
+        let columns = picture.columns();
+        assert!(columns.len() <= COLUMNS && columns.len() >= COLUMNS / 2);
+        assert_eq!(columns[0].first_ms, 0);
+        assert_eq!(columns[columns.len() - 1].last_ms, 999_999);
+        assert!(
+            columns
+                .windows(2)
+                .all(|p| p[0].last_ms + 1 == p[1].first_ms)
+        );
+        let highest = columns.iter().map(|c| c.high).fold(0.0, f32::max);
+        assert_eq!(highest, 50.0);
+        assert_eq!(columns.iter().filter(|c| c.score == 0.9).count(), 1);
+        assert!(columns.iter().all(|c| c.lower == 0.0 && c.upper == 9.0));
     }
 }

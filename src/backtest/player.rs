@@ -242,7 +242,6 @@ impl Playing {
                 t_ms,
                 value,
                 score: judgement.score,
-                expected,
                 band: band.map(|b| (b.lower, b.upper)),
             });
         }

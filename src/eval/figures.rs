@@ -39,7 +39,7 @@ pub(super) enum Part {
 }
 
 /// The figures of one corpus.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(super) enum Figures {
     /// With a label for each row.
@@ -71,7 +71,7 @@ pub(super) struct Pooled {
     pub(super) best: BestCut,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct RowFigures {
     /// Files.
     pub(super) series: usize,
@@ -81,8 +81,7 @@ pub(super) struct RowFigures {
     pub(super) pooled: Pooled,
     /// At the default line, the same for every corpus.
     pub(super) fixed: AtCut,
-    /// The most that any cut would have given at each share of the default line; for people who set
-    /// another.
+    /// At multiples of it, for who sets another.
     pub(super) cuts: Vec<(f32, AtCut)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) causes: Option<Causes>,
