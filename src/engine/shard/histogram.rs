@@ -8,9 +8,12 @@
 
 pub(super) mod apart;
 
+mod old;
 mod peek;
 
 use serde::{Deserialize, Serialize};
+
+pub use old::NormHistogram;
 
 use super::forest::Holder;
 use super::native::Native;
@@ -20,7 +23,6 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
 use crate::score::judge::{Judge, Phase};
-use crate::score::old::{NormJudge, NormTrack};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
 use crate::series::family::{self, Role};
@@ -107,32 +109,6 @@ pub struct Histogram {
     last_ms: i64,
 }
 
-/// The same with judges of an earlier version.
-#[derive(Debug, Deserialize)]
-pub struct NormHistogram {
-    classic: Option<Box<Assembly>>,
-    native: Option<Box<Native>>,
-    floats: Option<Box<NormTrack>>,
-    judges: [Option<Box<NormJudge>>; STATS],
-    interval: Interval,
-    last_ms: i64,
-}
-
-impl From<NormHistogram> for Histogram {
-    fn from(old: NormHistogram) -> Self {
-        Self {
-            classic: old.classic,
-            native: old.native,
-            floats: old.floats.map(|track| Box::new(Track::from(*track))),
-            judges: old
-                .judges
-                .map(|j| j.map(|judge| Box::new(Judge::from(*judge)))),
-            interval: old.interval,
-            last_ms: old.last_ms,
-        }
-    }
-}
-
 /// The same, borrowed for writing.
 #[derive(Debug, Serialize)]
 pub struct HistogramRef<'a> {
@@ -155,16 +131,6 @@ impl Histogram {
     /// Room that it takes in `limits.series`.
     pub(super) fn admitted(&self) -> u32 {
         STATS as u32 + u32::from(self.floats.is_some())
-    }
-}
-
-impl Histogram {
-    /// Every judge in it, and which part of the series it is.
-    pub fn judges_mut(&mut self) -> impl Iterator<Item = (u8, &mut Judge)> {
-        let floats = self.floats.as_mut().map(|track| (0, track.judge_mut()));
-        let stats = self.judges.iter_mut().zip(1_u8..);
-        let stats = stats.filter_map(|(judge, part)| Some((part, &mut **judge.as_mut()?)));
-        floats.into_iter().chain(stats)
     }
 }
 
