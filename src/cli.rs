@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, BackfillOptions, ServeOptions};
 use crate::clock::{self, SystemClock};
-use crate::config::Config;
 use crate::config::client::Address;
+use crate::config::{Config, Preset};
+use crate::config_file::preset;
 use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
-use crate::{config_file, estimate, eval, generate, inspect, rules};
+use crate::{backtest, config_file, estimate, eval, generate, inspect, rules};
 
 /// Anomaly detection in the Prometheus write path: every sample scored on arrival.
 #[derive(Debug, Parser)]
@@ -56,6 +57,8 @@ enum Command {
     Inspect(Box<inspect::Args>),
     /// Say what a number of series needs of memory, disk and CPU, from numbers or from a Prometheus
     Estimate(Box<estimate::Args>),
+    /// Score the past as serve would have, from files, a server or the data directory
+    Backtest(Box<backtest::Args>),
     /// Score a labelled corpus row by row, and say how well that went
     Eval(Box<eval::Args>),
     /// Check a configuration file, saimon's own or a prometheus.yml that should send to saimon
@@ -83,9 +86,25 @@ struct ConfigFile {
 }
 
 #[derive(Debug, clap::Args)]
+struct Presets {
+    /// Ready rules for the series of a well-known exporter, under the rules of the configuration file;
+    /// may be repeated
+    #[arg(
+        long = "preset",
+        env = "SAIMON_PRESET",
+        value_name = "NAME",
+        value_enum,
+        value_delimiter = ','
+    )]
+    presets: Vec<Preset>,
+}
+
+#[derive(Debug, clap::Args)]
 struct Serve {
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    presets: Presets,
     /// Where models and windows are kept
     #[arg(long, env = "SAIMON_DATA_DIR", default_value = "./saimon-data")]
     data_dir: PathBuf,
@@ -105,6 +124,8 @@ struct Serve {
 struct Backfill {
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    presets: Presets,
     /// Where models and windows are kept; no other saimon may be using it
     #[arg(long, env = "SAIMON_DATA_DIR", default_value = "./saimon-data")]
     data_dir: PathBuf,
@@ -154,6 +175,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
             let mut config = load(&serve.config)?;
+            preset::lay_under(&mut config, &serve.presets.presets);
             if serve.history_url.is_some() {
                 config.history.url = serve.history_url;
             }
@@ -180,6 +202,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             estimate::run(&args, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Backtest(args) => Ok(ExitCode::from(backtest::run(*args)?)),
         Command::Eval(args) => Ok(ExitCode::from(eval::run(&args)?)),
         Command::Inspect(args) => Ok(ExitCode::from(inspect::run(*args)?)),
         Command::Generate(args) => run_generate(*args),
@@ -189,6 +212,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 fn run_backfill(args: Backfill) -> anyhow::Result<ExitCode> {
     let mut config = load(&args.config)?;
+    preset::lay_under(&mut config, &args.presets.presets);
     if let Some(range) = args.range {
         config.history.range = range;
     }

@@ -139,6 +139,9 @@ impl Walk<'_> {
                         self.item(item, node, &format!("{path}[{i}]"))
                             .unwrap_or_else(|| match **item {
                                 Shape::Text => Json::String(String::new()),
+                                Shape::Choice(ref words) => {
+                                    Json::from(words.first().map(|w| w.word.as_str()))
+                                }
                                 _ => Json::Object(Default::default()),
                             })
                     })
@@ -475,7 +478,7 @@ colour: blue
             ("detect: {warmpu: 100}", "did you mean `warmup`"),
             ("detect: {lines: 6}", "did you mean `line`"),
             ("warmup: 100", "did you mean `detect.warmup`"),
-            ("colour: blue", "known here are `detect`, `store`"),
+            ("colour: blue", "known here are `presets`, `detect`"),
             ("detect: {warmup: 5}", "5 is outside 20 to 10000"),
             (
                 "detect: {warmup: many}",

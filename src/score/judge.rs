@@ -11,7 +11,7 @@ mod say;
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, SETTLED, reason_of, severity, side_of};
+use say::{BACK, reason_of, severity, side_of};
 
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
