@@ -294,6 +294,7 @@ fn group(n: usize, order: &Order, noise: &[u8]) -> GroupSnapshot {
             number: (n / PARTITIONS) as u32,
         },
         state: noise[at..][..order.state].to_vec(),
+        appendices: Vec::new(),
         chunks: (0..GROUP_SERIES).filter_map(chunk).collect(),
         newest_ms: at_ms + CHUNK_MS,
     }

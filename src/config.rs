@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod detect;
+pub mod forest;
 pub mod history;
 pub mod limits;
 pub mod preset;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
+pub use forest::{ForestConfig, ForestUse};
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
 pub use preset::Preset;

@@ -6,6 +6,7 @@
 //! simulations and tests.
 
 pub mod catalogue;
+pub mod clean;
 pub mod exporter;
 pub mod fault;
 mod instrument;

@@ -5,12 +5,12 @@
 //! a sample through the same method. What always holds: a score is in [0, 1), is at or above 0.7 if
 //! and only if the value lies outside the band, and depends on nothing but the samples before it.
 
+pub mod band;
 pub mod board;
-pub mod combine;
 pub mod judge;
 pub mod label_text;
+pub mod old;
 pub mod rarity;
 pub mod scale;
-pub mod tail;
 pub mod track;
 pub mod verdict;

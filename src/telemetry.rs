@@ -179,6 +179,16 @@ pub struct Metrics {
     pub series_limit: Gauge,
     /// `saimon_active_models`.
     pub active_models: Gauge,
+    /// `saimon_models_trained_total`: fits that came into use.
+    pub models_trained: Counter,
+    /// `saimon_training_duration_seconds`: of fits on the trainer threads.
+    pub training_duration: Histogram,
+    /// `saimon_training_failed_total`.
+    pub training_failed: Counter,
+    /// `saimon_forests`: series that have an isolation forest, or gather rows for their first.
+    pub forests: Gauge,
+    /// `saimon_forests_limit`: most series that have one, for which there is memory.
+    pub forests_limit: Gauge,
     /// `saimon_anomalies_total`: anomalies that became active.
     pub anomalies: Counter,
     /// `saimon_anomalies_by_severity{severity}`: anomalies active now.
@@ -275,6 +285,31 @@ impl Metrics {
             active_models: r.made(
                 "active_models",
                 "series whose model has left its warm-up and gives scores",
+            ),
+            models_trained: r.made(
+                "models_trained",
+                "fits of models that came into use",
+            ),
+            training_duration: {
+                let h = Histogram::new(exponential_buckets(0.0001, 2.0, 14));
+                r.add(
+                    "training_duration_seconds",
+                    "how long fits took on the trainer threads",
+                    h.clone(),
+                );
+                h
+            },
+            training_failed: r.made(
+                "training_failed",
+                "fits that failed: the model before stays in use",
+            ),
+            forests: r.made(
+                "forests",
+                "series that have an isolation forest, or gather rows for their first",
+            ),
+            forests_limit: r.made(
+                "forests_limit",
+                "most series that have an isolation forest: detect.forest.memory by the size of one",
             ),
             anomalies: r.made("anomalies", "anomalies that became active"),
             anomalies_by_severity: r.made("anomalies_by_severity", "anomalies active now"),

@@ -16,6 +16,7 @@ use crate::engine::journal::{Journal, WhenFull};
 use crate::engine::keep::{Family, Kept};
 use crate::engine::pool::{Engine, Pool};
 use crate::engine::router::Router;
+use crate::engine::state;
 use crate::expose::{Replay, ReplayError};
 use crate::store::log::files::Dir;
 use crate::store::log::options::Options;
@@ -223,10 +224,15 @@ fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) -> anyhow::Result<
     let now_ms = clock.now_ms();
     let mut series = 0;
     let mut damaged = 0;
+    let mut relearned = 0;
     let mut newer = None;
     let loaded = store.groups(|id, state, newest_ms| {
+        pool.appendices(id, store.appendices(id));
         match pool.restore(id, state, newest_ms, now_ms) {
-            Ok(n) => series += n,
+            Ok(n) => {
+                series += n;
+                relearned += if state::relearns(state) { n } else { 0 };
+            }
             Err(error) if error.is_newer() => newer = Some(error),
             Err(error) => {
                 damaged += 1;
@@ -245,6 +251,12 @@ fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) -> anyhow::Result<
             groups = loaded.groups,
             skipped = loaded.skipped + damaged,
             "models restored"
+        );
+    }
+    if relearned > 0 {
+        tracing::warn!(
+            series = relearned,
+            "the store is of an earlier version whose models are not those of today: windows are kept, and these series are learned anew"
         );
     }
     Ok(())

@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{ForestConfig, ForestUse};
+
 /// What is modelled and how. The values here hold for every series; `rules` change them for some.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -21,21 +23,27 @@ pub struct DetectConfig {
     /// deployment of many new series from becoming a storm. A number below `warmup` switches it off.
     #[schemars(range(min = 0, max = 1000000))]
     pub young: u32,
-    /// Share of its normal samples that may lie outside a series' band: where the line, a
-    /// score of 0.7, is drawn. Smaller is quieter.
-    #[schemars(range(min = 0.00001, max = 0.05))]
-    pub band_probability: f64,
+    /// The evidence at which a value is outside its band: where the line, a score of 0.7, is
+    /// drawn. Larger is quieter; see docs/models.md for what evidence is.
+    #[schemars(range(min = 1.0, max = 50.0))]
+    pub line: f64,
     /// Samples over the line, among the newest five, that make a pending anomaly active.
     #[schemars(range(min = 1, max = 5))]
     pub confirm: u32,
     /// Samples in a row under the line that end an anomaly.
     #[schemars(range(min = 1, max = 1000))]
     pub release: u32,
-    /// How long a new behaviour must last before it is learned as normal and its anomaly ends. A
-    /// series that hardly ever changes needs a twelfth of it to be at home in a new value.
+    /// How long a new behaviour must last before it is learned as normal and its anomaly ends.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Duration,
+    /// Time zone of the wall clock that people live by: rhythms of the day and cron expressions
+    /// follow it, with its changes of summer and winter time. A name such as `Europe/Berlin`.
+    #[schemars(length(min = 1), extend("format" = "text"))]
+    pub time_zone: String,
+    /// The isolation forests: the second tier of the detectors, asked about what looks odd to the
+    /// first.
+    pub forest: ForestConfig,
     /// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising. How
     /// rare the score is for that very series counts too: see docs/models.md.
     pub severity: SeverityConfig,
@@ -50,10 +58,12 @@ impl Default for DetectConfig {
             day: Duration::from_secs(24 * 3600),
             warmup: 100,
             young: 2000,
-            band_probability: 0.001,
+            line: 5.5,
             confirm: 2,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),
+            time_zone: "UTC".to_owned(),
+            forest: ForestConfig::default(),
             severity: SeverityConfig::default(),
             rules: Vec::new(),
         }
@@ -99,6 +109,13 @@ pub struct RuleConfig {
     pub kind: Option<KindOverride>,
     /// Which side of the band counts.
     pub direction: Option<Direction>,
+    /// Values below this are out of range, whatever these series are used to; in the unit of the scored
+    /// value (counters: per second).
+    #[schemars(range(min = -1e300, max = 1e300))]
+    pub min: Option<f64>,
+    /// Values above this are out of range.
+    #[schemars(range(min = -1e300, max = 1e300))]
+    pub max: Option<f64>,
     /// Values nearer to the expected one than this are never anomalous, in the unit of the scored
     /// value (counters: per second).
     #[schemars(range(min = 0.0, max = 1e300))]
@@ -112,9 +129,9 @@ pub struct RuleConfig {
     /// Overrides `detect.young`.
     #[schemars(range(min = 0, max = 1000000))]
     pub young: Option<u32>,
-    /// Overrides `detect.band_probability`.
-    #[schemars(range(min = 0.00001, max = 0.05))]
-    pub band_probability: Option<f64>,
+    /// Overrides `detect.line`.
+    #[schemars(range(min = 1.0, max = 50.0))]
+    pub line: Option<f64>,
     /// Overrides `detect.confirm`.
     #[schemars(range(min = 1, max = 5))]
     pub confirm: Option<u32>,
@@ -129,6 +146,8 @@ pub struct RuleConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]
     pub day: Option<Duration>,
+    /// Whether these series have an isolation forest, see `detect.forest`.
+    pub forest: Option<ForestUse>,
     /// Overrides `detect.severity`. All three must be given.
     pub severity: Option<SeverityConfig>,
 }
@@ -144,6 +163,17 @@ pub enum Direction {
     /// Either side.
     #[default]
     Both,
+}
+
+impl Direction {
+    /// True if that way, up or down, counts.
+    pub fn counts(self, up: bool) -> bool {
+        match self {
+            Self::Up => up,
+            Self::Down => !up,
+            Self::Both => true,
+        }
+    }
 }
 
 /// What a series is scored as.

@@ -16,6 +16,9 @@ use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
 use crate::config::{ClientConfig, Config, SeverityConfig};
+use crate::model::calendar;
+use crate::model::forest::ForestSpec;
+use crate::model::forest::spec::ForestError;
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -260,6 +263,7 @@ impl Walk<'_> {
 
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
+        self.forest(config);
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {
             if let Some(severity) = &rule.severity {
@@ -335,6 +339,21 @@ impl Walk<'_> {
         }
     }
 
+    /// What a zone, a schedule or a feature is, only those who use it know.
+    fn forest(&mut self, config: &Config) {
+        let found = calendar::zone(&config.detect.time_zone);
+        let (key, message) = match found {
+            Err(error) => ("detect.time_zone", error.to_string()),
+            Ok(zone) => match ForestSpec::new(&config.detect.forest, &zone) {
+                Err(ForestError::Feature(what)) => ("detect.forest.features", what.to_string()),
+                Err(ForestError::Schedule(why)) => ("detect.forest.schedule", why.to_string()),
+                // Ranges are the shape's to check.
+                Err(ForestError::Range { .. }) | Ok(_) => return,
+            },
+        };
+        self.pair(false, key, key, message);
+    }
+
     /// Notes a mistake between two keys at the later one that the file has. Says nothing of values
     /// that are wrong by themselves.
     fn pair(&mut self, fits: bool, first: &str, second: &str, message: String) {
@@ -401,7 +420,7 @@ mod tests {
 detect:
   warmup: 5
   yuong: 100
-  band_probability: a lot
+  line: a lot
   confirm: 2.5
   adapt: 12
   severity: {medium: 0.9, high: 0.8, critical: 0.99}
@@ -430,7 +449,7 @@ colour: blue
             [
                 "2:11 detect.warmup",
                 "3:3 detect.yuong",
-                "4:21 detect.band_probability",
+                "4:9 detect.line",
                 "5:12 detect.confirm",
                 "6:10 detect.adapt",
                 "7:33 detect.severity.high",
@@ -457,10 +476,7 @@ colour: blue
     fn messages_say_what_to_do() {
         for (text, part) in [
             ("detect: {warmpu: 100}", "did you mean `warmup`"),
-            (
-                "detect: {band-probability: 0.01}",
-                "did you mean `band_probability`",
-            ),
+            ("detect: {lines: 6}", "did you mean `line`"),
             ("warmup: 100", "did you mean `detect.warmup`"),
             ("colour: blue", "known here are `presets`, `detect`"),
             ("detect: {warmup: 5}", "5 is outside 20 to 10000"),
@@ -472,11 +488,8 @@ colour: blue
             ("detect: {adapt: 12}", "add a unit, for example `12s`"),
             ("detect: {adapt: soon}", "such as `30s`"),
             ("detect: {adapt: 100d}", "100d is outside 1s to 90d"),
-            (
-                "detect: {band_probability: 0.5}",
-                "0.5 is outside 1e-5 to 0.05",
-            ),
-            ("detect: {band_probability: .nan}", "outside"),
+            ("detect: {line: 0.5}", "0.5 is outside 1.0 to 50.0"),
+            ("detect: {line: .nan}", "outside"),
             ("detect: {rules: {selector: up}}", "not a list"),
             (
                 "detect: {rules: [{selector: up, severity: {medium: 0.8, high: 0.9}}]}",

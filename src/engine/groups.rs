@@ -4,6 +4,7 @@
 //! of first arrival. A series keeps its position for life, a forgotten one leaves a gap; so blocks
 //! on disk can name a series by group and position.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::keep::{ClosedChunk, GROUP_SERIES, GroupId, PARTITIONS};
@@ -23,6 +24,8 @@ pub struct Group {
     pub closed: Vec<ClosedChunk>,
     /// Those of earlier snapshots that the store may not have yet.
     handed: Vec<Arc<[ClosedChunk]>>,
+    /// The series and parts of which the store has an appendix, as far as it was told.
+    pub appendices: BTreeSet<(u16, u8)>,
     /// Positions of which samples have left memory (to the store, or for good), one bit each.
     gone: u128,
     pub newest_ms: i64,
@@ -38,6 +41,7 @@ impl Group {
             dirty: true,
             closed: Vec::new(),
             handed: Vec::new(),
+            appendices: BTreeSet::new(),
             gone: 0,
             newest_ms: i64::MIN,
         }

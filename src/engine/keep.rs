@@ -37,8 +37,22 @@ pub struct GroupSnapshot {
     /// Shared with the shard, which shows them to readers for as long as the store holds them: it
     /// lets them go when they are on disk.
     pub chunks: Arc<[ClosedChunk]>,
+    /// What is too large to be part of `state` and has changed since it was last given. Written in
+    /// the same step; what is not given stays as it is.
+    pub appendices: Vec<Appendix>,
     /// Newest sample of any of its series, in milliseconds; retention counts back from here.
     pub newest_ms: i64,
+}
+
+/// A large part of one series' state that changes seldom: the rows of its forest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appendix {
+    /// Position of the series within its group.
+    pub position: u16,
+    /// Which of its models.
+    pub part: u8,
+    /// Empty if it is no more.
+    pub bytes: Vec<u8>,
 }
 
 /// A whole partition at one moment: between two records of the journal, and each of its groups with

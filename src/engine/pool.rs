@@ -9,16 +9,21 @@ use tokio::sync::mpsc;
 
 use super::ask::Reader;
 use super::history::Historian;
-use super::keep::{Family, GroupId, Kept, PARTITIONS, PastChunks};
+use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Stray};
 use super::state::StateError;
 use super::tally::Admission;
+use super::trainer::Trainers;
 use super::worker::Worker;
 use crate::clock::Clock;
+use crate::model::forest::seat::Seats;
 use crate::score::board::Board;
 use crate::telemetry::Metrics;
+
+/// Forests are grown by one thread for so many shards.
+const SHARDS_A_TRAINER: usize = 4;
 
 /// What an engine is made with.
 #[derive(Debug, Clone)]
@@ -58,6 +63,8 @@ impl Pool {
         let (board, writers) = Board::new(spec.shards);
         let rules = Arc::new(rules);
         let admission = Arc::new(Admission::new(spec.series_max));
+        let seats = Seats::new(rules.forests_max());
+        metrics.forests_limit.set(i64::from(seats.max()));
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -71,6 +78,8 @@ impl Pool {
                     board,
                     metrics: Arc::clone(metrics),
                     admission: Arc::clone(&admission),
+                    seats: Arc::clone(&seats),
+                    trainers: None,
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,
                     keeps: spec.keeps,
@@ -86,6 +95,12 @@ impl Pool {
             strays: Vec::new(),
             now_ms: i64::MIN,
         }
+    }
+
+    /// Large parts of the states of a group that will be restored next.
+    pub fn appendices(&mut self, id: GroupId, appendices: Vec<Appendix>) {
+        let owner = usize::from(id.partition) % self.shards.len();
+        self.shards[owner].expect_appendices(id, appendices);
     }
 
     /// Brings back one stored group; gives the number of its series.
@@ -145,8 +160,11 @@ impl Pool {
         self.settle();
         let mut senders = Vec::new();
         let mut threads = Vec::new();
-        for (index, shard) in self.shards.into_iter().enumerate() {
+        let trainers = (self.shards.len() / SHARDS_A_TRAINER).max(1);
+        let (trainers, training) = Trainers::start(trainers, &self.metrics)?;
+        for (index, mut shard) in self.shards.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
+            shard.train_with(trainers.clone());
             let worker = Worker {
                 index,
                 inbox,
@@ -161,6 +179,8 @@ impl Pool {
             );
             senders.push(sender);
         }
+        // They end after the shards, whose fits they wait for.
+        threads.extend(training);
         Ok(Engine {
             router: Router::new(senders.clone()),
             senders,

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
+use crate::model::calendar::{self, Calendar, NoZone};
+use crate::model::forest::ForestSpec;
+use crate::model::forest::spec::ForestError;
 use crate::score::verdict::RECENT;
 use crate::series::labels;
 use crate::series::matcher::{Selector, SelectorError};
@@ -19,8 +22,14 @@ pub enum RulesError {
         value: String,
         range: &'static str,
     },
+    #[error("{key}: min is above max: no value would be in range")]
+    Limits { key: String },
     #[error("{key}: medium, high and critical must rise, from 0.7 to below 1")]
     Severity { key: String },
+    #[error("detect.time_zone: {0}")]
+    Zone(#[from] NoZone),
+    #[error("detect.{0}")]
+    Forest(#[from] ForestError),
 }
 
 /// The checked rules.
@@ -37,7 +46,7 @@ impl TryFrom<&DetectConfig> for Rules {
         let whole = RuleConfig {
             warmup: Some(config.warmup),
             young: Some(config.young),
-            band_probability: Some(config.band_probability),
+            line: Some(config.line),
             confirm: Some(config.confirm),
             release: Some(config.release),
             adapt: Some(config.adapt),
@@ -47,6 +56,9 @@ impl TryFrom<&DetectConfig> for Rules {
         };
         check("detect", &whole)?;
         let mut defaults = SeriesSpec::default();
+        let zone = calendar::zone(&config.time_zone)?;
+        defaults.calendar = Calendar::new(&zone);
+        defaults.forest = ForestSpec::new(&config.forest, &zone)?;
         apply(&mut defaults, &whole);
         let mut rules = Vec::with_capacity(config.rules.len());
         for (i, rule) in config.rules.iter().enumerate() {
@@ -64,6 +76,12 @@ impl TryFrom<&DetectConfig> for Rules {
 }
 
 impl Rules {
+    /// Most series that have a forest at once.
+    pub fn forests_max(&self) -> u32 {
+        let forest = &self.defaults.forest;
+        u32::try_from(forest.memory / forest.bytes() as u64).unwrap_or(u32::MAX)
+    }
+
     /// How the series with these canonical label bytes is to be modelled.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         let mut spec = self.defaults.clone();
@@ -120,16 +138,26 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     set(&mut spec.model, rule.model);
     set(&mut spec.direction, rule.direction);
+    if rule.min.is_some() {
+        spec.min = rule.min;
+    }
+    if rule.max.is_some() {
+        spec.max = rule.max;
+    }
     set(&mut spec.min_deviation, rule.min_deviation);
     set(&mut spec.min_deviation_ratio, rule.min_deviation_ratio);
     set(&mut spec.warmup, rule.warmup);
     set(&mut spec.young, rule.young);
-    set(&mut spec.line, rule.band_probability.map(|p| -p.ln()));
+    set(&mut spec.line, rule.line);
     set(&mut spec.confirm, rule.confirm);
     set(&mut spec.release, rule.release);
     set(&mut spec.adapt_ms, rule.adapt.map(ms));
     set(&mut spec.day_ms, rule.day.map(ms));
     set(&mut spec.severity, rule.severity);
+    // Without memory for any, a rule cannot give one.
+    if spec.forest.memory > 0 {
+        set(&mut spec.forest.wanted, rule.forest);
+    }
     if rule.kind.is_some() {
         spec.kind = rule.kind;
     }
@@ -157,18 +185,21 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     let days = |n: u64| Duration::from_secs(n * 86_400);
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
     within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
-    let band = rule.band_probability;
-    within(
-        key,
-        "band_probability",
-        band,
-        (1e-5, 0.05),
-        "0.00001 to 0.05",
-    )?;
+    within(key, "line", rule.line, (1.0, 50.0), "1 to 50")?;
     within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
     within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;
+    let any = (-1e300, 1e300);
+    within(key, "min", rule.min, any, "-1e300 to 1e300")?;
+    within(key, "max", rule.max, any, "-1e300 to 1e300")?;
+    if let (Some(min), Some(max)) = (rule.min, rule.max)
+        && min > max
+    {
+        return Err(RulesError::Limits {
+            key: key.to_string(),
+        });
+    }
     let positive = (0.0, f64::MAX);
     within(
         key,

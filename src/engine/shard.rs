@@ -8,6 +8,7 @@
 //! and what a shard computes depends on the samples of each series alone, never on how many shards
 //! there are.
 
+mod forest;
 pub mod histogram;
 mod keeping;
 mod native;
@@ -19,6 +20,7 @@ mod windows;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::forest::Holder;
 use self::histogram::Slot as HistogramSlot;
 pub use self::keeping::Stray;
 use self::plain::{Offer, Plain};
@@ -26,13 +28,15 @@ use self::tracked::Tracked;
 use super::ask::Question;
 use super::batch::{Batch, Families, Row};
 use super::groups::{CLOSED_MAX, Groups};
-use super::keep::{ClosedChunk, Family, PARTITIONS, Wholes};
+use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::prefetch::prefetch;
 use super::router::partition;
 use super::rules::Specs;
 use super::slab::Slab;
 use super::table::{Home, Table};
 use super::tally::{Admission, Tally};
+use super::trainer::Trainers;
+use crate::model::forest::seat::Seats;
 use crate::score::board::BoardWriter;
 use crate::score::track::Track;
 use crate::series::family;
@@ -97,6 +101,10 @@ pub struct ShardParts {
     pub board: BoardWriter,
     pub metrics: Arc<Metrics>,
     pub admission: Arc<Admission>,
+    /// Room for forests, shared by all shards.
+    pub seats: Arc<Seats>,
+    /// Who grows them; without, the shard does.
+    pub trainers: Option<Trainers>,
     /// Most metric families whose metadata is remembered.
     pub families_max: usize,
     /// How long a silent series is remembered, in milliseconds.
@@ -152,6 +160,10 @@ pub struct Shard {
     intervals: Scratch,
     /// Where the next tick goes on looking.
     swept: u32,
+    /// Large parts of stored groups that are to be restored.
+    appendices_of: HashMap<GroupId, Vec<Appendix>>,
+    /// Whose forest another may have, as far as this round of ticks knows.
+    weakest: Option<forest::Weakest>,
     /// Series that were born and not given out for their history yet.
     births: VecDeque<warm::Birth>,
     /// Partitions with more finished chunks than they should hold.
@@ -182,6 +194,8 @@ impl Shard {
             scratch: NativeHistogram::default(),
             intervals: Scratch::default(),
             swept: 0,
+            appendices_of: HashMap::new(),
+            weakest: None,
             births: VecDeque::new(),
             urgent: Vec::new(),
         }
@@ -300,12 +314,19 @@ impl Shard {
             };
             let at = self.swept;
             match self.table.home(at) {
-                Home::Tracked(n) => self.look_at_tracked(at, n, now_ms),
+                Home::Tracked(n) => {
+                    self.look_at_forest(Holder::Tracked(n));
+                    self.look_at_tracked(at, n, now_ms);
+                }
                 Home::Plain(n) => self.look_at_plain(at, n, now_ms),
                 Home::Histogram(n) => self.look_at_histogram(at, n, now_ms),
                 Home::Nowhere => self.look_at_left_out(at, now_ms),
             }
         }
+        self.parts
+            .metrics
+            .forests
+            .set(i64::from(self.parts.seats.used()));
         self.publish();
     }
 
@@ -335,6 +356,11 @@ impl Shard {
             Home::Tracked(n) => self.tracked.get(n).map(|s| &s.track),
             _ => None,
         }
+    }
+
+    /// Gives the shard trainers, before its first sample.
+    pub fn train_with(&mut self, trainers: Trainers) {
+        self.parts.trainers = Some(trainers);
     }
 
     /// Has the memory fetched that the next samples will need: first the state of a series, then

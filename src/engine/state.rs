@@ -1,18 +1,21 @@
 //! A group's state as bytes: labels, models and open chunks of its members.
 //!
 //! The first byte is the version. Version 2 has members of three sorts, version 3 says which of them
-//! wait for their history. Version 2, and version 1, which had only series with a model, are still
-//! read. What always holds: state that is read and written again is the
-//! same bytes.
+//! wait for their history, version 4 has other models: of what was written before, kinds and windows
+//! are read, and the models start afresh. Version 1 had only series with a model. What always holds:
+//! state that is read and written again is the same bytes.
 
 use serde::{Deserialize, Serialize};
 
-use super::shard::histogram::{Histogram, HistogramRef};
+use super::shard::histogram::{Histogram, HistogramRef, NormHistogram};
+use crate::score::old::NormTrack;
 use crate::score::track::Track;
 use crate::window::head::Head;
 
 /// First byte of a group's state.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// What was written before the models were those of [`crate::model::ensemble`].
+const OTHER_MODELS: u8 = 3;
 /// What was written before series said that they wait.
 const NOBODY_WAITS: u8 = 2;
 /// What was written before there were window-only series and histograms.
@@ -67,15 +70,40 @@ impl State {
 }
 
 #[derive(Debug, Deserialize)]
+struct MemberV3 {
+    labels: Vec<u8>,
+    state: StateV3,
+    waits: bool,
+}
+
+#[derive(Debug, Deserialize)]
 struct MemberV2 {
     labels: Vec<u8>,
-    state: State,
+    state: StateV3,
 }
 
 #[derive(Debug, Deserialize)]
 struct MemberV1 {
     labels: Vec<u8>,
-    track: Box<Track>,
+    track: Box<NormTrack>,
+}
+
+/// As [`State`], with models of that time.
+#[derive(Debug, Deserialize)]
+enum StateV3 {
+    Tracked(Box<NormTrack>),
+    Plain(Box<Head>),
+    Histogram(Box<NormHistogram>),
+}
+
+impl From<StateV3> for State {
+    fn from(old: StateV3) -> Self {
+        match old {
+            StateV3::Tracked(track) => Self::Tracked(Box::new((*track).into())),
+            StateV3::Plain(head) => Self::Plain(head),
+            StateV3::Histogram(h) => Self::Histogram(Box::new((*h).into())),
+        }
+    }
 }
 
 mod bytes {
@@ -108,28 +136,39 @@ pub fn encode(members: &[Option<MemberRef<'_>>]) -> Result<Vec<u8>, StateError> 
     Ok(out)
 }
 
+/// True if the models in a state are not those of today, and start afresh when it is read.
+pub fn relearns(state: &[u8]) -> bool {
+    state
+        .first()
+        .is_some_and(|version| *version <= OTHER_MODELS)
+}
+
 /// Reads what [`encode`] wrote, now or in an earlier version.
 pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
+    fn members<T: for<'a> Deserialize<'a>>(
+        bytes: &[u8],
+        member: impl Fn(T) -> Member,
+    ) -> Result<Vec<Option<Member>>, StateError> {
+        let members: Vec<Option<T>> = postcard::from_bytes(bytes)?;
+        Ok(members.into_iter().map(|m| m.map(&member)).collect())
+    }
     match state.split_first() {
         Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
-        Some((&NOBODY_WAITS, rest)) => {
-            let members: Vec<Option<MemberV2>> = postcard::from_bytes(rest)?;
-            let member = |m: MemberV2| Member {
-                labels: m.labels,
-                state: m.state,
-                waits: false,
-            };
-            Ok(members.into_iter().map(|m| m.map(member)).collect())
-        }
-        Some((&TRACKED_ONLY, rest)) => {
-            let members: Vec<Option<MemberV1>> = postcard::from_bytes(rest)?;
-            let member = |m: MemberV1| Member {
-                labels: m.labels,
-                state: State::Tracked(m.track),
-                waits: false,
-            };
-            Ok(members.into_iter().map(|m| m.map(member)).collect())
-        }
+        Some((&OTHER_MODELS, rest)) => members(rest, |m: MemberV3| Member {
+            labels: m.labels,
+            state: m.state.into(),
+            waits: m.waits,
+        }),
+        Some((&NOBODY_WAITS, rest)) => members(rest, |m: MemberV2| Member {
+            labels: m.labels,
+            state: m.state.into(),
+            waits: false,
+        }),
+        Some((&TRACKED_ONLY, rest)) => members(rest, |m: MemberV1| Member {
+            labels: m.labels,
+            state: State::Tracked(Box::new((*m.track).into())),
+            waits: false,
+        }),
         Some((&other, _)) => Err(StateError::Version(other)),
         None => Ok(Vec::new()),
     }

@@ -125,6 +125,8 @@ pub struct Tally {
     not_finite: u64,
     /// Anomalies that became active.
     pub began: u64,
+    /// Forests that came into use.
+    pub trained: u64,
     /// New series beyond the limit.
     pub dropped: u64,
     /// Finished chunks that the store did not take in time.
@@ -172,6 +174,7 @@ impl Tally {
         metrics.gaps.inc_by(self.gaps);
         metrics.not_finite.inc_by(self.not_finite);
         metrics.anomalies.inc_by(self.began);
+        metrics.models_trained.inc_by(self.trained);
     }
 
     /// Adds everything to the metrics and starts again from zero.

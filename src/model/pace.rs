@@ -5,11 +5,9 @@
 pub struct Pace {
     interval_ms: f32,
     /// Memory of location and scale: seven days.
-    pub norm: f32,
+    pub level: f32,
     /// Memory of tails and rarity: thirty days.
     pub tail: f32,
-    /// Memory of the test whether the profile explains the series: two days.
-    pub test: f32,
     /// Smallest gain of a bucket of the profile: one over its visits in seven days.
     pub bucket_gain: f32,
 }
@@ -24,9 +22,8 @@ impl Pace {
         let buckets = super::profile::bucket_count(a_day).max(1) as f64;
         Self {
             interval_ms: interval_ms as f32,
-            norm: (7.0 * a_day).clamp(2000.0, 20_160.0) as f32,
+            level: (7.0 * a_day).clamp(2000.0, 20_160.0) as f32,
             tail: (30.0 * a_day).clamp(2000.0, 100_000.0) as f32,
-            test: (2.0 * a_day).clamp(500.0, 20_160.0) as f32,
             bucket_gain: (1.0 / (7.0 * a_day / buckets).clamp(200.0, 2000.0)) as f32,
         }
     }
@@ -39,6 +36,11 @@ impl Pace {
     /// Usual distance between two samples, in milliseconds.
     pub fn interval_ms(&self) -> f64 {
         f64::from(self.interval_ms)
+    }
+
+    /// How fast a tail learns its n-th value: one over n, or over its memory.
+    pub fn tail_rate(&self, n: u32) -> f32 {
+        1.0 / (n as f32).min(self.tail)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How one series is to be modelled and judged: the configuration after defaults, rules and checks.
 
+use super::calendar::Calendar;
+use super::forest::ForestSpec;
 use crate::config::{Direction, KindOverride, SeverityConfig};
 
 /// Checked and resolved for one series; equal for all series that the same rules match.
@@ -15,7 +17,7 @@ pub struct SeriesSpec {
     pub warmup: u32,
     /// Scored values before a severity above low.
     pub young: u32,
-    /// The line in nats: minus the logarithm of `band_probability`.
+    /// The line: the evidence at which a value is outside its band.
     pub line: f64,
     /// Samples over the line among the newest [`crate::score::verdict::RECENT`] that make an anomaly
     /// active.
@@ -25,7 +27,15 @@ pub struct SeriesSpec {
     /// How long a new behaviour lasts before it is learned, in milliseconds.
     pub adapt_ms: i64,
     pub severity: SeverityConfig,
+    /// The wall clock that its days follow.
+    pub calendar: Calendar,
+    /// Its forest, if it has one.
+    pub forest: ForestSpec,
     pub direction: Direction,
+    /// Values below are out of range.
+    pub min: Option<f64>,
+    /// Values above are out of range.
+    pub max: Option<f64>,
     /// Smaller deviations are no anomaly; in the unit of the value.
     pub min_deviation: f64,
     /// The same as a share of the expected value.
@@ -41,12 +51,16 @@ impl Default for SeriesSpec {
             day_ms: d.day.as_millis() as i64,
             warmup: d.warmup,
             young: d.young,
-            line: -d.band_probability.ln(),
+            line: d.line,
             confirm: d.confirm,
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
             severity: d.severity,
+            calendar: Calendar::default(),
+            forest: ForestSpec::default(),
             direction: Direction::Both,
+            min: None,
+            max: None,
             min_deviation: 0.0,
             min_deviation_ratio: 0.0,
         }

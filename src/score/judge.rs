@@ -1,40 +1,66 @@
-//! One series' judge: models, tails, rarity and verdict, and the one method that takes a sample.
+//! One series' judge: ensemble, rarity and verdict, and the one method that takes a sample.
 //!
-//! The order is fixed: opinions from state without the sample, evidence, severity, verdict, and only
-//! then learning. An anomaly teaches little: of each episode over the line the first few samples are
-//! learned like any other (so that the tail of a series that spikes often knows it: clusters of
-//! exceedances count once, Coles 2001, section 5.3), the rest hardly, until the new behaviour has
-//! lasted `adapt`; then location, scale and season start afresh and the anomaly ends.
+//! The order is fixed: evidence from state without the sample, severity, verdict, and only then
+//! learning. What an anomaly teaches is limited: scales and tails clip it, and the history, which
+//! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
+//! season and history start afresh and the anomaly ends.
+
+mod forest;
+mod say;
 
 use serde::{Deserialize, Serialize};
 
+use super::band::Band;
+use say::{BACK, reason_of, severity, side_of};
+
 use super::board::{Alarm, Reason, Side};
-use super::combine::{self, Band, Evidence};
 use super::rarity::Rarity;
 use super::scale;
-use super::tail::Tail;
-use super::verdict::{Change, Hearing, Verdict};
-use crate::config::Severity;
-use crate::model::{self, COUNT, Look, Models, Opinion, Pace, Point, SeriesSpec};
+use super::verdict::{Begin, Change, Hearing, Verdict};
+use crate::config::{Direction, Severity};
+use crate::model::absence::{Around, Silence};
+use crate::model::ensemble::PARTS;
+use crate::model::forest::Tier;
+use crate::model::forest::tier::News;
+use crate::model::watch::{self, Claim, Rule};
+use crate::model::{
+    self, Ensemble, Gap, Onset, OnsetInput, OnsetOutput, Pace, Point, SeriesSpec, Step, Watch,
+};
 
 /// Samples of an episode that are learned in full.
 const EPISODE_LEARNED: u32 = 3;
+/// What the later ones teach a detector that does not clip.
+const EPISODE_WEIGHT: f64 = 0.02;
 /// Samples in a row under the line that end an episode.
 const EPISODE_ENDS: u32 = 5;
-/// What the later ones teach the models; the tails learn nothing from them.
-const EPISODE_WEIGHT: f64 = 0.02;
-/// Opinions before a tail learns: the first ones are of models that know little.
-const TAIL_FROM: u32 = 30;
-/// A still series that has stepped is at home in its new value after this share of `adapt`: the step
-/// was the event, not the value.
-const ADAPT_STILL: i64 = 12;
+/// A silence of more than this many intervals is a gap: the next sample has no neighbour.
+const GAP_INTERVALS: f64 = 3.0;
+/// A gap that is longer than this besides is a long one.
+const GAP_LONG_MS: f64 = 3_600_000.0;
 /// A silence of this many intervals, and of at least an hour, ends an anomaly and an episode.
 const SILENCE_INTERVALS: f64 = 20.0;
 const SILENCE_MIN_MS: f64 = 3_600_000.0;
+/// Samples after a long gap whose severity is low at most.
+const WARY_AFTER_GAP: u8 = 30;
+/// Evidence in nats of a change of a still series that reaches the line: one in a thousand.
+const STILL_LINE: f64 = 6.907_755_278_982_137;
 
-/// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
-/// thousand, a million of this very series.
-const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
+/// What one value is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// As the ensemble gives it; not negative, finite.
+    pub size: f32,
+    /// The same in units of the line, after the rules for the series: 1 is the line.
+    pub deviation: f64,
+    /// What the value should have been.
+    pub expected: f64,
+    pub side: Side,
+    /// Share of each detector, in the order of [`model::ensemble::NAMES`]; they add up to 1, or are
+    /// all 0 where there is no evidence.
+    pub shares: [f32; PARTS],
+    /// The rule that says more than the evidence does, if one does.
+    pub rule: Option<Rule>,
+}
 
 /// What became of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +73,13 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// -log10 of how often this series reaches such evidence.
     pub rarity: f64,
+    /// Severity of this sample alone; `None` under the line, in warm-up, and where the series reaches
+    /// such evidence too often.
+    pub severity: Option<Severity>,
+    /// Whether something begins here.
+    pub onset: OnsetOutput,
+    /// What happened to the forest.
+    pub forest: News,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -88,14 +121,21 @@ pub enum Phase {
 /// The whole state behind one series' scores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judge {
-    models: Models,
-    tails: [Tail; COUNT],
+    ensemble: Ensemble,
+    /// Apart, because it is large and not every series has one.
+    forest: Option<Box<Tier>>,
+    /// Share of samples for which it asks, or would ask, a forest.
+    asks: f32,
     rarity: Rarity,
+    onset: Onset,
+    watch: Watch,
     verdict: Verdict,
     episode: Episode,
     /// Values judged, restarts of the norm included.
     seen: u32,
     last_ms: i64,
+    /// Samples whose severity is still low at most, after a long gap.
+    wary: u8,
     #[serde(skip)]
     pace: Pace,
 }
@@ -103,13 +143,17 @@ pub struct Judge {
 impl Judge {
     pub fn new() -> Self {
         Self {
-            models: Models::new(),
-            tails: Default::default(),
+            ensemble: Ensemble::new(),
+            forest: None,
+            asks: 0.0,
             rarity: Rarity::new(),
+            onset: Onset::new(),
+            watch: Watch::default(),
             verdict: Verdict::new(),
             episode: Episode::default(),
             seen: 0,
             last_ms: i64::MIN,
+            wary: 0,
             pace: Pace::default(),
         }
     }
@@ -136,7 +180,7 @@ impl Judge {
 
     /// True if it knows a day of the series and judges by it.
     pub fn knows_the_day(&self) -> bool {
-        self.models.profile.in_use()
+        self.ensemble.profile().speaks()
     }
 
     /// Judges one finite value, then learns from it. `interval_ms` is the usual distance between
@@ -149,48 +193,170 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
-        let look = self.models.look(spec, x.t_ms);
-        let opinions = self.models.score(&self.pace, spec, &look, x);
-        let evidence = combine::evidence(
-            spec,
-            &opinions,
-            &self.tails,
-            self.models.norm.evidence_max(),
-            x.value,
-        );
+        let gap = self.gap(interval_ms, x.t_ms);
+        let mut step = self.ensemble.score(&self.pace, spec, x, gap);
+        if let Some(forest) = &mut self.forest
+            && let Some(score) =
+                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+        {
+            step.hear_forest(score);
+        }
         let phase = self.phase(spec);
-        let rarity = self.rarity.nats(evidence.nats);
+        let look = self.look(spec, interval_ms, &step, x);
+        let opinion = self.opinion(spec, &step, &look);
+        let season_residual = self.ensemble.profile().residual(step.look(), step.z);
+        let onset = self.onset.take(&OnsetInput {
+            value: x.value,
+            season_residual,
+            gap,
+        });
+        let rarity = self.rarity.nats(f64::from(step.evidence));
         let silence = self.end_after_silence(interval_ms, x.t_ms);
+        self.wary = match gap {
+            Gap::Long => WARY_AFTER_GAP,
+            Gap::None | Gap::Short => self.wary.saturating_sub(1),
+        };
+        let severity = self.severity(spec, phase, &opinion, rarity);
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, phase, &evidence, rarity, x))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
             .flatten();
-        let adapted = self.learn(spec, &look, &opinions, &evidence, x);
+        let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
+        let calm = opinion.own < 1.0;
+        self.watch.take(spec, &look, silence_ms, calm);
+        let adapted = self.learn(spec, &step, opinion.own, x);
+        let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
         Judgement {
-            score: (phase != Phase::Warmup).then(|| scale::shown(evidence.deviation)),
+            score: (phase != Phase::Warmup).then(|| scale::shown(opinion.deviation)),
             alarm: self.verdict.alarm(),
             change: adapted.or(heard).or(silence),
-            evidence: (phase != Phase::Warmup).then_some(evidence),
+            evidence: (phase != Phase::Warmup).then(|| Evidence {
+                size: step.evidence,
+                deviation: opinion.deviation,
+                expected: step.expected,
+                side: opinion.side,
+                shares: step.shares(),
+                rule: opinion.claim.map(|c| c.rule),
+            }),
             rarity: rarity / std::f64::consts::LN_10,
+            severity,
+            onset,
+            forest: news,
         }
     }
 
-    /// The band at a time: the values that would have stayed under the line. `None` in warm-up.
-    pub fn band(&self, spec: &SeriesSpec, interval_ms: f64, t_ms: i64) -> Option<Band> {
+    /// The band at a time: the values that would stay under the line. `None` in warm-up. With the
+    /// value that came at that time the band is exact for it, see [`Band`].
+    pub fn band(
+        &self,
+        spec: &SeriesSpec,
+        interval_ms: f64,
+        t_ms: i64,
+        came: Option<f64>,
+    ) -> Option<Band> {
         if self.phase(spec) == Phase::Warmup {
             return None;
         }
         let pace = Pace::new(interval_ms, spec.day_ms);
-        let look = self.models.look(spec, t_ms);
-        let x = Point { t_ms, value: 0.0 };
-        let opinions = self.models.score(&pace, spec, &look, x);
-        combine::band(
-            spec,
-            &opinions,
-            &self.tails,
-            self.models.norm.evidence_max(),
-        )
+        let gap = self.gap(interval_ms, t_ms);
+        let step = |value: f64| {
+            let value = value.clamp(-model::VALUE_MAX, model::VALUE_MAX);
+            let x = Point { t_ms, value };
+            let mut step = self.ensemble.score(&pace, spec, x, gap);
+            let ask =
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
+            if let Some(score) = self.forest().and_then(ask) {
+                step.hear_forest(score);
+            }
+            (step, x)
+        };
+        let over = |value: f64| {
+            let (step, x) = step(value);
+            let look = self.look(spec, interval_ms, &step, x);
+            self.opinion(spec, &step, &look).deviation >= 1.0
+        };
+        let expected = step(0.0).0.expected;
+        Some(Band::find(
+            expected,
+            self.ensemble.level().scale(),
+            over,
+            came,
+        ))
+    }
+
+    /// The sample as the rules look at it.
+    fn look(&self, spec: &SeriesSpec, interval_ms: f64, step: &Step, x: Point) -> watch::Look {
+        watch::Look {
+            t_ms: x.t_ms,
+            value: x.value,
+            changed: step.changed(),
+            scale: self.ensemble.level().scale(),
+            z: step.z,
+            usual: step.look().usual.map(|u| u as f32),
+            interval_ms,
+            mature: self.phase(spec) == Phase::Mature,
+        }
+    }
+
+    /// The evidence, or the claim of a rule that says more.
+    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
+        let (own, side) = self.deviation(spec, step, look.value);
+        let claim = self.watch.claim(spec, look);
+        match claim.filter(|c| f64::from(c.deviation) > own) {
+            None => Opinion {
+                own,
+                deviation: own,
+                side,
+                claim: None,
+            },
+            Some(claim) => Opinion {
+                own,
+                deviation: f64::from(claim.deviation),
+                side: side_of(&claim),
+                claim: Some(claim),
+            },
+        }
+    }
+
+    /// What evidence is worth in units of the line under the rules for the series, and which way the
+    /// value went.
+    fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
+        let beyond = value - step.expected;
+        let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
+        let counts = match spec.direction {
+            Direction::Both => true,
+            Direction::Up => side == Side::Up,
+            Direction::Down => side == Side::Down,
+        };
+        if !counts {
+            return (0.0, side);
+        }
+        let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
+        let least = spec
+            .min_deviation
+            .max(spec.min_deviation_ratio * step.expected.abs());
+        let least = if least > 0.0 {
+            beyond.abs() / least
+        } else {
+            f64::INFINITY
+        };
+        let deviation = f64::from(step.evidence) / spec.line;
+        (deviation.min(still).min(least), side)
+    }
+
+    fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
+        if self.seen == 0 {
+            return Gap::None;
+        }
+        let silence = t_ms.saturating_sub(self.last_ms) as f64;
+        if silence <= GAP_INTERVALS * interval_ms {
+            Gap::None
+        } else if silence <= GAP_LONG_MS {
+            Gap::Short
+        } else {
+            Gap::Long
+        }
     }
 
     /// The series ended: so does its anomaly.
@@ -208,81 +374,115 @@ impl Judge {
         self.verdict.close()
     }
 
+    fn severity(
+        &self,
+        spec: &SeriesSpec,
+        phase: Phase,
+        opinion: &Opinion,
+        rarity: f64,
+    ) -> Option<Severity> {
+        let phase = match phase {
+            Phase::Warmup => return None,
+            Phase::Mature if self.wary == 0 => Phase::Mature,
+            _ => Phase::Young,
+        };
+        // A rule has a rarity of its own.
+        let rarity = match opinion.claim {
+            Some(_) => f64::INFINITY,
+            None => rarity,
+        };
+        severity(spec, phase, opinion.deviation, rarity)
+    }
+
     fn hear(
         &mut self,
         spec: &SeriesSpec,
-        phase: Phase,
-        evidence: &Evidence,
-        rarity: f64,
-        x: Point,
+        step: &Step,
+        opinion: &Opinion,
+        (onset, severity): (&OnsetOutput, Option<Severity>),
     ) -> Option<Change> {
-        let reason = if evidence.deviation >= 1.0 {
-            self.reason(evidence, x.value)
+        let deviation = opinion.deviation;
+        // A value that is back at once makes as much evidence as when it went: what it did counts.
+        let back = step.residual().abs() < BACK * step.mean_before().abs();
+        let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
+            (false, _) => opinion.side,
+            (true, true) => Side::Up,
+            (true, false) => Side::Down,
+        };
+        let begins = if onset.counts() {
+            Begin::Onset
+        } else if opinion.claim.is_some() {
+            Begin::Rule
         } else {
-            Reason::Spike
+            Begin::Nothing
+        };
+        let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
+        let reason = match opinion.claim {
+            Some(claim) => reason_of(claim.rule),
+            None if deviation >= 1.0 => self.reason(step, side, family),
+            None => Reason::Spike,
         };
         self.verdict.hear(
             spec,
             Hearing {
-                deviation: evidence.deviation,
-                severity: severity(spec, phase, evidence.deviation, rarity),
-                side: evidence.side,
+                deviation,
+                severity,
+                side,
                 reason,
+                settled: say::shifted(step, say::SETTLED),
+                begins,
             },
         )
     }
 
-    /// Why: out of season if the value is usual at another time of the day, else the way it went.
-    fn reason(&self, evidence: &Evidence, value: f64) -> Reason {
-        if self.models.profile.usual_sometime(value) {
-            return Reason::Season;
+    /// Asks whether the series is silent for longer than it ever is, for a clock to call; what comes
+    /// of it is heard as a sample is. A series in warm-up is never missed.
+    pub fn hear_silence(
+        &mut self,
+        spec: &SeriesSpec,
+        around: &Around,
+    ) -> (Silence, Option<Change>) {
+        if self.phase(spec) == Phase::Warmup {
+            return (Silence::Usual, None);
         }
-        match evidence.side {
-            Side::Down => Reason::Drop,
-            Side::Up | Side::Both => Reason::Spike,
-        }
+        let (silence, claim) = self.watch.silence(self.last_ms, around);
+        let change = claim.and_then(|claim| {
+            let deviation = f64::from(claim.deviation);
+            self.verdict.hear(
+                spec,
+                Hearing {
+                    deviation,
+                    severity: severity(spec, self.phase(spec), deviation, f64::INFINITY),
+                    side: side_of(&claim),
+                    reason: reason_of(claim.rule),
+                    settled: false,
+                    begins: Begin::Rule,
+                },
+            )
+        });
+        (silence, change)
     }
 
     fn learn(
         &mut self,
         spec: &SeriesSpec,
-        look: &Look,
-        opinions: &[Option<Opinion>; COUNT],
-        evidence: &Evidence,
+        step: &Step,
+        deviation: f64,
         x: Point,
     ) -> Option<Change> {
-        let over = evidence.deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
+        let over = deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
         self.episode.take(over, x.t_ms);
-        let limited = over && self.episode.over > EPISODE_LEARNED;
-        if !limited && self.seen >= TAIL_FROM {
-            for (i, opinion) in opinions.iter().enumerate() {
-                // Distances of a still series are in units of next to nothing: no tail to learn.
-                if opinion.is_none() || self.models.norm.is_still() {
-                    continue;
-                }
-                if i > 0 && self.tails[i].is_new() {
-                    self.tails[i] = self.tails[0].heir();
-                }
-                self.tails[i].learn(evidence.distances[i], self.pace.tail);
-            }
-            self.rarity.learn(evidence.nats, self.pace.tail);
+        if self.seen >= model::ensemble::SPEAKS_FROM {
+            self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }
+        // Of a still series the step is the event: where it went is soon at home.
+        let still = self.ensemble.still().is_still();
+        let limited = over && !still && self.episode.over > EPISODE_LEARNED;
         let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
-        self.models.absorb(&self.pace, spec, look, x, weight);
+        self.ensemble.absorb(&self.pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
-        let still = self.models.norm.is_still();
-        let adapt_ms = if still {
-            spec.adapt_ms / ADAPT_STILL
-        } else {
-            spec.adapt_ms
-        };
-        if over && lasted >= adapt_ms {
-            if still {
-                self.models.norm.settle();
-            } else {
-                self.models.norm.restart();
-            }
-            self.models.profile.restart();
+        if over && lasted >= spec.adapt_ms {
+            self.ensemble.restart();
             self.episode = Episode::default();
             return self.verdict.close();
         }
@@ -296,23 +496,12 @@ impl Default for Judge {
     }
 }
 
-/// The gravest severity that the score reaches and the rarity allows; `None` below the line or
-/// where this series reaches such evidence too often for even the lowest.
-fn severity(spec: &SeriesSpec, phase: Phase, deviation: f64, rarity: f64) -> Option<Severity> {
-    if deviation < 1.0 {
-        return None;
-    }
-    let score = scale::score(deviation);
-    let by_score = if score >= spec.severity.critical {
-        3
-    } else if score >= spec.severity.high {
-        2
-    } else {
-        usize::from(score >= spec.severity.medium)
-    };
-    let by_score = if phase == Phase::Mature { by_score } else { 0 };
-    (0..=by_score)
-        .rev()
-        .find(|level| rarity >= RARITY_FLOORS[*level])
-        .map(|level| Severity::ALL[level])
+/// What is said of a sample: by the evidence, or by a rule that says more.
+#[derive(Debug, Clone, Copy)]
+struct Opinion {
+    /// By the evidence, in units of the line: what learning goes by.
+    own: f64,
+    deviation: f64,
+    side: Side,
+    claim: Option<Claim>,
 }

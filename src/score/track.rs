@@ -76,7 +76,7 @@ impl Track {
         }
         let changed = self.kind.declare(by_rule(spec).or(declared));
         if changed {
-            self.judge = Judge::new();
+            self.judge = self.judge.afresh(spec);
         }
         changed
     }
@@ -87,6 +87,16 @@ impl Track {
             ended: head.ended(),
             head,
             ..Self::new(spec, declared)
+        }
+    }
+
+    /// A series that was judged by a model of an earlier version.
+    pub(super) fn relearned(kind: KindState, head: Head, ended: bool) -> Self {
+        Self {
+            kind,
+            head,
+            judge: Judge::new(),
+            ended,
         }
     }
 
@@ -150,7 +160,7 @@ impl Track {
                 None
             }
             Scored::Turned => {
-                self.judge = Judge::new();
+                self.judge = self.judge.afresh(spec);
                 None
             }
         };
@@ -180,6 +190,16 @@ impl Track {
 
     pub fn judge(&self) -> &Judge {
         &self.judge
+    }
+
+    /// Gives its place to the same series with more of its past; see [`Judge::give_place`].
+    pub fn give_place(&mut self, other: Self) {
+        let old = std::mem::replace(self, other).judge;
+        self.judge.take_seat_of(old);
+    }
+
+    pub fn judge_mut(&mut self) -> &mut Judge {
+        &mut self.judge
     }
 
     pub fn kind(&self) -> Kind {

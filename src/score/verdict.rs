@@ -1,25 +1,27 @@
 //! When an anomaly begins and ends.
 //!
-//! A score over the line makes an anomaly pending; `confirm` of the newest five samples over it
-//! make it active; `release` samples in a row under it end it. Severity only rises while it lasts;
-//! direction and reason stay what they were when it became active, so that one anomaly is one alert.
-//! A series that had an anomaly a short while ago needs more for the next (habituation), so that a
-//! flapping series does not page at every flap.
+//! A score over the line makes an anomaly pending. It becomes active once `confirm` of the newest five
+//! samples are over it and something began: an onset (see [`crate::model::onset`]) among the newest
+//! samples or while it is pending, or a rule that says so itself. The score alone makes no anomaly: it
+//! stays high while one lasts, and an onset has a rest period and habituation. `release` samples in a row under it end it. Severity only rises while it lasts;
+//! direction and reason stay what they were when it became active, so that one anomaly is one alert;
+//! but a spike or a drop that stays turns out to be a level shift.
 
 use serde::{Deserialize, Serialize};
 
 use super::board::{Alarm, AlarmState, Reason, Side};
 use crate::config::Severity;
 use crate::model::SeriesSpec;
+use crate::model::onset::Family;
 
 /// Newest samples among which `confirm` must be over the line.
 pub const RECENT: u32 = 5;
-/// How much more than the line the next onset needs after one just before, in units of the line.
-const HABIT: f64 = 0.15;
-/// Most of it.
-const HABIT_MAX: f64 = 0.6;
-/// Samples in which habituation falls to a third (e-fold).
-const HABIT_FADES: f64 = 1500.0;
+/// Samples that an onset may be older than the anomaly it begins: evidence of a slow one comes later.
+const ONSET_HOLDS: u8 = 60;
+
+/// Samples after an anomaly in which the same rule begins no other: a value that flaps about a limit is
+/// one anomaly at a time.
+const RULE_RESTS: u8 = 60;
 
 /// What the verdict hears about one sample.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,20 @@ pub struct Hearing {
     pub severity: Option<Severity>,
     pub side: Side,
     pub reason: Reason,
+    /// The value has been where it is for a few samples.
+    pub settled: bool,
+    /// What begins at this sample.
+    pub begins: Begin,
+}
+
+/// Whether something begins at a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    Nothing,
+    /// An onset, which has a rest period of its own.
+    Onset,
+    /// A rule speaks.
+    Rule,
 }
 
 /// What just happened to the anomaly of a series.
@@ -58,7 +74,11 @@ pub struct Verdict {
     severity: Severity,
     side: Side,
     reason: Reason,
-    habit: f32,
+    /// Samples for which the last onset still counts, and what it was about.
+    onset: u8,
+    family: Option<Family>,
+    /// Samples for which a rule that spoke last begins nothing new.
+    rest: u8,
 }
 
 impl Verdict {
@@ -70,7 +90,9 @@ impl Verdict {
             severity: Severity::Low,
             side: Side::Both,
             reason: Reason::Spike,
-            habit: 0.0,
+            onset: 0,
+            family: None,
+            rest: 0,
         }
     }
 
@@ -89,14 +111,30 @@ impl Verdict {
         })
     }
 
+    /// What the last onset was about that still counts, `new` being the one of this sample.
+    pub fn family(&mut self, new: Option<Family>) -> Option<Family> {
+        if new.is_some() {
+            self.family = new;
+        } else if self.onset == 0 {
+            self.family = None;
+        }
+        self.family
+    }
+
     /// Takes one sample.
     pub fn hear(&mut self, spec: &SeriesSpec, at: Hearing) -> Option<Change> {
-        self.habit *= 1.0 - (1.0 / HABIT_FADES) as f32;
-        let bar = match self.phase {
-            Phase::Active => 1.0,
-            _ => 1.0 + f64::from(self.habit),
+        self.rest = self.rest.saturating_sub(1);
+        let begins = match at.begins {
+            Begin::Nothing => false,
+            Begin::Onset => true,
+            Begin::Rule => self.rest == 0 || at.reason != self.reason,
         };
-        let over = at.severity.filter(|_| at.deviation >= bar);
+        self.onset = if begins {
+            ONSET_HOLDS
+        } else {
+            self.onset.saturating_sub(1)
+        };
+        let over = at.severity.filter(|_| at.deviation >= 1.0);
         self.recent = self.recent << 1 | u8::from(over.is_some());
         if let Some(severity) = over {
             self.under = 0;
@@ -114,12 +152,11 @@ impl Verdict {
             Phase::Quiet => None,
             Phase::Pending => {
                 let confirmed = (u32::from(self.recent) & ((1 << RECENT) - 1)).count_ones();
-                if confirmed >= spec.confirm {
+                if over.is_some() && confirmed >= spec.confirm && self.onset > 0 {
+                    self.onset = 0;
                     self.phase = Phase::Active;
                     self.side = at.side;
                     self.reason = at.reason;
-                    let habit = f64::from(self.habit) + HABIT;
-                    self.habit = habit.min(HABIT_MAX) as f32;
                     return self.alarm().map(Change::Began);
                 }
                 if self.under >= spec.release.min(RECENT) {
@@ -127,7 +164,13 @@ impl Verdict {
                 }
                 None
             }
-            Phase::Active => (self.under >= spec.release).then(|| self.end()),
+            Phase::Active => {
+                let taken = matches!(self.reason, Reason::Spike | Reason::Drop);
+                if over.is_some() && at.settled && taken {
+                    self.reason = Reason::LevelShift;
+                }
+                (self.under >= spec.release).then(|| self.end())
+            }
         }
     }
 
@@ -146,6 +189,8 @@ impl Verdict {
     }
 
     fn end(&mut self) -> Change {
+        self.rest = RULE_RESTS;
+        self.onset = 0;
         self.phase = Phase::Quiet;
         self.recent = 0;
         self.under = 0;
@@ -164,6 +209,10 @@ mod tests {
     use super::*;
 
     fn run(verdict: &mut Verdict, deviations: &[f64]) -> Vec<Option<Change>> {
+        run_as(verdict, Begin::Onset, deviations)
+    }
+
+    fn run_as(verdict: &mut Verdict, begins: Begin, deviations: &[f64]) -> Vec<Option<Change>> {
         let spec = SeriesSpec::default();
         deviations
             .iter()
@@ -179,6 +228,8 @@ mod tests {
                         }),
                         side: Side::Up,
                         reason: Reason::Spike,
+                        settled: false,
+                        begins,
                     },
                 )
             })
@@ -216,11 +267,60 @@ mod tests {
     }
 
     #[test]
-    fn the_next_onset_needs_more_and_the_habit_fades() {
+    fn the_score_alone_makes_no_anomaly_and_an_onset_holds_for_a_while() {
         let mut v = Verdict::new();
-        run(&mut v, &[1.1, 1.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        assert!(run(&mut v, &[1.1, 1.1, 1.1]).iter().all(Option::is_none));
-        run(&mut v, &[0.0; 6000]);
-        assert!(run(&mut v, &[1.1, 1.1]).iter().any(Option::is_some));
+        let changes = run_as(&mut v, Begin::Nothing, &[1.5; 50]);
+        assert!(changes.iter().all(Option::is_none));
+        assert_eq!(v.alarm().unwrap().state, AlarmState::Pending);
+        assert!(run(&mut v, &[1.5])[0].is_some());
+        let mut v = Verdict::new();
+        run(&mut v, &[0.5]);
+        run_as(&mut v, Begin::Nothing, &[0.5; 40]);
+        assert!(run_as(&mut v, Begin::Nothing, &[1.5, 1.5])[1].is_some());
+        let mut v = Verdict::new();
+        run(&mut v, &[0.5]);
+        run_as(&mut v, Begin::Nothing, &[0.5; 80]);
+        assert_eq!(run_as(&mut v, Begin::Nothing, &[1.5; 2])[1], None);
+    }
+
+    #[test]
+    fn a_spike_that_stays_is_a_level_shift() {
+        let mut v = Verdict::new();
+        run(&mut v, &[1.5, 1.5]);
+        assert_eq!(v.alarm().unwrap().reason, Reason::Spike);
+        let stays = Hearing {
+            deviation: 1.5,
+            severity: Some(Severity::Low),
+            side: Side::Up,
+            reason: Reason::Spike,
+            settled: true,
+            begins: Begin::Nothing,
+        };
+        v.hear(&SeriesSpec::default(), stays);
+        assert_eq!(v.alarm().unwrap().reason, Reason::LevelShift);
+    }
+
+    #[test]
+    fn a_rule_that_flaps_is_one_anomaly_until_it_has_rested() {
+        let mut v = Verdict::new();
+        let began = |changes: &[Option<Change>]| {
+            let began = |c: &&Option<Change>| matches!(c, Some(Change::Began(_)));
+            changes.iter().filter(began).count()
+        };
+        let flap = [1.5, 1.5, 1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let begins = |d: f64| {
+            if d >= 1.0 {
+                Begin::Rule
+            } else {
+                Begin::Nothing
+            }
+        };
+        let mut all = Vec::new();
+        for d in flap.iter().cycle().take(50) {
+            all.extend(run_as(&mut v, begins(*d), &[*d]));
+        }
+        assert_eq!(began(&all), 1);
+        run_as(&mut v, Begin::Nothing, &[0.0; 100]);
+        assert_eq!(began(&run_as(&mut v, Begin::Rule, &[1.5, 1.5])), 1);
     }
 }

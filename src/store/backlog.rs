@@ -78,6 +78,8 @@ struct Pending {
     /// Empty if the group is gone.
     state: Vec<u8>,
     blocks: Vec<Block>,
+    /// Empty for one that is no more.
+    appendices: BTreeMap<(u16, u8), Vec<u8>>,
 }
 
 /// A part of the chunks that came with one snapshot, as they came: the shard shows them to readers
@@ -102,7 +104,8 @@ impl Block {
 impl Pending {
     fn bytes(&self) -> u64 {
         let blocks: usize = self.blocks.iter().map(|b| b.bytes).sum();
-        (self.state.len() + blocks) as u64 + GROUP_BYTES
+        let appendices: usize = self.appendices.values().map(|a| a.len() + 64).sum();
+        (self.state.len() + blocks + appendices) as u64 + GROUP_BYTES
     }
 }
 
@@ -124,7 +127,12 @@ impl Pending {
         self.state = group.state;
         if self.state.is_empty() {
             self.blocks.clear();
+            self.appendices.clear();
             return;
+        }
+        for appendix in group.appendices {
+            let of = (appendix.position, appendix.part);
+            self.appendices.insert(of, appendix.bytes);
         }
         let on_disk = outline.into_iter().flat_map(|o| &o.blocks);
         let mut sequence = on_disk
@@ -312,6 +320,9 @@ impl Backlog {
 pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
     plan.edits.push(Edit::Remove(key::outline(id)));
     snapshot::remove(id, outline.state_parts, &mut plan.edits);
+    let appendices = outline.appendices.iter();
+    plan.edits
+        .extend(appendices.map(|&of| Edit::Remove(key::appendix(id, of))));
     let blocks = outline.blocks.iter();
     plan.edits
         .extend(blocks.map(|&at| Edit::Remove(key::block(id, at))));
@@ -367,6 +378,7 @@ mod tests {
             id: id(number),
             state: state.to_vec(),
             chunks: chunk.into_iter().collect::<Vec<_>>().into(),
+            appendices: Vec::new(),
             newest_ms: chunk_end(number),
         }
     }

@@ -19,6 +19,7 @@ const BLOCK: u8 = 3;
 const FAMILIES_KIND: u8 = 4;
 const CUT: u8 = 5;
 const ROLLUP: u8 = 6;
+const APPENDIX: u8 = 7;
 
 /// All parts of the list of families, as a half-open range.
 pub(super) const FAMILIES: (&[u8], &[u8]) = (&[FAMILIES_KIND], &[FAMILIES_KIND + 1]);
@@ -50,7 +51,7 @@ pub(super) const BLOCKS: (&[u8], &[u8]) = (&[BLOCK], &[BLOCK + 1]);
 pub(super) const ROLLUPS: (&[u8], &[u8]) = (&[ROLLUP], &[ROLLUP + 1]);
 
 /// Kinds whose keys begin with a group.
-pub(super) const OF_GROUP: [u8; 2] = [OUTLINE, STATE];
+pub(super) const OF_GROUP: [u8; 3] = [OUTLINE, STATE, APPENDIX];
 
 pub(super) fn outline(id: GroupId) -> Vec<u8> {
     prefix(OUTLINE, id)
@@ -59,6 +60,14 @@ pub(super) fn outline(id: GroupId) -> Vec<u8> {
 pub(super) fn state(id: GroupId, part: u16) -> Vec<u8> {
     let mut key = prefix(STATE, id);
     key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// Holds a large part of the state of one series: its position, and which part.
+pub(super) fn appendix(id: GroupId, (position, part): (u16, u8)) -> Vec<u8> {
+    let mut key = prefix(APPENDIX, id);
+    key.extend_from_slice(&position.to_be_bytes());
+    key.push(part);
     key
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::disk::{Disk, DiskError, Edit};
 use super::outline::{self, Outline};
 use super::{Store, key, locked, snapshot, value};
-use crate::engine::keep::GroupId;
+use crate::engine::keep::{Appendix, GroupId};
 
 /// Bytes of values read at once. One read must end well within the wait for the disk.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -67,6 +67,29 @@ impl Store {
         loaded.skipped = skipped.len() as u64;
         locked(&self.0.remains).extend(skipped);
         loaded
+    }
+
+    /// The large parts of the states of a group, to be had before the writer is started. One that
+    /// cannot be read is left out.
+    pub fn appendices(&self, id: GroupId) -> Vec<Appendix> {
+        let of = self.outline(id).map(|o| o.appendices).unwrap_or_default();
+        let disk = self.disk();
+        let read = of.into_iter().filter_map(|(position, part)| {
+            let key = key::appendix(id, (position, part));
+            let sealed = disk.get(key.clone()).ok().flatten()?;
+            match value::open(snapshot::APPENDIX_VERSION, &key, &sealed) {
+                Ok(bytes) => Some(Appendix {
+                    position,
+                    part,
+                    bytes: bytes.to_vec(),
+                }),
+                Err(why) => {
+                    self.skipping(id, &why.to_string());
+                    None
+                }
+            }
+        });
+        read.collect()
     }
 
     fn skipping(&self, id: GroupId, why: &str) {

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::value::ValueError;
 
 /// Version of a stored outline.
-pub(super) const VERSION: u8 = 2;
-/// The version before, when there were no rollups; still read.
+pub(super) const VERSION: u8 = 3;
+/// The version before, when there were no appendices; still read.
+const NO_APPENDICES: u8 = 2;
+/// The version when there were no rollups either; still read.
 const RAW_ONLY: u8 = 1;
 
 /// Most blocks of one group. A day of chunks that all end together is 48 blocks at one sample in
@@ -36,6 +38,17 @@ pub(super) struct Outline {
     pub(super) blocks: Vec<BlockRef>,
     /// Blocks of rollups, in the order in which they were written; at most [`BLOCKS_MAX`].
     pub(super) rollups: Vec<BlockRef>,
+    /// Large parts of the state that have keys of their own: position of the series, and which part.
+    pub(super) appendices: Vec<(u16, u8)>,
+}
+
+/// An outline of version [`NO_APPENDICES`].
+#[derive(Deserialize)]
+struct OutlineV2 {
+    newest_ms: i64,
+    state_parts: u16,
+    blocks: Vec<BlockRef>,
+    rollups: Vec<BlockRef>,
 }
 
 /// An outline of version [`RAW_ONLY`].
@@ -55,6 +68,16 @@ impl Outline {
         let damaged = |e: postcard::Error| ValueError::Decode(e.to_string());
         match version {
             VERSION => postcard::from_bytes(payload).map_err(damaged),
+            NO_APPENDICES => {
+                let old: OutlineV2 = postcard::from_bytes(payload).map_err(damaged)?;
+                Ok(Self {
+                    newest_ms: old.newest_ms,
+                    state_parts: old.state_parts,
+                    blocks: old.blocks,
+                    rollups: old.rollups,
+                    appendices: Vec::new(),
+                })
+            }
             RAW_ONLY => {
                 let old: OutlineV1 = postcard::from_bytes(payload).map_err(damaged)?;
                 Ok(Self {
@@ -62,6 +85,7 @@ impl Outline {
                     state_parts: old.state_parts,
                     blocks: old.blocks,
                     rollups: Vec::new(),
+                    appendices: Vec::new(),
                 })
             }
             found => {
@@ -130,6 +154,7 @@ mod tests {
             state_parts: 3,
             blocks: vec![block(i64::MIN, i64::MAX, 7), block(0, 1, u32::MAX)],
             rollups: vec![block(1, 2, 3)],
+            appendices: vec![(127, 4)],
         };
         assert_eq!(Outline::decode((VERSION, &outline.encode())), Ok(outline));
     }
@@ -149,12 +174,13 @@ mod tests {
             state_parts: 2,
             blocks: vec![block(start, start + 45_000, 3), block(-5, 7, 9)],
             rollups: Vec::new(),
+            appendices: Vec::new(),
         };
         assert_eq!(
             Outline::decode((version.parse().unwrap(), &payload)),
             Ok(want)
         );
-        assert!(Outline::decode((3, &payload)).is_err());
+        assert!(Outline::decode((4, &payload)).is_err());
     }
 
     #[test]

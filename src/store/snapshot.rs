@@ -8,6 +8,9 @@ use crate::engine::keep::GroupId;
 /// Version of a stored state. What the bytes mean, and which version they have, is the engine's.
 pub(super) const VERSION: u8 = 1;
 
+/// Version of a stored appendix. What the bytes mean is the engine's.
+pub(super) const APPENDIX_VERSION: u8 = 1;
+
 /// Bytes of a state under one key, for the same reason as [`super::block::BLOCK_BYTES`].
 pub(super) const PART_BYTES: usize = 96 * 1024;
 

@@ -66,6 +66,7 @@ fn group(id: GroupId, state: &[u8], newest_ms: i64, chunks: Vec<ClosedChunk>) ->
         id,
         state: state.to_vec(),
         chunks: chunks.into(),
+        appendices: Vec::new(),
         newest_ms,
     }
 }

@@ -57,6 +57,7 @@ fn read(fixture: &str) -> Vec<GroupSnapshot> {
             },
             state: (0..fields[3].len()).step_by(2).map(byte).collect(),
             chunks: [].into(),
+            appendices: Vec::new(),
             newest_ms: fields[2].parse().unwrap(),
         }
     };

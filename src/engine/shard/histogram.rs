@@ -12,6 +12,7 @@ mod peek;
 
 use serde::{Deserialize, Serialize};
 
+use super::forest::Holder;
 use super::native::Native;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard};
 use crate::engine::router::partition;
@@ -19,6 +20,7 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
 use crate::score::judge::{Judge, Phase};
+use crate::score::old::{NormJudge, NormTrack};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
 use crate::series::family::{self, Role};
@@ -64,6 +66,9 @@ struct Stat {
     judged_ms: i64,
 }
 
+/// A statistic of a histogram: the number of that, and which.
+pub(super) type StatPlace = (u32, usize);
+
 /// One histogram.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -102,6 +107,32 @@ pub struct Histogram {
     last_ms: i64,
 }
 
+/// The same with judges of an earlier version.
+#[derive(Debug, Deserialize)]
+pub struct NormHistogram {
+    classic: Option<Box<Assembly>>,
+    native: Option<Box<Native>>,
+    floats: Option<Box<NormTrack>>,
+    judges: [Option<Box<NormJudge>>; STATS],
+    interval: Interval,
+    last_ms: i64,
+}
+
+impl From<NormHistogram> for Histogram {
+    fn from(old: NormHistogram) -> Self {
+        Self {
+            classic: old.classic,
+            native: old.native,
+            floats: old.floats.map(|track| Box::new(Track::from(*track))),
+            judges: old
+                .judges
+                .map(|j| j.map(|judge| Box::new(Judge::from(*judge)))),
+            interval: old.interval,
+            last_ms: old.last_ms,
+        }
+    }
+}
+
 /// The same, borrowed for writing.
 #[derive(Debug, Serialize)]
 pub struct HistogramRef<'a> {
@@ -124,6 +155,16 @@ impl Histogram {
     /// Room that it takes in `limits.series`.
     pub(super) fn admitted(&self) -> u32 {
         STATS as u32 + u32::from(self.floats.is_some())
+    }
+}
+
+impl Histogram {
+    /// Every judge in it, and which part of the series it is.
+    pub fn judges_mut(&mut self) -> impl Iterator<Item = (u8, &mut Judge)> {
+        let floats = self.floats.as_mut().map(|track| (0, track.judge_mut()));
+        let stats = self.judges.iter_mut().zip(1_u8..);
+        let stats = stats.filter_map(|(judge, part)| Some((part, &mut **judge.as_mut()?)));
+        floats.into_iter().chain(stats)
     }
 }
 
@@ -162,6 +203,22 @@ impl Slot {
             }),
             interval: &self.interval,
             last_ms: self.last_ms,
+        }
+    }
+
+    /// True if a statistic has a forest, or is yet to come and may have one.
+    fn has_forest(&self, i: usize) -> bool {
+        match &self.stats[i] {
+            StatSlot::Judged(stat) => stat.judge.forest().is_some(),
+            StatSlot::New | StatSlot::LeftOut => true,
+        }
+    }
+
+    /// The judge of a statistic, and the number of its spec.
+    pub(super) fn judge_mut(&mut self, i: usize) -> Option<(&mut Judge, u32)> {
+        match &mut self.stats[i] {
+            StatSlot::Judged(stat) => Some((&mut stat.judge, stat.spec)),
+            StatSlot::New | StatSlot::LeftOut => None,
         }
     }
 
@@ -419,6 +476,8 @@ impl Shard {
         let spec = self.parts.specs.get(stat.spec);
         let judged = stat.judge.judge(spec, slot.interval.ms(), x);
         stat.judged_ms = now_ms;
+        let at = slot.at;
+        let forest = judged.forest;
         if let Some(score) = judged.score {
             self.parts.board.set(stat.board, score, judged.alarm);
         }
@@ -429,20 +488,29 @@ impl Shard {
         if shown != stat.shown {
             self.tally.show(&mut stat.shown, shown);
         }
+        self.hear_of_forest(Holder::Stat((h, i)), forest, |shard| {
+            stat_seed(shard.table.labels(at), i)
+        });
     }
 
     /// Gives a statistic its rules, its entry on the board and its model.
-    fn begin_stat(&mut self, h: u32, i: usize, judge: Judge, shown: Shown, now_ms: i64) {
-        let Some(slot) = self.histograms.get_mut(h) else {
+    fn begin_stat(&mut self, h: u32, i: usize, mut judge: Judge, shown: Shown, now_ms: i64) {
+        let Some(slot) = self.histograms.get(h) else {
             return;
         };
         let labels = family::with(self.table.labels(slot.at), LABEL, NAMES[i]);
         let spec = self.parts.specs.find(&labels);
         if !self.parts.specs.get(spec).model {
-            slot.stats[i] = StatSlot::LeftOut;
+            if let Some(slot) = self.histograms.get_mut(h) {
+                slot.stats[i] = StatSlot::LeftOut;
+            }
             return;
         }
+        self.seat(&mut judge, self.parts.specs.get(spec), fingerprint(&labels));
         let labels = self.table.keep_labels(&labels);
+        let Some(slot) = self.histograms.get_mut(h) else {
+            return;
+        };
         let mut stat = Stat {
             judge,
             spec,
@@ -522,6 +590,9 @@ impl Shard {
 
     /// Hides statistics that fell silent, forgets what is long gone.
     pub(super) fn look_at_histogram(&mut self, at: u32, h: u32, now_ms: i64) {
+        for i in 0..STATS {
+            self.look_at_forest(Holder::Stat((h, i)));
+        }
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
@@ -553,4 +624,9 @@ impl Shard {
             }
         }
     }
+}
+
+/// The seed of a statistic: the fingerprint of its labels.
+fn stat_seed(labels: &[u8], i: usize) -> u64 {
+    fingerprint(&family::with(labels, LABEL, NAMES[i]))
 }

@@ -2,7 +2,7 @@
 
 use super::{Announced, Shard};
 use crate::engine::groups;
-use crate::engine::keep::{Cut, Family, GroupId, GroupSnapshot, PARTITIONS};
+use crate::engine::keep::{Appendix, Cut, Family, GroupId, GroupSnapshot, PARTITIONS};
 use crate::engine::router::partition;
 use crate::engine::state::{self, Member, MemberRef, State, StateError, StateRef};
 use crate::engine::table::Home;
@@ -116,11 +116,21 @@ impl Shard {
         let wanted: Vec<u32> = groups
             .filter(|at| whole || self.groups.get(*at).dirty)
             .collect();
+        // Before the states, which count from them.
+        let mut appendices: Vec<_> = wanted
+            .iter()
+            .map(|at| self.appendices(*at, whole))
+            .collect();
         let states: Result<Vec<_>, _> = wanted.iter().map(|at| self.encode(*at)).collect();
+        if states.is_err() {
+            wanted
+                .iter()
+                .for_each(|at| self.appendices_not_written(*at));
+        }
         let groups: Vec<_> = wanted
             .into_iter()
-            .zip(states?)
-            .map(|(group, state)| self.hand_over(group, state))
+            .zip(states?.into_iter().zip(appendices.drain(..)))
+            .map(|(group, (state, appendices))| self.hand_over(group, state, appendices))
             .collect();
         Ok((whole || !groups.is_empty()).then_some(Cut {
             partition,
@@ -132,8 +142,21 @@ impl Shard {
 
     /// One group as it is now; it counts as unchanged from here on.
     pub fn snapshot(&mut self, group: u32) -> Result<GroupSnapshot, StateError> {
-        let state = self.encode(group)?;
-        Ok(self.hand_over(group, state))
+        let appendices = self.appendices(group, false);
+        let state = self
+            .encode(group)
+            .inspect_err(|_| self.appendices_not_written(group))?;
+        Ok(self.hand_over(group, state, appendices))
+    }
+
+    /// One group with everything in it that its appendices have, for a comparison. They are given
+    /// again with the next snapshot.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn whole_state(&mut self, group: u32) -> Result<Vec<u8>, StateError> {
+        self.appendices_not_written(group);
+        self.encode(group)
     }
 
     fn encode(&self, group: u32) -> Result<Vec<u8>, StateError> {
@@ -150,13 +173,19 @@ impl Shard {
         state::encode(&members)
     }
 
-    fn hand_over(&mut self, group: u32, state: Vec<u8>) -> GroupSnapshot {
+    fn hand_over(
+        &mut self,
+        group: u32,
+        state: Vec<u8>,
+        appendices: Vec<Appendix>,
+    ) -> GroupSnapshot {
         let group = self.groups.get_mut(group);
         group.dirty = false;
         GroupSnapshot {
             id: group.id,
             state,
             chunks: group.hand_over(),
+            appendices,
             newest_ms: group.newest_ms,
         }
     }
@@ -197,11 +226,20 @@ impl Shard {
         now_ms: i64,
     ) -> Result<(usize, Vec<Stray>), StateError> {
         let members = state::decode(state).inspect_err(|_| self.groups.reserve(id))?;
+        let appendices = self.appendices_of.remove(&id).unwrap_or_default();
         let group = self.groups.restore(id, newest_ms);
         let mut restored = 0;
         let mut strays = Vec::new();
-        for member in members {
+        for appendix in &appendices {
+            let of = (appendix.position, appendix.part);
+            self.groups.get_mut(group).appendices.insert(of);
+        }
+        for mut member in members {
             let position = self.groups.get(group).members.len() as u16;
+            let of_member = appendices.iter().filter(|a| a.position == position);
+            if let Some(member) = &mut member {
+                self.rejoin(member, of_member);
+            }
             let at = member.and_then(|member| {
                 let stray = Stray { member, now_ms };
                 if stray.partition() != usize::from(id.partition) {

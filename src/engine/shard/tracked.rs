@@ -1,11 +1,14 @@
 //! Series with a model of their own.
 
+use super::forest::Holder;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
+use crate::model::forest::tier::News;
 use crate::score::judge::Phase;
 use crate::score::track::{Taken, Track};
 use crate::score::verdict::Change;
+use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{self, Kind, Source};
 use crate::series::labels;
 use crate::telemetry::Outcome;
@@ -52,6 +55,9 @@ impl Shard {
         shown: Shown,
         now_ms: i64,
     ) -> u32 {
+        let mut track = track;
+        let seed = fingerprint(self.table.labels(at));
+        self.seat(track.judge_mut(), self.parts.specs.get(spec), seed);
         let mut slot = Tracked {
             track,
             spec,
@@ -93,6 +99,7 @@ impl Shard {
             slot = self.tracked.get_mut(n).expect("BUG: the series was there");
         }
         let spec = self.parts.specs.get(slot.spec);
+        let mut forest = News::default();
         let (outcome, finished) = match slot.track.take_since(spec, t_ms, value, start_ms) {
             Taken::Old(order) => return super::not_newer(order).unwrap_or(Outcome::Late),
             Taken::Ended { finished, .. } => {
@@ -110,6 +117,7 @@ impl Shard {
                 let phase = slot.track.phase(spec);
                 if let Some(judged) = judgement {
                     slot.judged_ms = now_ms;
+                    forest = judged.forest;
                     if let Some(score) = judged.score {
                         self.parts.board.set(slot.board, score, judged.alarm);
                     }
@@ -131,6 +139,9 @@ impl Shard {
         };
         slot.arrived_ms = now_ms;
         let (group, position) = (slot.group, slot.position);
+        self.hear_of_forest(Holder::Tracked(n), forest, |shard| {
+            fingerprint(shard.table.labels(at))
+        });
         self.touch(group, t_ms);
         if let Some(chunk) = finished {
             self.close(group, closed(position, chunk));

@@ -84,6 +84,17 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
         plan.edits.extend(removed);
         outline.state_parts =
             snapshot::put(id, &pending.state, outline.state_parts, &mut plan.edits);
+        for (&of, bytes) in &pending.appendices {
+            outline.appendices.retain(|known| *known != of);
+            let key = key::appendix(id, of);
+            if bytes.is_empty() {
+                plan.edits.push(Edit::Remove(key));
+                continue;
+            }
+            let sealed = value::seal(snapshot::APPENDIX_VERSION, &key, bytes);
+            plan.edits.push(Edit::Put(key, sealed));
+            outline.appendices.push(of);
+        }
         let key = key::outline(id);
         let sealed = value::seal(outline::VERSION, &key, &outline.encode());
         plan.edits.push(Edit::Put(key, sealed));

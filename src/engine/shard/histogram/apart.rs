@@ -1,7 +1,7 @@
 //! The judging of a histogram's statistics beside the histogram itself, for a history that is on its
 //! way in, and the exchange in the end.
 
-use super::{LABEL, NAMES, STATS, StatSlot, values};
+use super::{LABEL, NAMES, STATS, StatSlot, stat_seed, values};
 use crate::engine::shard::Shard;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
@@ -63,7 +63,13 @@ impl Shard {
             if !spec.model {
                 continue;
             }
-            let judge = judged.judges[i].get_or_insert_with(Box::default);
+            let judge = judged.judges[i].get_or_insert_with(|| {
+                let mut judge = Box::<Judge>::default();
+                if slot.has_forest(i) {
+                    judge.give_forest(spec, stat_seed(self.table.labels(slot.at), i));
+                }
+                judge
+            });
             let judgement = judge.judge(spec, judged.interval.ms(), Point { t_ms, value });
             if let Some(score) = judgement.score {
                 judged.shown[i] = Some((score, judgement.alarm));
@@ -85,7 +91,7 @@ impl Shard {
             if let Some(slot) = self.histograms.get_mut(h)
                 && let StatSlot::Judged(stat) = &mut slot.stats[i]
             {
-                stat.judge = *judge;
+                stat.judge.give_place(*judge);
             } else {
                 self.begin_stat(h, i, *judge, fresh, now_ms);
             }

@@ -172,8 +172,14 @@ impl Build {
             return Ok(());
         };
         let declared = shard.declared(shard.table.labels(at));
+        let spec = shard.parts.specs.get(slot.spec);
+        let mut track = Box::new(Track::new(spec, declared));
+        if slot.track.judge().forest().is_some() {
+            let seed = fingerprint(shard.table.labels(at));
+            track.judge_mut().give_forest(spec, seed);
+        }
         let model = Model::Track {
-            track: Box::new(Track::new(shard.parts.specs.get(slot.spec), declared)),
+            track,
             spec: slot.spec,
             shown: None,
         };
@@ -432,7 +438,7 @@ fn put(shard: &mut Shard, stream: Stream) -> bool {
             let Some(slot) = n.and_then(|n| shard.tracked.get_mut(n)) else {
                 return false;
             };
-            slot.track = *track;
+            slot.track.give_place(*track);
             let spec = shard.parts.specs.get(slot.spec);
             let shown = shown.filter(|_| !slot.track.declare(spec, declared));
             slot.epoch = shard.epoch;

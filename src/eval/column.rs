@@ -1,0 +1,40 @@
+//! Which of saimon's outputs a corpus is judged by. The one place that says so.
+
+use crate::score::judge::Judgement;
+
+use super::corpus::Layout;
+
+/// What saimon says of one row.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Outputs {
+    /// Evidence in units of the line: stays high while an anomaly lasts.
+    pub(super) deviation: f32,
+    /// -log10 of how often this series reaches such evidence.
+    pub(super) rarity: f32,
+    /// Strength of the onset at this row, 0 without one.
+    pub(super) onset: f32,
+}
+
+impl Outputs {
+    pub(super) fn of(judgement: &Judgement) -> Self {
+        let deviation = judgement.evidence.map_or(0.0, |e| e.deviation) as f32;
+        Self {
+            deviation,
+            rarity: judgement.rarity as f32,
+            onset: judgement.onset.event,
+        }
+    }
+
+    /// Without a judgement the evidence is what it was, and nothing begins.
+    pub(super) fn held(self) -> Self {
+        Self { onset: 0.0, ..self }
+    }
+
+    /// The output that a corpus is judged by: onsets where each false row costs, evidence elsewhere.
+    pub(super) fn judged(self, layout: Layout) -> f32 {
+        match layout {
+            Layout::Nab => self.onset,
+            Layout::Series | Layout::Machines => self.deviation,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Running averages of the residual over 5, 10, 30 and 60 samples, with their deviations: what
+//! short changes are measured against, and most of what the forest sees.
+//!
+//! Exponentially weighted mean and variance (West 1979; Finch 2009): gain 2/(N+1), and 1/n while
+//! fewer have been seen, so that the first values are no more than averages of themselves.
+
+use serde::{Deserialize, Serialize};
+
+/// How many averages there are.
+pub const AVERAGES: usize = 4;
+/// Samples that each spans.
+pub const SPANS: [u16; AVERAGES] = [5, 10, 30, 60];
+/// Places of the averages that are named elsewhere.
+pub(super) const SPAN_5: usize = 0;
+pub(super) const SPAN_10: usize = 1;
+pub(super) const SPAN_30: usize = 2;
+pub(super) const SPAN_60: usize = 3;
+
+/// Smallest gain of each, 2/(N+1).
+const GAINS: [f64; AVERAGES] = [2.0 / 6.0, 2.0 / 11.0, 2.0 / 31.0, 2.0 / 61.0];
+
+/// The averages of one series' residual and its deviations from them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Averages {
+    pub means: [f32; AVERAGES],
+    pub deviations: [f32; AVERAGES],
+    /// Values since the averages began, up to the longest span.
+    seen: u8,
+}
+
+impl Averages {
+    /// The averages once this residual is in them.
+    pub fn with(&self, residual: f64) -> Self {
+        let mut next = *self;
+        next.seen = self.seen.saturating_add(1).min(SPANS[AVERAGES - 1] as u8);
+        let first = 1.0 / f64::from(next.seen);
+        for i in 0..AVERAGES {
+            let gain = GAINS[i].max(first);
+            let x = residual - f64::from(self.means[i]);
+            next.means[i] = (f64::from(self.means[i]) + gain * x) as f32;
+            let before = f64::from(self.deviations[i]);
+            let variance = (1.0 - gain) * (before * before + gain * x * x);
+            next.deviations[i] = variance.sqrt() as f32;
+        }
+        next
+    }
+
+    /// Starts afresh with the next residual: what was before a long silence is no neighbour.
+    pub fn restart(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_and_deviations_settle_where_they_should() {
+        let mut averages = Averages::default();
+        for i in 0..1000 {
+            averages = averages.with(if i % 2 == 0 { 9.0 } else { 11.0 });
+        }
+        for (mean, deviation) in averages.means.iter().zip(averages.deviations) {
+            assert!((mean - 10.0).abs() < 0.5, "{averages:?}");
+            assert!((deviation - 1.0).abs() < 0.15, "{averages:?}");
+        }
+        averages.restart();
+        assert_eq!(averages.with(5.0).means, [5.0; AVERAGES]);
+        assert_eq!(averages.with(5.0).deviations, [0.0; AVERAGES]);
+    }
+}

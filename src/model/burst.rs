@@ -1,0 +1,49 @@
+//! Burst: how restless the newest ten samples are, against how restless this series usually is.
+//!
+//! The deviation of the residual over ten samples, this one included. One-sided: silence raises
+//! nothing. Sees a change of variance, and keeps the score up while an incident goes on.
+
+use serde::{Deserialize, Serialize};
+
+use super::robust::Robust;
+use super::tail::Tail;
+use super::{Detector, Past, Seen};
+
+/// Deviations are measured in units of at least this share of the level's scale, and this.
+const FLOOR_OF_SCALE: f64 = 1e-3;
+const FLOOR: f64 = 1e-12;
+/// Samples before the first opinion: the longest average's span.
+const SPEAKS_FROM: u32 = 61;
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Burst {
+    usual: Robust,
+    tail: Tail,
+}
+
+impl Detector for Burst {
+    const NAME: &'static str = "burst";
+
+    fn score(&self, past: &Past) -> Option<Seen> {
+        let signal = past.deviation_10;
+        let floor = FLOOR_OF_SCALE * past.scale + FLOOR;
+        let r = if past.n > SPEAKS_FROM {
+            self.usual.distance(signal, floor).max(0.0)
+        } else {
+            0.0
+        };
+        let x = r.ln_1p() as f32;
+        Some(Seen {
+            signal,
+            x,
+            evidence: self.tail.nats(x),
+        })
+    }
+
+    fn absorb(&mut self, past: &Past, seen: &Seen, _weight: f64) {
+        if past.tail_rate > 0.0 {
+            self.tail.learn(seen.x, past.tail_rate);
+        }
+        self.usual.take(seen.signal, past.gain, past.n);
+    }
+}

@@ -1,0 +1,252 @@
+//! A slow trend: a leak that no single sample gives away.
+//!
+//! Samples are averaged over quarters of a day, and a quarter is compared with the same one of the
+//! day before, so that a daily rhythm cancels. A trend is a day that lies beyond the one before, and
+//! that one beyond its own, in each of the four quarters and on the same side: a step is over after a
+//! day and fails in one of them, a weekend comes back. Its size is the mean drift a day in units of
+//! how much this series usually drifts from day to day (which is what a random walk, a weekly rhythm
+//! or a disk that always fills is used to). Comparing equal seasons is what the seasonal Kendall test
+//! does (Hirsch, Slack and Smith 1982).
+//!
+//! Cost: an addition a sample, a few dozen operations every quarter of a day; 88 bytes. What it
+//! can't see: anything in its first four days, and a leak of less than a tenth of the series' scale
+//! a day.
+
+use serde::{Deserialize, Serialize};
+
+/// Quarters of a day that are kept: three days.
+const KEPT: usize = 12;
+const A_DAY: usize = 4;
+/// Drifts before their usual size is known: a day of them beyond the first.
+const KNOWN: u16 = 5;
+/// Memory of the usual drift, in quarters: thirty days.
+const HORIZON: u16 = 120;
+/// A drift counts at most so many usual ones in it, once that is known.
+const CLIP: f32 = 3.0;
+/// A drift is a trend from this many usual ones on ...
+const TIMES: f32 = 5.0;
+/// ... and from this share of the scale of the series.
+const SCALE_SHARE: f32 = 0.1;
+/// ... and it must exceed the largest drift of a day so far, of which this is left after each quarter.
+const MOST_FADES: f32 = 0.998;
+/// The least quarter drifts at least this share of the day's mean.
+const EVEN: f32 = 0.3;
+/// Quarters that may be missing and are taken for the one before.
+const MISSING_MAX: u32 = 1;
+/// sqrt(pi/2), see [`super::robust`].
+const MAD_TO_SIGMA: f32 = 1.253_314_1;
+
+/// The slow side of one series.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trend {
+    /// Means of the last quarters, less `base`, newest last.
+    quarters: [f32; KEPT],
+    filled: u8,
+    /// The first value: what the quarters count from, so that f32 is enough.
+    base: f64,
+    /// Sum of the open quarter, less `base`.
+    sum: f32,
+    count: u32,
+    /// Quarters since the epoch, of the open one.
+    open: u32,
+    /// Usual drift from day to day.
+    usual: f32,
+    /// The largest drift of a day so far, those of trends apart.
+    most: f32,
+    drifts: u16,
+    /// The drift of the last closed quarter in units of what is too much, signed.
+    ratio: f32,
+}
+
+impl Trend {
+    /// How large the trend is in units of what is too much, signed: 1 and more rises, -1 and less
+    /// falls.
+    pub fn ratio(&self) -> f32 {
+        self.ratio
+    }
+
+    /// Takes one value. `day_ms` is the length of a day, `scale` the scale of the series.
+    pub fn take(&mut self, t_ms: i64, value: f64, day_ms: i64, scale: f64) {
+        let quarter = t_ms.div_euclid((day_ms / A_DAY as i64).max(1)) as u32;
+        if self.count == 0 && self.filled == 0 {
+            self.base = value;
+            self.open = quarter;
+        }
+        if quarter != self.open {
+            self.close(quarter, scale);
+        }
+        self.sum += (value - self.base) as f32;
+        self.count += 1;
+    }
+
+    fn close(&mut self, quarter: u32, scale: f64) {
+        let mean = self.sum / self.count.max(1) as f32;
+        let missing = quarter.wrapping_sub(self.open) - 1;
+        self.sum = 0.0;
+        self.count = 0;
+        self.open = quarter;
+        self.push(mean, scale);
+        if missing > MISSING_MAX {
+            // What lies on the two sides of a gap can't be compared.
+            self.filled = 0;
+            self.ratio = 0.0;
+        } else {
+            for _ in 0..missing {
+                self.push(mean, scale);
+            }
+        }
+    }
+
+    fn push(&mut self, mean: f32, scale: f64) {
+        self.quarters.rotate_left(1);
+        self.quarters[KEPT - 1] = mean;
+        self.filled = (self.filled + 1).min(KEPT as u8);
+        let day = |back: usize| -> [f32; A_DAY] {
+            let from = KEPT - A_DAY * (back + 1);
+            std::array::from_fn(|i| self.quarters[from + i] - self.quarters[from + i - A_DAY])
+        };
+        self.ratio = 0.0;
+        if usize::from(self.filled) < 2 * A_DAY {
+            return;
+        }
+        let now = day(0);
+        let drift = now.iter().sum::<f32>() / A_DAY as f32;
+        if usize::from(self.filled) == KEPT && self.drifts >= KNOWN {
+            let before = trimmed(day(1), drift);
+            let yesterday = day(1).iter().sum::<f32>() / A_DAY as f32;
+            let even = now.iter().all(|d| d * drift.signum() >= EVEN * drift.abs());
+            let size = drift.abs().min(2.0 * before);
+            // Few drifts are a poor guess at the usual one.
+            let usual = self.usual * (1.0 + 8.0 / f32::from(self.drifts));
+            let too_much = (TIMES * usual)
+                .max(self.most)
+                .max(SCALE_SHARE * scale as f32);
+            if even && too_much > 0.0 {
+                self.ratio = (size.max(0.0) / too_much).min(f32::MAX) * drift.signum();
+            }
+            self.most *= MOST_FADES;
+            if !(even && before > 0.0) {
+                self.most = self.most.max(yesterday.abs());
+            }
+        }
+        self.drifts = (self.drifts + 1).min(HORIZON);
+        let gain = 1.0 / f32::from(self.drifts);
+        let mut learned = MAD_TO_SIGMA * drift.abs();
+        if self.drifts > KNOWN {
+            learned = learned.min(CLIP * self.usual);
+        }
+        self.usual += gain * (learned - self.usual);
+    }
+}
+
+/// Mean of a day's drifts without the one furthest in the direction of `side`, in that direction: a
+/// step in the middle of a quarter shows in that one alone.
+fn trimmed(day: [f32; A_DAY], side: f32) -> f32 {
+    let along = day.map(|d| d * side.signum());
+    let most = along.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    (along.iter().sum::<f32>() - most) / (A_DAY - 1) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    fn noise(rng: &mut fastrand::Rng) -> f64 {
+        (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0
+    }
+
+    /// Days after `from` (in days) at which the trend is first seen, up to `days`.
+    fn first(
+        step_ms: i64,
+        days: f64,
+        from: f64,
+        scale: f64,
+        mut f: impl FnMut(f64) -> f64,
+    ) -> Option<f64> {
+        let mut trend = Trend::default();
+        let mut t = 0;
+        while (t as f64) < days * DAY as f64 {
+            let day = t as f64 / DAY as f64;
+            trend.take(t, f(day), DAY, scale);
+            if trend.ratio().abs() >= 1.0 {
+                return Some(day - from);
+            }
+            t += step_ms;
+        }
+        None
+    }
+
+    #[test]
+    fn a_leak_from_60_to_75_percent_in_a_week_is_found_within_two_days() {
+        for step in [15_000, 300_000] {
+            let mut rng = fastrand::Rng::with_seed(1);
+            let found = first(step, 15.0, 8.0, 1.6, |day| {
+                let rhythm = 2.0 * (day * std::f64::consts::TAU).sin();
+                60.0 + rhythm + noise(&mut rng) + (day - 8.0).max(0.0) * 15.0 / 7.0
+            });
+            assert!(found.is_some_and(|d| (0.0..=2.0).contains(&d)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn one_scale_a_day_is_found_at_five_minutes() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let found = first(300_000, 20.0, 10.0, 1.0, |day| {
+            noise(&mut rng) + (day - 10.0).max(0.0)
+        });
+        assert!(found.is_some_and(|d| (0.0..=2.5).contains(&d)), "{found:?}");
+    }
+
+    #[test]
+    fn a_step_and_a_weekend_are_no_trend() {
+        for at in [0.0, 0.1, 0.3, 0.6] {
+            let mut rng = fastrand::Rng::with_seed(3);
+            let found = first(300_000, 20.0, 0.0, 1.0, |day| {
+                noise(&mut rng) + if day > 10.0 + at { 30.0 } else { 0.0 }
+            });
+            assert_eq!(found, None, "step at {at}");
+        }
+        let mut rng = fastrand::Rng::with_seed(4);
+        let found = first(300_000, 30.0, 0.0, 10.0, |day| {
+            let weekend = day.rem_euclid(7.0) >= 5.0;
+            noise(&mut rng) + if weekend { -20.0 } else { 0.0 }
+        });
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn a_series_that_always_grows_or_wanders_is_used_to_it() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let found = first(300_000, 30.0, 0.0, 5.0, |day| 5.0 * day + noise(&mut rng));
+        assert_eq!(found, None);
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(100 + seed);
+            let mut at = 0.0;
+            let found = first(300_000, 60.0, 0.0, 10.0, |_| {
+                at += 0.3 * noise(&mut rng);
+                at
+            });
+            assert_eq!(found, None, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_lies_on_two_sides_of_a_gap_is_not_compared() {
+        let mut trend = Trend::default();
+        let mut t = 0;
+        for day in 0..20 {
+            for _ in 0..288 {
+                trend.take(t, f64::from(day % 2), DAY, 1.0);
+                t += 300_000;
+            }
+        }
+        t += 10 * DAY;
+        for _ in 0..288 {
+            trend.take(t, 100.0, DAY, 1.0);
+            assert_eq!(trend.ratio(), 0.0);
+            t += 300_000;
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The detectors with a rule of their own: range, flatline, trend, pattern, absence.
+//!
+//! Each says something that the evidence of [`super::ensemble`] does not, with a false alarm rate of
+//! its own (docs/models.md). What it says is raised to units of the line here: at the line where its
+//! rule begins to hold, a severity up for each factor of e. What always holds: a sample is judged from
+//! state that does not contain it.
+
+use serde::{Deserialize, Serialize};
+
+use super::absence::{Around, Rhythm, Silence};
+use super::flatline::Flatline;
+use super::pattern::{Pattern, Shape};
+use super::shift::Shift;
+use super::trend::Trend;
+use super::{SeriesSpec, range};
+
+/// Most that a rule without a limit set by hand is worth, in units of the line: severity high.
+const CLAIM_MAX: f32 = 1.9;
+/// Factor of e beyond a rule that is worth a severity.
+const A_SEVERITY: f32 = 1.0 / 3.0;
+/// A small shift is worth low: whether it matters is for those who know the series.
+const SHIFT_MAX: f32 = 1.3;
+/// A trend needs this share of a line's worth of days: quarters of a day and more.
+const TREND_DAYS_MAX: f64 = 1.0 / 8.0;
+
+/// The rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Rule {
+    Range,
+    Flatline,
+    Shift,
+    Trend,
+    Pattern,
+    Absence,
+}
+
+impl Rule {
+    /// Stable name, as in docs/models.md and in contributions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::Flatline => "flatline",
+            Self::Shift => "shift",
+            Self::Trend => "trend",
+            Self::Pattern => "pattern",
+            Self::Absence => "absence",
+        }
+    }
+}
+
+/// What a rule says of a sample, or of a silence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Claim {
+    pub rule: Rule,
+    /// In units of the line; at least 1.
+    pub deviation: f32,
+    /// Which way, where there is one: true is up.
+    pub up: Option<bool>,
+}
+
+/// A sample as the rules look at it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    pub t_ms: i64,
+    pub value: f64,
+    /// It differs from the value before.
+    pub changed: bool,
+    /// The scale of the series, positive.
+    pub scale: f64,
+    /// Distance from the level, and what the profile expects of it, in scales.
+    pub z: f32,
+    pub usual: Option<f32>,
+    pub interval_ms: f64,
+    /// The series is old enough for rules that need to know it.
+    pub mature: bool,
+}
+
+impl Look {
+    /// Samples a day.
+    fn a_day(&self, spec: &SeriesSpec) -> f32 {
+        (spec.day_ms as f64 / self.interval_ms.max(1.0)) as f32
+    }
+}
+
+/// The rules' state of one series.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    flatline: Flatline,
+    rhythm: Rhythm,
+    trend: Trend,
+    pattern: Pattern,
+    shift: Shift,
+}
+
+impl Watch {
+    /// The strongest claim about a sample, from state without it. A direction that does not count for
+    /// the series is no claim.
+    pub fn claim(&self, spec: &SeriesSpec, x: &Look) -> Option<Claim> {
+        let mut best: Option<Claim> = None;
+        let mut hear = |rule, ratio: f32, up: Option<bool>, most: f32| {
+            let counts = up.is_none_or(|up| spec.direction.counts(up));
+            if ratio < 1.0 || !counts {
+                return;
+            }
+            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most);
+            if best.is_none_or(|b| deviation > b.deviation) {
+                best = Some(Claim {
+                    rule,
+                    deviation,
+                    up,
+                });
+            }
+        };
+        if let Some((ratio, up)) = range::beyond(spec, x.value, x.scale) {
+            hear(Rule::Range, ratio, Some(up), f32::MAX);
+        }
+        if x.mature {
+            hear(
+                Rule::Flatline,
+                self.flatline.ratio(x.changed),
+                None,
+                CLAIM_MAX,
+            );
+            let trend = self.trend.ratio();
+            hear(Rule::Trend, trend.abs(), Some(trend > 0.0), CLAIM_MAX);
+            let side = self.pattern.up();
+            hear(Rule::Pattern, self.pattern.ratio(), side, CLAIM_MAX);
+            let shift = self.shift.ratio(x.a_day(spec));
+            hear(Rule::Shift, shift.abs(), Some(shift > 0.0), SHIFT_MAX);
+        }
+        best
+    }
+
+    /// Takes a sample that came so long after the one before (`None`: it is the first). `calm` says
+    /// that its evidence is under the line.
+    pub fn take(&mut self, spec: &SeriesSpec, x: &Look, silence_ms: Option<f64>, calm: bool) {
+        if let Some(silence) = silence_ms {
+            self.rhythm.take(silence);
+            self.flatline.take(x.changed);
+        }
+        if x.interval_ms <= TREND_DAYS_MAX * spec.day_ms as f64 {
+            self.trend.take(x.t_ms, x.value, spec.day_ms, x.scale);
+        }
+        let shape = Shape {
+            z: x.z,
+            usual: x.usual,
+            a_day: x.a_day(spec),
+        };
+        self.shift.take(x.z - x.usual.unwrap_or(0.0));
+        let calm = calm && self.pattern.ratio() < 1.0;
+        self.pattern.take(&shape, calm);
+    }
+
+    /// What to make of the silence since `last_ms`, the newest sample of the series; with a claim if
+    /// the series is absent. To be asked by a clock, not by a sample.
+    pub fn silence(&self, last_ms: i64, around: &Around) -> (Silence, Option<Claim>) {
+        let silence = self.rhythm.ask(last_ms, around);
+        let claim = match silence {
+            Silence::Absent(ratio) => Some(Claim {
+                rule: Rule::Absence,
+                deviation: (1.0 + A_SEVERITY * ratio.max(1.0).ln()).min(CLAIM_MAX),
+                up: None,
+            }),
+            Silence::Usual | Silence::Intake | Silence::Target => None,
+        };
+        (silence, claim)
+    }
+
+    /// The silence that makes it absent, in milliseconds; `None` while its rhythm is not known.
+    pub fn too_long_ms(&self) -> Option<f32> {
+        self.rhythm.too_long_ms()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Direction;
+
+    fn look(i: i64, value: f64, changed: bool) -> Look {
+        Look {
+            t_ms: i * 15_000,
+            value,
+            changed,
+            scale: 1.0,
+            z: 0.0,
+            usual: None,
+            interval_ms: 15_000.0,
+            mature: true,
+        }
+    }
+
+    #[test]
+    fn state_is_small() {
+        assert!(size_of::<Watch>() <= 180, "{}", size_of::<Watch>());
+    }
+
+    #[test]
+    fn the_strongest_claim_is_heard_and_directions_count() {
+        let mut watch = Watch::default();
+        let spec = SeriesSpec {
+            max: Some(10.0),
+            ..SeriesSpec::default()
+        };
+        for i in 0..100 {
+            watch.take(
+                &spec,
+                &look(i, 0.0, true),
+                (i > 0).then_some(15_000.0),
+                true,
+            );
+        }
+        assert_eq!(watch.claim(&spec, &look(100, 0.0, true)), None);
+        for i in 100..200 {
+            watch.take(&spec, &look(i, 0.0, false), Some(15_000.0), true);
+        }
+        let flat = watch.claim(&spec, &look(200, 0.0, false)).unwrap();
+        assert_eq!((flat.rule, flat.up), (Rule::Flatline, None));
+        assert!(flat.deviation >= 1.0);
+        let range = watch.claim(&spec, &look(200, 30.0, true)).unwrap();
+        assert_eq!((range.rule, range.up), (Rule::Range, Some(true)));
+        let down = SeriesSpec {
+            direction: Direction::Down,
+            ..spec
+        };
+        assert_eq!(watch.claim(&down, &look(200, 30.0, true)), None);
+    }
+
+    #[test]
+    fn a_silence_is_a_claim_only_if_the_series_is_alone_in_it() {
+        let mut watch = Watch::default();
+        let spec = SeriesSpec::default();
+        for i in 0..100 {
+            watch.take(
+                &spec,
+                &look(i, 0.0, true),
+                (i > 0).then_some(15_000.0),
+                true,
+            );
+        }
+        let last = 99 * 15_000;
+        let around = Around {
+            now_ms: last + 400_000,
+            target_ms: Some(last + 395_000),
+            up: Some(true),
+            any_ms: last + 399_000,
+        };
+        let (_, claim) = watch.silence(last, &around);
+        assert_eq!(claim.unwrap().rule, Rule::Absence);
+        let down = Around {
+            up: Some(false),
+            ..around
+        };
+        assert_eq!(watch.silence(last, &down), (Silence::Target, None));
+    }
+}
