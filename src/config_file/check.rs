@@ -139,6 +139,9 @@ impl Walk<'_> {
                         self.item(item, node, &format!("{path}[{i}]"))
                             .unwrap_or_else(|| match **item {
                                 Shape::Text => Json::String(String::new()),
+                                Shape::Choice(ref words) => {
+                                    Json::from(words.first().map(|w| w.word.as_str()))
+                                }
                                 _ => Json::Object(Default::default()),
                             })
                     })
@@ -475,7 +478,7 @@ colour: blue
             ("detect: {warmpu: 100}", "did you mean `warmup`"),
             ("detect: {lines: 6}", "did you mean `line`"),
             ("warmup: 100", "did you mean `detect.warmup`"),
-            ("colour: blue", "known here are `detect`, `store`"),
+            ("colour: blue", "known here are `presets`, `detect`"),
             ("detect: {warmup: 5}", "5 is outside 20 to 10000"),
             (
                 "detect: {warmup: many}",
@@ -485,7 +488,7 @@ colour: blue
             ("detect: {adapt: 12}", "add a unit, for example `12s`"),
             ("detect: {adapt: soon}", "such as `30s`"),
             ("detect: {adapt: 100d}", "100d is outside 1s to 90d"),
-            ("detect: {line: 0.5}", "0.5 is outside 1.0 to 50.0"),
+            ("detect: {line: 0.5}", "0.5 is outside 1 to 50"),
             ("detect: {line: .nan}", "outside"),
             ("detect: {rules: {selector: up}}", "not a list"),
             (

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use saimon::clock::ManualClock;
-use saimon::config::{DetectConfig, LimitsConfig, SyncMode};
+use saimon::config::{DetectConfig, ForestConfig, LimitsConfig, SyncMode};
 use saimon::engine::ask::Reader;
 use saimon::engine::journal::{Journal, WhenFull};
-use saimon::engine::keep::{ClosedChunk, Cut, Family, GroupId, PARTITIONS};
+use saimon::engine::keep::{Appendix, ClosedChunk, Cut, Family, GroupId, PARTITIONS};
 use saimon::engine::pool::{EngineSpec, Pool};
 use saimon::engine::router::Router;
 use saimon::engine::rules::Rules;
@@ -31,6 +31,7 @@ use crate::client::Client;
 pub(crate) struct Disk {
     cuts: BTreeMap<u8, u64>,
     groups: BTreeMap<GroupId, (Vec<u8>, i64)>,
+    appendices: BTreeMap<GroupId, Vec<Appendix>>,
     chunks: BTreeMap<GroupId, Vec<ClosedChunk>>,
     families: Vec<Family>,
     through: u64,
@@ -42,9 +43,17 @@ impl Disk {
         for group in cut.groups {
             if group.state.is_empty() {
                 self.groups.remove(&group.id);
+                self.appendices.remove(&group.id);
                 self.chunks.remove(&group.id);
             } else {
                 self.groups.insert(group.id, (group.state, group.newest_ms));
+                let appendices = self.appendices.entry(group.id).or_default();
+                for given in group.appendices {
+                    let of = (given.position, given.part);
+                    appendices.retain(|a| (a.position, a.part) != of);
+                    appendices.push(given);
+                }
+                appendices.retain(|a| !a.bytes.is_empty());
                 let chunks = self.chunks.entry(group.id).or_default();
                 chunks.extend(group.chunks.iter().cloned());
             }
@@ -85,6 +94,12 @@ pub(crate) fn detect() -> DetectConfig {
     DetectConfig {
         warmup: 20,
         young: 60,
+        forest: ForestConfig {
+            min_points: 30,
+            rows: 64,
+            gate: 0.0,
+            ..ForestConfig::default()
+        },
         ..DetectConfig::default()
     }
 }
@@ -137,6 +152,8 @@ impl Process {
         let mut pool = pool(shards, &metrics);
         pool.resume(&covered, disk.through, &disk.families);
         for (id, (state, newest_ms)) in &disk.groups {
+            let appendices = disk.appendices.get(id).cloned().unwrap_or_default();
+            pool.appendices(*id, appendices);
             pool.restore(*id, state, *newest_ms, 0).unwrap();
         }
         let board = Arc::clone(&pool.board);
@@ -300,7 +317,9 @@ impl Process {
                 let mut chunks = disk.chunks.get(&id).cloned().unwrap_or_default();
                 chunks.extend(snapshot.chunks.iter().cloned());
                 chunks.sort_by_key(|c| (c.position, c.first_ms));
-                let before = held.insert(id, (snapshot.state, snapshot.newest_ms, chunks));
+                // What is where is not the same; what there is altogether is.
+                let state = shard.whole_state(n as u32).unwrap();
+                let before = held.insert(id, (state, snapshot.newest_ms, chunks));
                 assert!(before.is_none(), "a group is in one shard");
             }
         }

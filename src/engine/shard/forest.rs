@@ -188,7 +188,7 @@ impl Shard {
         appendices: impl Iterator<Item = &'a Appendix> + Clone,
     ) {
         let spec = &self.parts.specs.resolve(&member.labels).forest;
-        let mut rejoin = |part: u8, judge: &mut Judge| {
+        let rejoin = |part: u8, judge: &mut Judge| {
             let Some(tier) = judge.forest_mut() else {
                 return;
             };

@@ -149,6 +149,16 @@ impl Shard {
         Ok(self.hand_over(group, state, appendices))
     }
 
+    /// One group with everything in it that its appendices have, for a comparison. They are given
+    /// again with the next snapshot.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn whole_state(&mut self, group: u32) -> Result<Vec<u8>, StateError> {
+        self.appendices_not_written(group);
+        self.encode(group)
+    }
+
     fn encode(&self, group: u32) -> Result<Vec<u8>, StateError> {
         let members: Vec<Option<MemberRef<'_>>> = self
             .groups

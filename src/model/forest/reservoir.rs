@@ -283,7 +283,7 @@ impl Reservoir {
         let row = |slot: &u16| (*slot, self.state.rows[usize::from(*slot)]);
         let rows = if self.stale { &[] } else { &*self.changed };
         ChangesRef {
-            generation: self.generation,
+            generation: if self.stale { 0 } else { self.generation },
             whole: self.stale.then_some(&self.state),
             rows: rows.iter().map(row).collect(),
         }
@@ -467,7 +467,10 @@ mod tests {
                 let light = postcard::to_allocvec(&here.changes()).unwrap();
                 let light = postcard::from_bytes(&light).unwrap();
                 let back = Reservoir::restore(disk.as_deref(), light).unwrap();
-                prop_assert_eq!(&back, &here);
+                prop_assert_eq!(&back.state, &here.state);
+                if !here.stale {
+                    prop_assert_eq!(&back, &here);
+                }
             }
         }
 

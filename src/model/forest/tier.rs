@@ -283,7 +283,8 @@ impl Tier {
         state.pinned = false;
         state.ordered_ms = at.t_ms;
         self.due_ms = None;
-        let doubled = 2 * state.n;
+        // One that was asked for early is not the first.
+        let doubled = (2 * state.n).max(u64::from(spec.min_points));
         let within_a_day = doubled as f64 * at.interval_ms < at.day_ms as f64;
         state.due_n = if within_a_day { doubled } else { u64::MAX };
         state.next = Some(Order {

@@ -3,6 +3,7 @@
 use super::super::disk::Edit;
 use super::super::key;
 use super::*;
+use crate::engine::keep::Appendix;
 use crate::window::chunk::ChunkAppender;
 use crate::window::rollup::{Row, STEP_MS};
 
@@ -60,6 +61,52 @@ fn groups_and_chunks_survive_a_restart() {
     );
     assert_eq!(store.chunks(id(0, 0), &[2], 0, i64::MAX).unwrap(), []);
     assert_eq!(store.chunks(id(9, 9), &[0], 0, i64::MAX).unwrap(), []);
+}
+
+/// Large parts of a state are written when they are given, stay when they are not, and leave when
+/// they are no more or their group is.
+#[test]
+fn appendices_stay_until_they_are_given_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    let appendix = |position, part, bytes: &[u8]| Appendix {
+        position,
+        part,
+        bytes: bytes.to_vec(),
+    };
+    let with = |n, appendices: &[Appendix]| GroupSnapshot {
+        appendices: appendices.to_vec(),
+        ..group(id(0, n), b"state", NOW, vec![])
+    };
+    let rig = Rig::on(&dir, config());
+    let rows: Vec<u8> = (0..25_000u32).map(|i| i as u8).collect();
+    assert!(rig.write([
+        with(0, &[appendix(0, 0, &rows), appendix(127, 4, b"a")]),
+        with(1, &[appendix(3, 0, b"of another")]),
+    ]));
+    let written = rig.metrics.store_bytes_written.get();
+    assert!(rig.write([with(0, &[appendix(127, 4, b"b")]), with(1, &[])]));
+    assert!(rig.metrics.store_bytes_written.get() < written + 5_000);
+    rig.stop();
+
+    let store = reopened(&dir);
+    all(&store);
+    let mut found = store.appendices(id(0, 0));
+    found.sort_by_key(|a| a.position);
+    assert_eq!(found, [appendix(0, 0, &rows), appendix(127, 4, b"b")]);
+    assert_eq!(store.appendices(id(0, 1)), [appendix(3, 0, b"of another")]);
+    assert_eq!(store.appendices(id(0, 2)), []);
+    drop(store);
+
+    let rig = Rig::on(&dir, config());
+    let gone = group(id(0, 1), b"", NOW, vec![]);
+    assert!(rig.write([with(0, &[appendix(0, 0, b"")]), gone]));
+    rig.stop();
+    let store = reopened(&dir);
+    assert_eq!(store.appendices(id(0, 0)), [appendix(127, 4, b"b")]);
+    let disk = store.disk();
+    assert_eq!(disk.get(key::appendix(id(0, 1), (3, 0))), Ok(None));
+    assert_eq!(disk.get(key::appendix(id(0, 0), (0, 0))), Ok(None));
 }
 
 #[test]
