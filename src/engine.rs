@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod journal;
 pub mod keep;
 mod merge;
+pub mod models;
 pub mod pool;
 pub mod prefetch;
 pub mod router;

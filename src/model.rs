@@ -9,6 +9,7 @@
 pub mod absence;
 pub mod averages;
 pub mod burst;
+pub mod calendar;
 pub mod ensemble;
 pub mod features;
 pub mod flatline;

@@ -8,7 +8,7 @@ pub mod history;
 pub mod log;
 pub mod process;
 
-use durable::{LogMetrics, RecoveryMetrics};
+use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
 use history::HistoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -228,6 +228,8 @@ pub struct Metrics {
     pub recovery: RecoveryMetrics,
     /// `saimon_checkpoint_duration_seconds`.
     pub checkpoint_duration: Histogram,
+    /// `saimon_checkpoint_stop_seconds` and the longest of them.
+    pub stops: StopMetrics,
     /// `saimon_checkpoint_last_success_timestamp_seconds`.
     pub checkpoint_last: Gauge<f64, AtomicU64>,
 }
@@ -362,6 +364,7 @@ impl Metrics {
                 );
                 h
             },
+            stops: StopMetrics::made(&mut r),
             checkpoint_last: r.made(
                 "checkpoint_last_success_timestamp_seconds",
                 "when models and windows were last written",

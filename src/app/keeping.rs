@@ -96,9 +96,12 @@ impl Keeping {
     }
 
     /// Brings back what the store has.
-    pub(super) fn restore(&self, pool: &mut Pool, clock: &dyn Clock) {
+    ///
+    /// # Errors
+    /// If a newer saimon has written any of it. Nothing has been changed then.
+    pub(super) fn restore(&self, pool: &mut Pool, clock: &dyn Clock) -> anyhow::Result<()> {
         let Some(store) = &self.store else {
-            return;
+            return Ok(());
         };
         let through = self.position.through;
         let mut families = self.families.clone();
@@ -109,7 +112,7 @@ impl Keeping {
             }
         }
         pool.resume(&self.position.covered, through, &families);
-        restore(store, pool, clock);
+        restore(store, pool, clock)
     }
 
     /// The router with the log, if there is one.
@@ -217,11 +220,12 @@ fn open_log(
     }
 }
 
-fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
+fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) -> anyhow::Result<()> {
     let now_ms = clock.now_ms();
     let mut series = 0;
     let mut damaged = 0;
     let mut relearned = 0;
+    let mut newer = None;
     let loaded = store.groups(|id, state, newest_ms| {
         pool.appendices(id, store.appendices(id));
         match pool.restore(id, state, newest_ms, now_ms) {
@@ -229,12 +233,18 @@ fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
                 series += n;
                 relearned += if state::relearns(state) { n } else { 0 };
             }
+            Err(error) if error.is_newer() => newer = Some(error),
             Err(error) => {
                 damaged += 1;
                 tracing::warn!(%error, partition = id.partition, group = id.number, "a stored group cannot be used: its series start afresh");
             }
         }
     });
+    if let Some(error) = newer {
+        anyhow::bail!(
+            "the store was written by a newer saimon: {error}; use that one, or another data directory"
+        );
+    }
     if loaded.groups + loaded.skipped + damaged > 0 {
         tracing::info!(
             series,
@@ -249,6 +259,7 @@ fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
             "the store is of an earlier version whose models are not those of today: windows are kept, and these series are learned anew"
         );
     }
+    Ok(())
 }
 
 /// The reading of the log, once the shards have their threads.

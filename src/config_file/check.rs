@@ -16,6 +16,9 @@ use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
 use crate::config::{ClientConfig, Config, SeverityConfig};
+use crate::model::calendar;
+use crate::model::forest::ForestSpec;
+use crate::model::forest::spec::ForestError;
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -257,6 +260,7 @@ impl Walk<'_> {
 
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
+        self.forest(config);
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {
             if let Some(severity) = &rule.severity {
@@ -330,6 +334,21 @@ impl Walk<'_> {
                 format!("{b} is not above `{low}`, {a}: severities must rise"),
             );
         }
+    }
+
+    /// What a zone, a schedule or a feature is, only those who use it know.
+    fn forest(&mut self, config: &Config) {
+        let found = calendar::zone(&config.detect.time_zone);
+        let (key, message) = match found {
+            Err(error) => ("detect.time_zone", error.to_string()),
+            Ok(zone) => match ForestSpec::new(&config.detect.forest, &zone) {
+                Err(ForestError::Feature(what)) => ("detect.forest.features", what.to_string()),
+                Err(ForestError::Schedule(why)) => ("detect.forest.schedule", why.to_string()),
+                // Ranges are the shape's to check.
+                Err(ForestError::Range { .. }) | Ok(_) => return,
+            },
+        };
+        self.pair(false, key, key, message);
     }
 
     /// Notes a mistake between two keys at the later one that the file has. Says nothing of values

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::keep::{ClosedChunk, GroupId, PastChunks};
+use super::models::{self, ModelStatus, NotDone, Wish};
 use super::shard::Message;
 use crate::series::matcher::Selector;
 use crate::window::encoding::Encoding;
@@ -105,6 +106,8 @@ pub enum Question {
     },
     /// Something about history.
     History(super::history::Order),
+    /// Something about the model of one series.
+    Model(super::models::ModelOrder),
 }
 
 /// Answers questions about windows; cheap to clone.
@@ -121,6 +124,19 @@ impl Reader {
             shards: shards.into(),
             past,
         }
+    }
+
+    /// Tells of the model of the series with these canonical label bytes, or has something done with
+    /// it; `None` if there is no such series with a model of its own.
+    ///
+    /// # Errors
+    /// If its shard cannot answer.
+    pub async fn model(
+        &self,
+        labels: &[u8],
+        wish: Wish,
+    ) -> Result<Option<Result<ModelStatus, NotDone>>, AskError> {
+        models::order(&self.shards, labels, wish).await
     }
 
     /// All series that match and may have samples in `[from_ms, to_ms]`, unsorted. Series that are

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::ask::{AskError, Found, Question};
 use super::history::{Given, Order};
 use super::keep::ClosedChunk;
+use super::models::ModelOrder;
 use super::shard::Shard;
 use super::shard::warm::Warming;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ enum Job {
         warming: Warming,
         answer: oneshot::Sender<Given>,
     },
+    Model(ModelOrder),
 }
 
 /// The questions of one shard, first come, first served.
@@ -112,6 +114,7 @@ impl From<Question> for Job {
                 range: (from_ms, to_ms),
                 answer,
             },
+            Question::Model(order) => Self::Model(order),
             Question::History(Order::Wanting { limit, answer }) => Self::Wanting {
                 limit: limit.min(WANTING_MAX),
                 answer,
@@ -138,7 +141,7 @@ impl Job {
             Self::Windows { answer, .. } => answer.is_closed(),
             Self::Wanting { answer, .. } => answer.is_closed(),
             // Once begun it is brought to its end, whoever waits for it.
-            Self::Give { .. } => false,
+            Self::Give { .. } | Self::Model(_) => false,
         };
         if left_alone {
             return None;
@@ -202,6 +205,10 @@ impl Job {
                     chunks,
                     answer,
                 })
+            }
+            Self::Model(order) => {
+                order.answer(shard);
+                None
             }
             Self::Wanting { limit, answer } => {
                 let _ = answer.send(shard.wanting(limit, now_ms));

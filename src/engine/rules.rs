@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
-
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
+use crate::model::calendar::{self, Calendar, NoZone};
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
 use crate::score::verdict::RECENT;
@@ -27,8 +26,8 @@ pub enum RulesError {
     Limits { key: String },
     #[error("{key}: medium, high and critical must rise, from 0.7 to below 1")]
     Severity { key: String },
-    #[error("detect.time_zone: there is no {0:?}, use a name such as Europe/Berlin")]
-    Zone(String),
+    #[error("detect.time_zone: {0}")]
+    Zone(#[from] NoZone),
     #[error("detect.{0}")]
     Forest(#[from] ForestError),
 }
@@ -57,7 +56,9 @@ impl TryFrom<&DetectConfig> for Rules {
         };
         check("detect", &whole)?;
         let mut defaults = SeriesSpec::default();
-        defaults.forest = ForestSpec::new(&config.forest, &zone(&config.time_zone)?)?;
+        let zone = calendar::zone(&config.time_zone)?;
+        defaults.calendar = Calendar::new(&zone);
+        defaults.forest = ForestSpec::new(&config.forest, &zone)?;
         apply(&mut defaults, &whole);
         let mut rules = Vec::with_capacity(config.rules.len());
         for (i, rule) in config.rules.iter().enumerate() {
@@ -126,10 +127,6 @@ impl Specs {
     pub fn get(&self, at: u32) -> &SeriesSpec {
         &self.known[at as usize]
     }
-}
-
-fn zone(name: &str) -> Result<TimeZone, RulesError> {
-    TimeZone::get(name).map_err(|_| RulesError::Zone(name.to_owned()))
 }
 
 fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {

@@ -169,7 +169,9 @@ impl Ensemble {
     /// What `x` is worth, from state that does not contain it; a forest is heard after that, see
     /// [`Step::hear_forest`].
     pub fn score(&self, pace: &Pace, spec: &SeriesSpec, x: Point, gap: Gap) -> Step {
-        let look = self.profile.look(x.t_ms, spec.day_ms);
+        let look = self
+            .profile
+            .look(spec.calendar.local_ms(x.t_ms), spec.day_ms);
         let (location, scale) = (self.level.location(), self.level.scale());
         let expected = location + look.usual.unwrap_or(0.0) * scale;
         let residual = x.value - expected;

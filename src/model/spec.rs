@@ -1,5 +1,6 @@
 //! How one series is to be modelled and judged: the configuration after defaults, rules and checks.
 
+use super::calendar::Calendar;
 use super::forest::ForestSpec;
 use crate::config::{Direction, KindOverride, SeverityConfig};
 
@@ -26,6 +27,8 @@ pub struct SeriesSpec {
     /// How long a new behaviour lasts before it is learned, in milliseconds.
     pub adapt_ms: i64,
     pub severity: SeverityConfig,
+    /// The wall clock that its days follow.
+    pub calendar: Calendar,
     /// Its forest, if it has one.
     pub forest: ForestSpec,
     pub direction: Direction,
@@ -53,6 +56,7 @@ impl Default for SeriesSpec {
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
             severity: d.severity,
+            calendar: Calendar::default(),
             forest: ForestSpec::default(),
             direction: Direction::Both,
             min: None,

@@ -8,7 +8,7 @@
 //! or a disk that always fills is used to). Comparing equal seasons is what the seasonal Kendall test
 //! does (Hirsch, Slack and Smith 1982).
 //!
-//! Cost: an addition a sample, a few dozen operations every quarter of a day; 80 bytes. What it
+//! Cost: an addition a sample, a few dozen operations every quarter of a day; 88 bytes. What it
 //! can't see: anything in its first four days, and a leak of less than a tenth of the series' scale
 //! a day.
 
@@ -27,6 +27,8 @@ const CLIP: f32 = 3.0;
 const TIMES: f32 = 5.0;
 /// ... and from this share of the scale of the series.
 const SCALE_SHARE: f32 = 0.1;
+/// ... and it must exceed the largest drift of a day so far, of which this is left after each quarter.
+const MOST_FADES: f32 = 0.998;
 /// The least quarter drifts at least this share of the day's mean.
 const EVEN: f32 = 0.3;
 /// Quarters that may be missing and are taken for the one before.
@@ -49,6 +51,8 @@ pub struct Trend {
     open: u32,
     /// Usual drift from day to day.
     usual: f32,
+    /// The largest drift of a day so far, those of trends apart.
+    most: f32,
     drifts: u16,
     /// The drift of the last closed quarter in units of what is too much, signed.
     ratio: f32,
@@ -109,13 +113,20 @@ impl Trend {
         let drift = now.iter().sum::<f32>() / A_DAY as f32;
         if usize::from(self.filled) == KEPT && self.drifts >= KNOWN {
             let before = trimmed(day(1), drift);
+            let yesterday = day(1).iter().sum::<f32>() / A_DAY as f32;
             let even = now.iter().all(|d| d * drift.signum() >= EVEN * drift.abs());
             let size = drift.abs().min(2.0 * before);
             // Few drifts are a poor guess at the usual one.
             let usual = self.usual * (1.0 + 8.0 / f32::from(self.drifts));
-            let too_much = (TIMES * usual).max(SCALE_SHARE * scale as f32);
+            let too_much = (TIMES * usual)
+                .max(self.most)
+                .max(SCALE_SHARE * scale as f32);
             if even && too_much > 0.0 {
                 self.ratio = (size.max(0.0) / too_much).min(f32::MAX) * drift.signum();
+            }
+            self.most *= MOST_FADES;
+            if !(even && before > 0.0) {
+                self.most = self.most.max(yesterday.abs());
             }
         }
         self.drifts = (self.drifts + 1).min(HORIZON);

@@ -11,7 +11,7 @@ mod say;
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, reason_of, severity, side_of};
+use say::{BACK, SETTLED, reason_of, severity, side_of};
 
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
@@ -412,6 +412,7 @@ impl Judge {
                 severity: severity(spec, phase, deviation, rarity),
                 side,
                 reason,
+                settled: self.shifted(step, SETTLED),
                 begins,
             },
         )
@@ -437,6 +438,7 @@ impl Judge {
                     severity: severity(spec, self.phase(spec), deviation, f64::INFINITY),
                     side: side_of(&claim),
                     reason: reason_of(claim.rule),
+                    settled: false,
                     begins: Begin::Rule,
                 },
             )

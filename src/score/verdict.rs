@@ -4,7 +4,8 @@
 //! samples are over it and something began: an onset (see [`crate::model::onset`]) among the newest
 //! samples or while it is pending, or a rule that says so itself. The score alone makes no anomaly: it
 //! stays high while one lasts, and an onset has a rest period and habituation. `release` samples in a row under it end it. Severity only rises while it lasts;
-//! direction and reason stay what they were when it became active, so that one anomaly is one alert.
+//! direction and reason stay what they were when it became active, so that one anomaly is one alert;
+//! but a spike or a drop that stays turns out to be a level shift.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,8 @@ pub struct Hearing {
     pub severity: Option<Severity>,
     pub side: Side,
     pub reason: Reason,
+    /// The value has been where it is for a few samples.
+    pub settled: bool,
     /// What begins at this sample.
     pub begins: Begin,
 }
@@ -161,7 +164,13 @@ impl Verdict {
                 }
                 None
             }
-            Phase::Active => (self.under >= spec.release).then(|| self.end()),
+            Phase::Active => {
+                let taken = matches!(self.reason, Reason::Spike | Reason::Drop);
+                if over.is_some() && at.settled && taken {
+                    self.reason = Reason::LevelShift;
+                }
+                (self.under >= spec.release).then(|| self.end())
+            }
         }
     }
 
@@ -181,6 +190,7 @@ impl Verdict {
 
     fn end(&mut self) -> Change {
         self.rest = RULE_RESTS;
+        self.onset = 0;
         self.phase = Phase::Quiet;
         self.recent = 0;
         self.under = 0;
@@ -218,6 +228,7 @@ mod tests {
                         }),
                         side: Side::Up,
                         reason: Reason::Spike,
+                        settled: false,
                         begins,
                     },
                 )
@@ -270,6 +281,23 @@ mod tests {
         run(&mut v, &[0.5]);
         run_as(&mut v, Begin::Nothing, &[0.5; 80]);
         assert_eq!(run_as(&mut v, Begin::Nothing, &[1.5; 2])[1], None);
+    }
+
+    #[test]
+    fn a_spike_that_stays_is_a_level_shift() {
+        let mut v = Verdict::new();
+        run(&mut v, &[1.5, 1.5]);
+        assert_eq!(v.alarm().unwrap().reason, Reason::Spike);
+        let stays = Hearing {
+            deviation: 1.5,
+            severity: Some(Severity::Low),
+            side: Side::Up,
+            reason: Reason::Spike,
+            settled: true,
+            begins: Begin::Nothing,
+        };
+        v.hear(&SeriesSpec::default(), stays);
+        assert_eq!(v.alarm().unwrap().reason, Reason::LevelShift);
     }
 
     #[test]

@@ -103,17 +103,7 @@ impl Driver {
 
     /// Everything on the board: label text to score bits and alarm.
     pub(crate) fn shown(&self) -> BTreeMap<String, (u32, String)> {
-        self.board
-            .blocks()
-            .iter()
-            .flat_map(|b| (0..b.len()).map(move |i| (b, i)))
-            .filter_map(|(b, i)| {
-                let e = &b[i];
-                let score = e.score()?;
-                let text = b.text(i)?.score.to_string();
-                Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
-            })
-            .collect()
+        shown(&self.board)
     }
 
     pub(crate) fn snapshots(&mut self) -> Vec<GroupSnapshot> {
@@ -159,6 +149,21 @@ impl Driver {
     pub(crate) fn outcome(&self, outcome: Outcome) -> u64 {
         self.metrics.ingest_v1.get(outcome)
     }
+}
+
+/// Everything on a board: label text to score bits and alarm.
+pub(crate) fn shown(board: &Board) -> BTreeMap<String, (u32, String)> {
+    board
+        .blocks()
+        .iter()
+        .flat_map(|b| (0..b.len()).map(move |i| (b, i)))
+        .filter_map(|(b, i)| {
+            let e = &b[i];
+            let score = e.score()?;
+            let text = b.text(i)?.score.to_string();
+            Some((text, (score.to_bits(), format!("{:?}", e.alarm()))))
+        })
+        .collect()
 }
 
 /// Rows, plain rows, histograms and starts of one shard.

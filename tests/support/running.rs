@@ -7,6 +7,7 @@ use saimon::clock::ManualClock;
 use saimon::config::DetectConfig;
 use saimon::engine::ask::{Found, Reader, WindowChunk};
 use saimon::engine::keep::{GroupSnapshot, Kept, PastChunks};
+use saimon::engine::models::{ModelStatus, NotDone, Wish};
 use saimon::engine::pool::{Engine, EngineSpec, Pool};
 use saimon::engine::rules::Rules;
 use saimon::engine::shard::Message;
@@ -132,6 +133,12 @@ impl Running {
 
     pub(crate) fn reader(&self) -> Reader {
         self.engine().reader(self.past.clone())
+    }
+
+    /// Has something done with the model of a series, or is told of it.
+    pub(crate) fn order(&self, labels: &[u8], wish: Wish) -> Option<Result<ModelStatus, NotDone>> {
+        let reader = self.reader();
+        self.runtime.block_on(reader.model(labels, wish)).unwrap()
     }
 
     pub(crate) fn select(&self, selector: &str) -> Vec<Found> {

@@ -15,6 +15,7 @@ use crate::model::SeriesSpec;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::News;
 use crate::score::judge::Judge;
+use crate::series::fingerprint::fingerprint;
 
 /// Whose place somebody may take: that of the series that asks least.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +148,30 @@ impl Shard {
                 Some((judge, self.parts.specs.get(spec)))
             }
         }
+    }
+
+    /// Does something with the judge of a series that has one of its own.
+    pub(in crate::engine) fn with_judge<T>(
+        &mut self,
+        canonical: &[u8],
+        what: impl FnOnce(&mut Judge, &SeriesSpec) -> T,
+    ) -> Option<T> {
+        let at = self.table.peek(fingerprint(canonical), canonical)?;
+        let Home::Tracked(n) = self.table.home(at) else {
+            return None;
+        };
+        let done = self
+            .judge_of(Holder::Tracked(n))
+            .map(|(judge, spec)| what(judge, spec));
+        if let Some(slot) = self.tracked.get(n) {
+            self.groups.get_mut(slot.group).dirty = true;
+        }
+        done
+    }
+
+    /// Forests of all shards that share the room for them.
+    pub fn forests_seated(&self) -> u32 {
+        self.parts.seats.used()
     }
 
     /// Remembers what is to be joined with a group that will be restored next.

@@ -38,6 +38,11 @@ pub struct ForestSpec {
 /// All features.
 const ALL_FEATURES: u16 = (1 << FEATURES) - 1;
 
+/// There is no feature of that name.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("there is no feature {0:?}, use {names}", names = FEATURE_NAMES.join(", "))]
+pub struct NoFeature(pub String);
+
 /// Why there are no such forests.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum ForestError {
@@ -47,8 +52,8 @@ pub enum ForestError {
         value: String,
         range: &'static str,
     },
-    #[error("forest.features: there is no {0:?}, use {names}", names = FEATURE_NAMES.join(", "))]
-    Feature(String),
+    #[error("forest.features: {0}")]
+    Feature(NoFeature),
     #[error("forest.schedule: {0}")]
     Schedule(#[from] ScheduleError),
 }
@@ -87,7 +92,7 @@ impl ForestSpec {
         let mut features = 0;
         for name in &config.features {
             let known = FEATURE_NAMES.iter().position(|n| n == name);
-            let at = known.ok_or_else(|| ForestError::Feature(name.clone()))?;
+            let at = known.ok_or_else(|| ForestError::Feature(NoFeature(name.clone())))?;
             features |= 1 << at;
         }
         Ok(Self {
@@ -146,7 +151,7 @@ mod tests {
         let two = spec(|c| c.features = vec!["value".into(), "deviation_60".into()]);
         assert_eq!(two.unwrap().features, 0b10_0000_0001);
         let none = spec(|c| c.features = vec!["colour".into()]);
-        assert_eq!(none, Err(ForestError::Feature("colour".into())));
+        assert_eq!(none, Err(ForestError::Feature(NoFeature("colour".into()))));
     }
 
     #[test]

@@ -344,6 +344,11 @@ impl Tier {
         Ok(())
     }
 
+    /// Rows that it holds.
+    pub fn rows(&self) -> usize {
+        self.reservoir.len()
+    }
+
     /// Takes its seat.
     pub fn sit(&mut self, seat: Seat) {
         self.seat = Some(seat);

@@ -12,7 +12,9 @@ use crate::score::scale;
 pub(super) const BACK: f64 = 0.5;
 /// Mean of the samples before, as a share of this one's distance, from which on it is a level and no
 /// spike.
-const SHIFTED: f64 = 0.3;
+const SHIFTED: f64 = 0.5;
+/// The same once an anomaly that was taken for a spike is known to be a level: after four samples.
+pub(super) const SETTLED: f64 = 0.8;
 
 /// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
 /// thousand, a million of this very series.
@@ -32,14 +34,19 @@ impl Judge {
             Some(Family::Shift) => return Reason::LevelShift,
             Some(Family::Level | Family::Change) | None => {}
         }
-        let back = step.residual().abs() < BACK * step.mean_before().abs();
-        if !back && step.mean_before() / step.residual() >= SHIFTED {
+        if self.shifted(step, SHIFTED) {
             return Reason::LevelShift;
         }
         match side {
             Side::Down => Reason::Drop,
             Side::Up | Side::Both => Reason::Spike,
         }
+    }
+
+    /// True if the samples before lay where this one does, by this share of its distance.
+    pub(super) fn shifted(&self, step: &Step, share: f64) -> bool {
+        let along = step.mean_before() / step.residual();
+        (share..1.0 / BACK).contains(&along)
     }
 }
 

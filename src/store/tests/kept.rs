@@ -163,7 +163,7 @@ fn old_blocks_go_by_the_newest_sample_not_by_the_clock() {
 }
 
 /// Half an hour of samples 15 s apart that ends at `last_ms`.
-fn measured(position: u16, last_ms: i64) -> ClosedChunk {
+pub(super) fn measured(position: u16, last_ms: i64) -> ClosedChunk {
     let mut appender = ChunkAppender::new();
     for i in 0..120 {
         let t_ms = last_ms - (119 - i) * 15_000;
