@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak quiet docs clean
+.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak quiet docs check-deploy package clean
 
 SHELL := /bin/sh
 INSTALL := scripts/install-debian-packages.sh
@@ -61,6 +61,13 @@ docs: ## what is written from the types (reference, dashboard), and the library'
 	@$(INSTALL) build
 	cargo run --quiet --example reference
 	cargo doc --no-deps
+
+check-deploy: ## deployment files against the schemas and linters of what they are for
+	@scripts/check-deploy.sh
+
+package: ## the Debian package, installed and started in a root of its own (needs root)
+	@$(INSTALL) build package
+	@scripts/check-package.sh $(ARGS)
 
 clean: ## remove what was built
 	cargo clean

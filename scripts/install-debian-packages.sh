@@ -6,13 +6,14 @@
 #   scripts/install-debian-packages.sh build stack    also Prometheus, Alertmanager, node_exporter
 #   scripts/install-debian-packages.sh build peers    also VictoriaMetrics and vmagent
 #   scripts/install-debian-packages.sh build fuzz     also a C++ compiler (libFuzzer is C++)
+#   scripts/install-debian-packages.sh build package  also debootstrap and systemd-nspawn, to install a package somewhere
 #
 # Debian may start the installed programs as services on their default ports. Nothing here relies on
 # those: the demo, the tests and the benches run their own processes on free ports.
 set -eu
 
 usage() {
-    echo "usage: $0 build|stack|peers|fuzz ..." >&2
+    echo "usage: $0 build|stack|peers|fuzz|package ..." >&2
     exit 2
 }
 
@@ -48,6 +49,11 @@ for set in "$@"; do
             ;;
         fuzz)
             want c++ g++
+            ;;
+        package)
+            want debootstrap debootstrap
+            want systemd-nspawn systemd-container
+            want curl curl
             ;;
         *) usage ;;
     esac

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, BackfillOptions, ServeOptions};
 use crate::clock::{self, SystemClock};
-use crate::config::Config;
 use crate::config::client::Address;
+use crate::config::{Config, Preset};
+use crate::config_file::preset;
 use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
 use crate::{config_file, estimate, generate, inspect, rules};
@@ -81,9 +82,25 @@ struct ConfigFile {
 }
 
 #[derive(Debug, clap::Args)]
+struct Presets {
+    /// Ready rules for the series of a well-known exporter, under the rules of the configuration file;
+    /// may be repeated
+    #[arg(
+        long = "preset",
+        env = "SAIMON_PRESET",
+        value_name = "NAME",
+        value_enum,
+        value_delimiter = ','
+    )]
+    presets: Vec<Preset>,
+}
+
+#[derive(Debug, clap::Args)]
 struct Serve {
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    presets: Presets,
     /// Where models and windows are kept
     #[arg(long, env = "SAIMON_DATA_DIR", default_value = "./saimon-data")]
     data_dir: PathBuf,
@@ -103,6 +120,8 @@ struct Serve {
 struct Backfill {
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    presets: Presets,
     /// Where models and windows are kept; no other saimon may be using it
     #[arg(long, env = "SAIMON_DATA_DIR", default_value = "./saimon-data")]
     data_dir: PathBuf,
@@ -152,6 +171,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
             let mut config = load(&serve.config)?;
+            preset::lay_under(&mut config, &serve.presets.presets);
             if serve.history_url.is_some() {
                 config.history.url = serve.history_url;
             }
@@ -186,6 +206,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 fn run_backfill(args: Backfill) -> anyhow::Result<ExitCode> {
     let mut config = load(&args.config)?;
+    preset::lay_under(&mut config, &args.presets.presets);
     if let Some(range) = args.range {
         config.history.range = range;
     }

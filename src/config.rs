@@ -8,6 +8,7 @@ pub mod client;
 pub mod detect;
 pub mod history;
 pub mod limits;
+pub mod preset;
 pub mod read;
 pub mod store;
 
@@ -20,6 +21,7 @@ pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
+pub use preset::Preset;
 pub use read::ReadConfig;
 pub use store::{LogFull, StoreConfig, SyncMode};
 
@@ -27,6 +29,10 @@ pub use store::{LogFull, StoreConfig, SyncMode};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Ready rules for the series of well-known exporters, for example `[node, prometheus]`: which
+    /// side of the band counts, what is too small to matter, what is not modelled. They lie under
+    /// `detect.rules`, so that rules of your own change them. What each says: docs/presets.md.
+    pub presets: Vec<Preset>,
     /// What is modelled and how.
     pub detect: DetectConfig,
     /// What is kept on disk and for how long.

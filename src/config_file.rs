@@ -7,6 +7,7 @@
 pub mod check;
 pub mod docs;
 pub mod load;
+pub mod preset;
 pub mod prometheus;
 pub mod report;
 pub mod shape;

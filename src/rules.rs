@@ -14,12 +14,16 @@ pub mod proof;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use format::{Group, RulesFile};
+use format::{Group, PrometheusRule, RulesFile};
 
 /// Name of the file with the rules.
 pub const RULES_FILE: &str = "saimon-rules.yml";
 /// Name of the file with their tests, which names the former.
 pub const TESTS_FILE: &str = "saimon-rules-test.yml";
+
+/// What the comment of a written file says.
+const WRITTEN: &str =
+    "Written by `saimon rules`. Change saimon's configuration and write it again.";
 
 /// Both files as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,27 +48,34 @@ pub enum RulesError {
 pub fn render(config: &Config) -> Rendered {
     let anomaly = anomaly::alerts(&config.alerting);
     let health = health::alerts(config);
-    let group = |name: &str, alerts: &[alert::Alert]| Group {
-        name: name.to_owned(),
-        rules: alerts.iter().map(alert::Alert::rule).collect(),
-    };
-    let rules = RulesFile {
-        groups: vec![
-            group("saimon-anomalies", &anomaly),
-            group("saimon-health", &health),
-        ],
-    };
+    let rules = rules_file(&anomaly, &health);
     let proofs = anomaly.iter().chain(&health);
     Rendered {
-        rules_yaml: format::text(
-            "Written by `saimon rules`. Change saimon's configuration and write it again.",
-            &rules,
-        ),
+        rules_yaml: format::text(WRITTEN, &rules),
         tests_yaml: format::text(
             "Written by `saimon rules`. To run: promtool test rules saimon-rules-test.yml",
             &proof::file(proofs),
         ),
     }
+}
+
+fn rules_file(anomaly: &[alert::Alert], health: &[alert::Alert]) -> RulesFile {
+    let group = |name: &str, alerts: &[alert::Alert]| Group {
+        name: name.to_owned(),
+        rules: alerts.iter().map(alert::Alert::rule).collect(),
+    };
+    RulesFile {
+        groups: vec![
+            group("saimon-anomalies", anomaly),
+            group("saimon-health", health),
+        ],
+    }
+}
+
+/// The rules of a configuration as an object for the Prometheus operator.
+pub fn prometheus_rule(config: &Config) -> String {
+    let spec = rules_file(&anomaly::alerts(&config.alerting), &health::alerts(config));
+    format::text(WRITTEN, &PrometheusRule::new("saimon", spec))
 }
 
 /// Writes both files into a folder, which is made if it is not there; gives their paths.
@@ -92,9 +103,26 @@ pub fn write(config: &Config, folder: &Path) -> Result<[PathBuf; 2], RulesError>
 /// The files of the repository that are written from the types: path and text. `make docs` writes
 /// them, a test compares them.
 pub fn repository_files() -> Vec<(&'static str, String)> {
+    let rules = render(&Config::default());
     vec![
         ("docs/configuration.md", crate::config_file::docs::render()),
+        ("docs/presets.md", crate::config_file::preset::page()),
         ("examples/full.yaml", crate::config_file::docs::example()),
         ("deploy/grafana/saimon.json", dashboard::render()),
+        (
+            "deploy/prometheus/saimon-rules.yml",
+            rules.rules_yaml.clone(),
+        ),
+        ("deploy/prometheus/saimon-rules-test.yml", rules.tests_yaml),
+        (
+            "deploy/kubernetes/prometheusrule.yaml",
+            prometheus_rule(&Config::default()),
+        ),
+        // a chart can read only what is in its folder
+        (
+            "deploy/helm/saimon/files/saimon-rules.yml",
+            rules.rules_yaml,
+        ),
+        ("deploy/helm/saimon/files/saimon.json", dashboard::render()),
     ]
 }

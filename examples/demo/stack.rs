@@ -269,6 +269,7 @@ fn start_saimon(
             .arg(dir.join("saimon.yaml"))
             .arg("--data-dir")
             .arg(dir.join("saimon"))
+            .args(["--preset", "node"])
             .args(["--http-listen", &address(ports.saimon)])
             .args(["--log-level", "info", "--log-format", "text"]),
         dir,

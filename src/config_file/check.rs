@@ -136,6 +136,9 @@ impl Walk<'_> {
                         self.item(item, node, &format!("{path}[{i}]"))
                             .unwrap_or_else(|| match **item {
                                 Shape::Text => Json::String(String::new()),
+                                Shape::Choice(ref words) => {
+                                    Json::from(words.first().map(|w| w.word.as_str()))
+                                }
                                 _ => Json::Object(Default::default()),
                             })
                     })
@@ -459,7 +462,7 @@ colour: blue
                 "did you mean `band_probability`",
             ),
             ("warmup: 100", "did you mean `detect.warmup`"),
-            ("colour: blue", "known here are `detect`, `store`"),
+            ("colour: blue", "known here are `presets`, `detect`"),
             ("detect: {warmup: 5}", "5 is outside 20 to 10000"),
             (
                 "detect: {warmup: many}",

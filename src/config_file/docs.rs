@@ -4,7 +4,7 @@
 //! cannot be added, renamed or given another default without its documentation.
 
 use super::check::leaf::number;
-use super::shape::{self, Field, Shape};
+use super::shape::{self, Choice, Field, Shape};
 use super::unit;
 
 /// Longest line of a comment in the example.
@@ -12,6 +12,8 @@ const COMMENT_WIDTH: usize = 96;
 
 /// A number may be anything up to here: no bound that a reader would care for.
 const NUMBER_OPEN: f64 = 1e300;
+
+const TABLE: &str = "| Key | Type | Default | Range | Meaning |\n| --- | --- | --- | --- | --- |\n";
 
 const HEAD: &str = "\
 # Configuration
@@ -52,6 +54,11 @@ pub fn render() -> String {
     let mut out = HEAD.to_owned();
     let root = shape::config();
     if let Shape::Section(fields) = &root {
+        out.push_str("\n## Outside of all sections\n\n");
+        out.push_str(TABLE);
+        for field in fields.iter().filter(|f| !has_section(&f.shape)) {
+            out.push_str(&row(field, &field.name));
+        }
         for field in fields {
             section(&mut out, field, &field.name, 2);
         }
@@ -87,7 +94,7 @@ fn section(out: &mut String, field: &Field, path: &str, level: usize) {
         "#".repeat(level),
         field.doc
     ));
-    out.push_str("| Key | Type | Default | Range | Meaning |\n| --- | --- | --- | --- | --- |\n");
+    out.push_str(TABLE);
     for field in fields {
         let path = format!("{path}.{}", field.name);
         out.push_str(&row(field, &path));
@@ -117,10 +124,8 @@ fn row(field: &Field, path: &str) -> String {
         _ => format!("<a id=\"{link}\"></a>"),
     };
     let mut meaning = field.doc.clone();
-    if let Shape::Choice(choices) = &field.shape {
-        for c in choices {
-            meaning.push_str(&format!("<br>`{}`: {}", c.word, c.doc));
-        }
+    for c in choices(&field.shape) {
+        meaning.push_str(&format!("<br>`{}`: {}", c.word, c.doc));
     }
     format!(
         "| {here}`{}` | {kind} | {default} | {} | {} |\n",
@@ -132,6 +137,23 @@ fn row(field: &Field, path: &str) -> String {
 
 fn has_keys(shape: &Shape) -> bool {
     matches!(shape, Shape::Section(_))
+}
+
+/// True if the page has a heading for it.
+fn has_section(shape: &Shape) -> bool {
+    match shape {
+        Shape::List(item) => has_keys(item),
+        _ => has_keys(shape),
+    }
+}
+
+/// The words that a value, or each of a list, is chosen from.
+fn choices(shape: &Shape) -> &[Choice] {
+    match shape {
+        Shape::Choice(choices) => choices,
+        Shape::List(item) => choices(item),
+        _ => &[],
+    }
 }
 
 fn anchor(path: &str) -> String {
@@ -152,6 +174,7 @@ fn kind(shape: &Shape) -> &'static str {
         Shape::Labels | Shape::Headers => "names and texts",
         Shape::Choice(_) => "word",
         Shape::Section(_) => "section",
+        Shape::List(item) if matches!(**item, Shape::Choice(_)) => "list of words",
         Shape::List(_) => "list of texts",
     }
 }
@@ -166,11 +189,10 @@ fn range(shape: &Shape) -> String {
             format!("{} to {}", unit::duration(*min), unit::duration(*max))
         }
         Shape::Size { min, max } => format!("{} to {}", unit::size(*min), unit::size(*max)),
-        Shape::Choice(choices) => {
-            let words: Vec<_> = choices.iter().map(|c| format!("`{}`", c.word)).collect();
-            words.join(", ")
+        _ => {
+            let words = choices(shape).iter().map(|c| format!("`{}`", c.word));
+            words.collect::<Vec<_>>().join(", ")
         }
-        _ => String::new(),
     }
 }
 
@@ -236,6 +258,7 @@ fn note(field: &Field) -> String {
     match &field.shape {
         _ if range.is_empty() => field.doc.clone(),
         Shape::Choice(_) => format!("{} One of {}.", field.doc, range.replace('`', "")),
+        Shape::List(_) => format!("{} Of {}.", field.doc, range.replace('`', "")),
         _ if range.contains(" to ") => format!("{} From {range}.", field.doc),
         _ => format!("{} {range}.", field.doc),
     }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::check::{self, Mistake};
+use super::preset;
 use crate::config::Config;
 
 /// Why there is no configuration.
@@ -24,7 +25,7 @@ pub enum LoadError {
     },
 }
 
-/// The configuration of a file.
+/// The configuration of a file, the rules of its presets among its own.
 ///
 /// # Errors
 ///
@@ -41,19 +42,21 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     if let Some(folder) = path.parent() {
         config.history.client.beside(folder);
     }
-    Ok(config)
+    Ok(preset::resolve(config))
 }
 
-/// The configuration of a text.
+/// The configuration of a text, as [`load()`] gives that of a file.
 ///
 /// # Errors
 ///
 /// All mistakes in it.
 pub fn parse(text: &str) -> Result<Config, LoadError> {
-    check::read(text).map_err(|mistakes| LoadError::Mistakes {
-        path: None,
-        mistakes,
-    })
+    check::read(text)
+        .map(preset::resolve)
+        .map_err(|mistakes| LoadError::Mistakes {
+            path: None,
+            mistakes,
+        })
 }
 
 fn counted(mistakes: usize) -> String {

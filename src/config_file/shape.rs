@@ -302,10 +302,12 @@ mod tests {
         let top = section(&config);
         assert_eq!(
             names(top),
-            ["detect", "store", "history", "alerting", "read", "limits"]
+            [
+                "presets", "detect", "store", "history", "alerting", "read", "limits"
+            ]
         );
         assert_eq!(
-            names(section(&top[3].shape)),
+            names(section(&top[4].shape)),
             ["min_severity", "hold", "job", "labels"]
         );
     }

@@ -12,8 +12,8 @@ use crate::engine::state;
 use crate::store::log::files::Dir;
 use crate::store::log::options::{Options, SyncMode};
 use crate::store::log::{Log, LogError};
-use crate::telemetry::Metrics;
 use crate::store::view::{Checked, Complaint, Copy};
+use crate::telemetry::Metrics;
 
 /// Complaints that are shown one by one.
 const SHOWN_MAX: usize = 100;

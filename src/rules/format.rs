@@ -10,6 +10,37 @@ pub struct RulesFile {
     pub groups: Vec<Group>,
 }
 
+/// A rule file as an object of the Prometheus operator.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusRule {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata,
+    spec: RulesFile,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Metadata {
+    name: String,
+    labels: BTreeMap<&'static str, String>,
+}
+
+impl PrometheusRule {
+    /// With this name, and labelled as the object of this application.
+    pub fn new(name: &str, spec: RulesFile) -> Self {
+        Self {
+            api_version: "monitoring.coreos.com/v1",
+            kind: "PrometheusRule",
+            metadata: Metadata {
+                name: name.to_owned(),
+                labels: BTreeMap::from([("app.kubernetes.io/name", name.to_owned())]),
+            },
+            spec,
+        }
+    }
+}
+
 /// Rules that are evaluated together.
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {

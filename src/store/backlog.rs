@@ -419,8 +419,7 @@ mod tests {
         // The batch arrived, the flush did not; then a newer snapshot with a block of equal times.
         backlog.failed();
         backlog.add(group(1, b"two", Some((0, 10))), |_| Some(on_disk.clone()));
-        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone())).unwrap();
         let blocks = outline_of(&plan, 1).blocks;
         assert_eq!(blocks.len(), 2);
         assert_eq!((blocks[0].sequence, blocks[1].sequence), (0, 1));
@@ -505,8 +504,7 @@ mod tests {
         let on_disk = outline_of(&plan, 1);
         backlog.flushed();
         backlog.add(group(1, b"", None), |_| Some(on_disk.clone()));
-        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone())).unwrap();
         assert_eq!(plan.outlines, [(id(1), None)]);
         assert_eq!(plan.edits.len(), 4);
         let (record, removed) = plan.edits.split_last().unwrap();
@@ -524,8 +522,7 @@ mod tests {
         let mut next = group(1, b"two", Some((500, 1200)));
         next.groups[0].newest_ms = 1_200;
         backlog.add(next, |_| Some(on_disk.clone()));
-        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone())).unwrap();
         assert_eq!(plan.expired, 1);
         let removed = Edit::Remove(key::block(id(1), on_disk.blocks[0]));
         assert!(plan.edits.contains(&removed));

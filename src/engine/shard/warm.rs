@@ -224,7 +224,9 @@ impl Shard {
                 Home::Plain(n) => self.plain.get(n).map(|s| s.group),
                 Home::Histogram(_) | Home::Nowhere => None,
             };
-            let histogram = histogram.and_then(|h| self.histograms.get(h)).map(|s| s.group);
+            let histogram = histogram
+                .and_then(|h| self.histograms.get(h))
+                .map(|s| s.group);
             for group in own.into_iter().chain(histogram) {
                 self.groups.get_mut(group).dirty = true;
             }
