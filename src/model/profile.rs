@@ -161,6 +161,11 @@ impl Profile {
         self.buckets = vec![Bucket::default(); count].into_boxed_slice();
     }
 
+    /// Bytes that it keeps apart from its own size.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.buckets)
+    }
+
     /// True until [`Profile::begin`] found a day in which there are samples enough.
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()
