@@ -1,10 +1,13 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench bench-peers quiet docs check-deploy package clean
+.PHONY: help demo test lint fuzz bench bench-peers eval quiet docs check-deploy package clean
 
 SHELL := /bin/sh
 INSTALL := scripts/install-debian-packages.sh
 # every bench but the one against other servers, which has a verb of its own
 BENCHES := $(filter-out peers,$(patsubst benches/%.rs,%,$(wildcard benches/*.rs)))
+
+# labelled corpora, not part of this repository
+EVAL_DATA ?= ../shared/eval
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +44,14 @@ bench-peers: ## the same stream into saimon, VictoriaMetrics and vmagent (ARGS=-
 fuzz: ## every fuzz target for SECONDS_EACH=60, on stable Rust
 	@$(INSTALL) build fuzz
 	scripts/fuzz.sh $(ARGS)
+
+eval: ## accuracy on labelled corpora below EVAL_DATA, into docs/accuracy.md (left out where there are none)
+	@if [ -d "$(EVAL_DATA)" ]; then \
+		$(INSTALL) build && \
+		cargo run --release --bin saimon -- eval "$(EVAL_DATA)" --out target/eval --accuracy docs/accuracy.md $(ARGS); \
+	else \
+		echo "skipped: make eval (no corpora in $(EVAL_DATA); EVAL_DATA=DIR names another folder)"; \
+	fi
 
 quiet: ## 24 simulated hours without faults: how often each score is reached
 	@$(INSTALL) build

@@ -18,7 +18,7 @@ use crate::config::{Config, Preset};
 use crate::config_file::preset;
 use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
-use crate::{config_file, estimate, eval, generate, inspect, rules};
+use crate::{backtest, config_file, estimate, eval, generate, inspect, rules};
 
 /// Anomaly detection in the Prometheus write path: every sample scored on arrival.
 #[derive(Debug, Parser)]
@@ -57,6 +57,8 @@ enum Command {
     Inspect(Box<inspect::Args>),
     /// Say what a number of series needs of memory, disk and CPU, from numbers or from a Prometheus
     Estimate(Box<estimate::Args>),
+    /// Score the past as serve would have, from files, a server or the data directory
+    Backtest(Box<backtest::Args>),
     /// Score a labelled corpus row by row, and say how well that went
     Eval(Box<eval::Args>),
     /// Check a configuration file, saimon's own or a prometheus.yml that should send to saimon
@@ -200,6 +202,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             estimate::run(&args, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Backtest(args) => Ok(ExitCode::from(backtest::run(*args)?)),
         Command::Eval(args) => Ok(ExitCode::from(eval::run(&args)?)),
         Command::Inspect(args) => Ok(ExitCode::from(inspect::run(*args)?)),
         Command::Generate(args) => run_generate(*args),

@@ -5,9 +5,9 @@
 //! write-ahead log.
 
 mod check;
-mod export;
+pub(crate) mod export;
 mod list;
-mod series;
+pub(crate) mod series;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::series::matcher::Selector;
 use crate::store::view::View;
 
 /// Folder of the store within the data directory.
-const STORE: &str = "store";
+pub(crate) const STORE: &str = "store";
 /// Folder of the write-ahead log within the data directory.
 const LOG: &str = "wal";
 

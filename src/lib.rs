@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
-//! the layers; `client` (HTTP towards others) too, and only what does I/O may use it. `config_file`, `estimate`,
-//! `eval`, `generate`, `inspect` and `rules` are tools that ship in the same binary and use the
+//! the layers; `client` (HTTP towards others) too, and only what does I/O may use it. `backtest`, `config_file`,
+//! `estimate`, `eval`, `generate`, `inspect` and `rules` are tools that ship in the same binary and use the
 //! layers from outside. `tests/layers.rs` enforces the direction.
 //!
 //! From `wire` to `score` nothing is async, does I/O or reads a clock: benches, backtests and tests
@@ -39,6 +39,7 @@ pub mod expose;
 pub mod backfill;
 pub mod output;
 
+pub mod backtest;
 pub mod config_file;
 pub mod estimate;
 pub mod eval;

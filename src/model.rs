@@ -14,6 +14,7 @@ pub mod ensemble;
 pub mod features;
 pub mod flatline;
 pub mod forest;
+pub mod group;
 pub mod history;
 pub mod jump;
 pub mod level;

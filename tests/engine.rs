@@ -3,10 +3,10 @@
 
 #[path = "support/driver.rs"]
 mod driver;
-#[path = "engine/formats.rs"]
-mod formats;
 #[path = "engine/forests.rs"]
 mod forests;
+#[path = "engine/formats.rs"]
+mod formats;
 #[path = "engine/histograms.rs"]
 mod histograms;
 #[path = "engine/history.rs"]

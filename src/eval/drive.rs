@@ -2,18 +2,16 @@
 
 use crate::config::Config;
 use crate::engine::rules::{Rules, RulesError};
-use crate::model::SeriesSpec;
+use crate::model::group::Group;
 use crate::score::track::{Taken, Track};
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
 use crate::series::labels;
 
+use super::ablate::{Ablation, Row, VARIANTS};
 use super::column::Outputs;
 use super::corpus::{Item, Layout, Set};
 use super::table::Table;
-
-/// Metrics whose evidence makes up that of their machine: the strongest ones. See docs/accuracy.md.
-const STRONGEST: usize = 5;
 
 /// What was said of every row of a file.
 #[derive(Debug)]
@@ -22,24 +20,40 @@ pub(super) struct Runs {
     pub(super) each: Vec<Vec<Outputs>>,
     /// The one score of each row that the corpus is judged by.
     pub(super) judged: Vec<f32>,
+    /// The same for each variant of the parts, if that is wanted.
+    pub(super) ablated: Vec<Vec<f32>>,
 }
 
 /// How series are modelled.
 #[derive(Debug)]
 pub(super) struct Driver {
     rules: Rules,
+    /// Whether series have a forest; in `serve` that is a matter of memory.
+    forests: bool,
+    /// Goes into every forest's seed.
+    seed: u64,
+    /// Whether variants are worked out.
+    ablate: bool,
 }
 
 impl Driver {
-    pub(super) fn new(config: &Config) -> Result<Self, RulesError> {
+    pub(super) fn new(config: &Config, forests: bool) -> Result<Self, RulesError> {
         Ok(Self {
             rules: Rules::try_from(&config.detect)?,
+            forests,
+            seed: 0,
+            ablate: false,
         })
+    }
+
+    pub(super) fn seed(&mut self, seed: u64, ablate: bool) {
+        self.seed = seed;
+        self.ablate = ablate;
     }
 
     /// Every series of a file, from nothing, in the order of its rows.
     pub(super) fn run(&self, set: &Set, item: &Item, table: &Table) -> Runs {
-        let each: Vec<Vec<Outputs>> = table
+        let (each, variants): (Vec<Vec<Outputs>>, Vec<Vec<Row>>) = table
             .columns
             .iter()
             .zip(&table.names)
@@ -50,50 +64,69 @@ impl Driver {
                 };
                 let labels =
                     labels::encode([(labels::METRIC_NAME, name.as_str()), ("corpus", &set.name)]);
-                let spec = self.rules.resolve(&labels);
-                series(&spec, fingerprint(&labels), &table.times, values)
+                self.series(&labels, &table.times, values)
             })
-            .collect();
+            .unzip();
+        let interval_s = item.interval_s as f64;
         let judged = match set.layout {
             Layout::Nab | Layout::Series => each[0].iter().map(|o| o.judged(set.layout)).collect(),
-            Layout::Machines => (0..table.times.len())
-                .map(|row| mean_of_strongest(each.iter().map(|e| e[row].judged(set.layout))))
+            Layout::Machines => together(&each, |o| o.deviation, interval_s),
+        };
+        let ablated = match (self.ablate, set.layout) {
+            (false, _) | (_, Layout::Nab) => Vec::new(),
+            (true, Layout::Series) => (0..VARIANTS)
+                .map(|v| variants[0].iter().map(|row| row[v]).collect())
+                .collect(),
+            (true, Layout::Machines) => (0..VARIANTS)
+                .map(|v| together(&variants, |row| row[v], interval_s))
                 .collect(),
         };
-        Runs { each, judged }
+        Runs {
+            each,
+            judged,
+            ablated,
+        }
     }
-}
 
-/// One series: gauges, as all corpora hold.
-fn series(spec: &SeriesSpec, seed: u64, times: &[i64], values: &[f64]) -> Vec<Outputs> {
-    let mut track = Track::new(spec, Some((Kind::Gauge, Source::Rule)));
-    track.judge_mut().give_forest(spec, seed);
-    let mut last = Outputs::default();
-    times
-        .iter()
-        .zip(values)
-        .map(|(t_ms, value)| {
-            last = match (*value).is_nan() {
-                true => last.held(),
-                false => match track.take(spec, *t_ms, *value) {
-                    Taken::Kept {
-                        judgement: Some(judgement),
-                        ..
-                    } => Outputs::of(&judgement),
-                    _ => last.held(),
+    /// One series: a gauge, as all corpora hold.
+    fn series(&self, labels: &[u8], times: &[i64], values: &[f64]) -> (Vec<Outputs>, Vec<Row>) {
+        let mut spec = self.rules.resolve(labels);
+        spec.forest.seed = self.seed;
+        let mut track = Track::new(&spec, Some((Kind::Gauge, Source::Rule)));
+        if self.forests {
+            track.judge_mut().give_forest(&spec, fingerprint(labels));
+        }
+        let mut ablation = Ablation::new(spec.line);
+        let mut variants = Vec::with_capacity(if self.ablate { times.len() } else { 0 });
+        let mut last = Outputs::default();
+        let mut one = |(t_ms, value): (&i64, &f64)| {
+            let judgement = match value.is_nan() {
+                true => None,
+                false => match track.take(&spec, *t_ms, *value) {
+                    Taken::Kept { judgement, .. } => judgement,
+                    _ => None,
                 },
             };
+            last = judgement.as_ref().map_or(last.held(), Outputs::of);
+            if self.ablate {
+                variants.push(ablation.take(judgement.as_ref()));
+            }
             last
-        })
-        .collect()
+        };
+        let said = times.iter().zip(values).map(&mut one).collect();
+        (said, variants)
+    }
 }
 
-fn mean_of_strongest(values: impl Iterator<Item = f32>) -> f32 {
-    let mut all: Vec<f32> = values.collect();
-    all.sort_unstable_by(|a, b| b.total_cmp(a));
-    all.truncate(STRONGEST);
-    if all.is_empty() {
-        return 0.0;
-    }
-    all.iter().sum::<f32>() / all.len() as f32
+/// Evidence of all series of a machine, row by row.
+fn together<T>(each: &[Vec<T>], of: impl Fn(&T) -> f32, interval_s: f64) -> Vec<f32> {
+    let mut group = Group::new();
+    let mut members = Vec::with_capacity(each.len());
+    (0..each.first().map_or(0, Vec::len))
+        .map(|row| {
+            members.clear();
+            members.extend(each.iter().map(|e| of(&e[row])));
+            group.take(&mut members, row as u32 + 1, interval_s)
+        })
+        .collect()
 }

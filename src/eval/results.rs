@@ -72,3 +72,23 @@ fn rows(path: &Path, set: &Set, table: &Table, runs: &Runs, details: bool) -> io
     }
     out.flush()
 }
+
+/// Writes which metrics stand out in each labelled event of each machine: `causes.csv`.
+pub(super) fn causes(out: &Path, set: &Set, all: &[super::Ranking]) -> anyhow::Result<()> {
+    let path = out.join("causes.csv");
+    let write = || -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(&path)?);
+        writeln!(file, "machine,first_row,last_row,rank,metric,peak")?;
+        for (item, ranking) in set.items.iter().zip(all) {
+            for (event, metrics) in item.events.iter().zip(ranking) {
+                let (first, last) = (event.first_row, event.last_row);
+                for (i, (metric, peak)) in metrics.iter().enumerate() {
+                    let rank = i + 1;
+                    writeln!(file, "{},{first},{last},{rank},{metric},{peak}", item.name)?;
+                }
+            }
+        }
+        file.flush()
+    };
+    write().with_context(|| path.display().to_string())
+}

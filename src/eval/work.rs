@@ -24,22 +24,22 @@ impl Rate {
 }
 
 /// Does `each` for every file of `set`, the largest first, on several threads; `each` gives the
-/// number of samples it took.
+/// number of samples it took and what came of them, which is given in the order of the files.
 ///
 /// # Errors
 /// The first error of `each`, in the order of the files.
-pub(super) fn through(
+pub(super) fn through<T: Send>(
     set: &Set,
     threads: Option<usize>,
-    each: impl Fn(&Item) -> anyhow::Result<u64> + Sync,
-) -> anyhow::Result<Rate> {
+    each: impl Fn(&Item) -> anyhow::Result<(u64, T)> + Sync,
+) -> anyhow::Result<(Rate, Vec<T>)> {
     let started = Instant::now();
     let sizes = |i: &usize| std::fs::metadata(&set.items[*i].path).map_or(0, |m| m.len());
     let mut order: Vec<usize> = (0..set.items.len()).collect();
     order.sort_by_key(|i| std::cmp::Reverse(sizes(i)));
     let bar = bar(&set.name, set.items.len() as u64);
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, anyhow::Result<u64>)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, anyhow::Result<(u64, T)>)>> = Mutex::default();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads.unwrap_or(cores).clamp(1, set.items.len().max(1)) {
@@ -64,13 +64,14 @@ pub(super) fn through(
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     done.sort_by_key(|(i, _)| *i);
     let mut samples = 0;
+    let mut all = Vec::with_capacity(done.len());
     for (_, result) in done {
-        samples += result?;
+        let (taken, one) = result?;
+        samples += taken;
+        all.push(one);
     }
-    Ok(Rate {
-        samples,
-        took: started.elapsed(),
-    })
+    let took = started.elapsed();
+    Ok((Rate { samples, took }, all))
 }
 
 fn bar(name: &str, files: u64) -> ProgressBar {

@@ -21,7 +21,7 @@ use crate::wire::write::is_stale;
 const NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
 /// One sample.
-enum Sample {
+pub(crate) enum Sample {
     Float(i64, f64),
     Histogram(Box<NativeHistogram>),
 }
@@ -135,7 +135,7 @@ fn openmetrics(
 }
 
 /// Every sample of a series in the span, in order of time.
-fn samples(
+pub(crate) fn samples(
     view: &View,
     (id, position): Place,
     series: &Series,

@@ -14,40 +14,40 @@ use crate::window::encoding::Encoding;
 use crate::window::head::Head;
 
 /// Where a series is kept.
-pub(super) type Place = (GroupId, u16);
+pub(crate) type Place = (GroupId, u16);
 
 /// An open chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Open {
-    pub(super) encoding: Encoding,
-    pub(super) first_ms: i64,
-    pub(super) last_ms: i64,
-    pub(super) samples: u64,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Open {
+    pub(crate) encoding: Encoding,
+    pub(crate) first_ms: i64,
+    pub(crate) last_ms: i64,
+    pub(crate) samples: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// One series.
 #[derive(Debug)]
-pub(super) struct Series {
+pub(crate) struct Series {
     /// Canonical.
-    pub(super) labels: Vec<u8>,
-    pub(super) kind: &'static str,
+    pub(crate) labels: Vec<u8>,
+    pub(crate) kind: &'static str,
     /// Of its model; `-` without one.
-    pub(super) phase: &'static str,
-    pub(super) model: &'static str,
+    pub(crate) phase: &'static str,
+    pub(crate) model: &'static str,
     /// Values that its model has judged.
-    pub(super) judged: u32,
-    pub(super) last_ms: Option<i64>,
+    pub(crate) judged: u32,
+    pub(crate) last_ms: Option<i64>,
     /// Floats, then native histograms.
-    pub(super) open: Vec<Open>,
-    pub(super) state_bytes: usize,
+    pub(crate) open: Vec<Open>,
+    pub(crate) state_bytes: usize,
 }
 
 /// All series that match, by place.
 ///
 /// # Errors
 /// If the store cannot be read. A group that cannot be is left out and logged.
-pub(super) fn all(
+pub(crate) fn all(
     view: &View,
     rules: &Rules,
     selector: Option<&Selector>,

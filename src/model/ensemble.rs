@@ -36,15 +36,15 @@ pub const NAMES: [&str; PARTS] = [
     "forest",
 ];
 /// Weights of the squares.
-const WEIGHTS: [f32; PARTS] = [1.0, 1.0, 1.0, 2.0, 3.0];
+pub const WEIGHTS: [f32; PARTS] = [1.0, 1.0, 1.0, 2.0, 3.0];
 
 /// Samples before there is any evidence; it grows to its full size after that.
 pub const SPEAKS_FROM: u32 = 100;
 /// Share of a new sample in the smoothed evidence: removes blips of one sample, costs about one
 /// sample of delay.
-const SMOOTHING: f32 = 2.0 / 3.0;
+pub const SMOOTHING: f32 = 2.0 / 3.0;
 /// Evidence of a forest's score of 1.
-const FOREST_WORTH: f32 = 10.0;
+pub const FOREST_WORTH: f32 = 10.0;
 /// Values before the profile is filled: its units must mean something.
 const PROFILE_FROM: u32 = 20;
 

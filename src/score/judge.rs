@@ -11,7 +11,7 @@ mod say;
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, SETTLED, reason_of, severity, side_of};
+use say::{BACK, reason_of, severity, side_of};
 
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
@@ -429,7 +429,7 @@ impl Judge {
                 severity,
                 side,
                 reason,
-                settled: self.shifted(step, SETTLED),
+                settled: self.shifted(step, say::SETTLED),
                 away: self.away(step),
                 begins,
             },

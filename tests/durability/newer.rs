@@ -38,6 +38,7 @@ fn written(data: &Path, state: &[u8]) {
             number: 0,
         },
         state: state.to_vec(),
+        appendices: Vec::new(),
         chunks: Arc::new([]),
         newest_ms: now_ms,
     };

@@ -109,3 +109,48 @@ pub(super) fn severity(
         .find(|level| rarity >= RARITY_FLOORS[*level])
         .map(|level| Severity::ALL[level])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Around, Judge};
+    use crate::model::absence::Silence;
+    use crate::model::{Point, SeriesSpec};
+    use crate::score::board::Reason;
+    use crate::score::verdict::Change;
+
+    #[test]
+    fn a_silence_is_an_anomaly_only_where_the_target_speaks_and_ends_with_a_sample() {
+        let spec = SeriesSpec::default();
+        let mut judge = Judge::new();
+        let at = |i: i64| Point {
+            t_ms: i * 15_000,
+            value: (i * 7919 % 13) as f64,
+        };
+        for i in 0..300 {
+            judge.judge(&spec, 15_000.0, at(i));
+        }
+        let now_ms = 300 * 15_000 + 600_000;
+        let alone = Around {
+            now_ms,
+            target_ms: Some(now_ms - 10_000),
+            up: Some(true),
+            any_ms: now_ms,
+        };
+        let down = Around {
+            up: Some(false),
+            ..alone
+        };
+        for _ in 0..3 {
+            assert_eq!(judge.hear_silence(&spec, &down), (Silence::Target, None));
+        }
+        judge.hear_silence(&spec, &alone);
+        let (silence, change) = judge.hear_silence(&spec, &alone);
+        assert!(matches!(silence, Silence::Absent(_)));
+        assert!(matches!(change, Some(Change::Began(a)) if a.reason == Reason::Absent));
+        let ended = (341..351).any(|i| {
+            let change = judge.judge(&spec, 15_000.0, at(i)).change;
+            change == Some(Change::Ended)
+        });
+        assert!(ended);
+    }
+}
