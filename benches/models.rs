@@ -4,8 +4,12 @@
 //! `cargo bench --bench models`. Limits: 250 ns a sample and 1 KiB a series for all together, without a
 //! forest, which has a bench of its own.
 
+#[path = "decode/cpu.rs"]
+mod cpu;
+
 use std::hint::black_box;
 
+use cpu::CpuTime;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use saimon::model::averages::Averages;
 use saimon::model::burst::Burst;
@@ -52,7 +56,7 @@ fn past(noise: &mut Noise, n: u32) -> Past {
 
 /// Takes one sample of every state in turn, and prints how large one is.
 fn each<T>(
-    c: &mut Criterion,
+    c: &mut Criterion<CpuTime>,
     name: &str,
     new: impl Fn() -> T,
     heap: usize,
@@ -81,7 +85,7 @@ fn each<T>(
     group.finish();
 }
 
-fn detector<D: Detector>(c: &mut Criterion) {
+fn detector<D: Detector>(c: &mut Criterion<CpuTime>) {
     each(c, D::NAME, D::default, 0, |detector, noise, round| {
         let past = past(noise, round as u32);
         if let Some(seen) = black_box(detector.score(&past)) {
@@ -90,7 +94,7 @@ fn detector<D: Detector>(c: &mut Criterion) {
     });
 }
 
-fn models(c: &mut Criterion) {
+fn models(c: &mut Criterion<CpuTime>) {
     let spec = SeriesSpec::default();
     let pace = Pace::new(STEP_MS as f64, spec.day_ms);
     let begun = || {
@@ -180,5 +184,9 @@ fn models(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, models);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = models
+}
 criterion_main!(benches);
