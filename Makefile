@@ -1,10 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench bench-peers eval quiet docs check-deploy package clean
+.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak eval quiet docs check-deploy package clean
 
 SHELL := /bin/sh
 INSTALL := scripts/install-debian-packages.sh
-# every bench but the one against other servers, which has a verb of its own
-BENCHES := $(filter-out peers,$(patsubst benches/%.rs,%,$(wildcard benches/*.rs)))
+# seconds of `make soak`
+SECONDS_SOAK ?= 600
+# every bench but those of whole processes, which have verbs of their own
+BENCHES := $(filter-out peers durable,$(patsubst benches/%.rs,%,$(wildcard benches/*.rs)))
 
 # labelled corpora, not part of this repository
 EVAL_DATA ?= ../shared/eval
@@ -40,6 +42,15 @@ bench-peers: ## the same stream into saimon, VictoriaMetrics and vmagent (ARGS=-
 	@$(INSTALL) build peers
 	cargo build --release --bin saimon
 	cargo bench --bench peers -- $(ARGS)
+
+bench-durable: ## an hour of 100,000 series kept: disk, memory, stops, restarts (ARGS=--write: into docs/benchmarks.md)
+	@$(INSTALL) build
+	cargo bench --bench durable -- $(ARGS)
+
+soak: ## load with kills, restarts and a full disk for SECONDS_SOAK=600: nothing acknowledged may be lost
+	@$(INSTALL) build
+	cargo build --release --bin saimon --example soak
+	@cargo run --quiet --release --example soak -- --seconds $(SECONDS_SOAK) $(ARGS)
 
 fuzz: ## every fuzz target for SECONDS_EACH=60, on stable Rust
 	@$(INSTALL) build fuzz

@@ -120,9 +120,12 @@ async fn run(
     let mut signalled = std::pin::pin!(stop_signal());
     let recovered = async {
         match recovery {
-            Some(recovery) => recovery.run(address, shutdown.clone()).await,
-            None => Ok(()),
+            Some(recovery) => recovery.run(address, shutdown.clone()).await?,
+            None => return Ok(()),
         }
+        // What was read last is scored too before anybody is told that it is.
+        Engine::caught_up(&engine.senders).await;
+        anyhow::Ok(())
     };
     let early = tokio::select! {
         biased;

@@ -226,7 +226,7 @@ fn part(set: &Set, item: &Item, table: &Table, runs: &Runs) -> anyhow::Result<(P
         let rows = event.first_row..=event.last_row.min(table.times.len().saturating_sub(1));
         let peak = |outputs: &Vec<Outputs>| {
             let inside = outputs.get(rows.clone()).unwrap_or_default();
-            inside.iter().map(|o| o.deviation).fold(0.0, f32::max)
+            inside.iter().map(|o| o.own).fold(0.0, f32::max)
         };
         let peaks: Vec<f32> = runs.each.iter().map(peak).collect();
         let order = figures::causes::order(&peaks);

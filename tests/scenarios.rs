@@ -3,6 +3,8 @@
 //!
 //! `SAIMON_SCENARIOS=FILE cargo test --test scenarios table` writes that table.
 
+#[path = "scenarios/absence.rs"]
+mod absence;
 #[path = "scenarios/list.rs"]
 mod list;
 #[path = "scenarios/play.rs"]

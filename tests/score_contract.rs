@@ -8,6 +8,7 @@ use saimon::model::SeriesSpec;
 use saimon::score::board::Reason;
 use saimon::score::judge::Judgement;
 use saimon::score::track::{Taken, Track};
+use saimon::series::kind::{Kind, Source};
 
 const STEP_MS: i64 = 15_000;
 
@@ -211,6 +212,66 @@ proptest! {
             }
             i += 1;
         }
+    }
+}
+
+#[test]
+fn the_state_of_a_judge_is_small() {
+    let spec = spec();
+    let track = grown(Shape::Daily, &spec, 1, 20_000);
+    let written = postcard::to_stdvec(track.judge()).unwrap().len();
+    // In memory the profile is apart: 48 buckets of 12 bytes.
+    let held = size_of_val(track.judge()) + 576;
+    assert!(written <= 1024, "{written} bytes written");
+    assert!(held <= 1024 + 256, "{held} bytes held");
+}
+
+#[test]
+fn a_counter_reset_and_a_restart_of_the_target_are_no_anomaly() {
+    let spec = spec();
+    let mut track = Track::new(&spec, Some((Kind::Counter, Source::Metadata)));
+    let mut rng = fastrand::Rng::with_seed(9);
+    let (mut total, mut worst) = (1e9, 0.0f32);
+    for i in 0..8000i64 {
+        total += 150.0 + 10.0 * gauss(&mut rng);
+        if i == 5000 {
+            // The target restarts: a minute of nothing, then it counts from zero.
+            total = 100.0;
+        }
+        if (5000..5004).contains(&i) {
+            continue;
+        }
+        if let Taken::Kept {
+            judgement: Some(j), ..
+        } = track.take(&spec, i * STEP_MS, total)
+            && i > 4990
+        {
+            worst = worst.max(j.score.unwrap_or(0.0));
+            assert!(j.alarm.is_none(), "at {i}: {j:?}");
+        }
+    }
+    assert!(worst < 0.7, "{worst}");
+}
+
+#[test]
+fn after_a_gap_the_first_sample_is_no_jump() {
+    let spec = spec();
+    let mut rng = fastrand::Rng::with_seed(10);
+    let mut track = Track::new(&spec, Some(gauge()));
+    // A slow wave: what a day moved is no jump from one sample to the next.
+    let value =
+        |i: i64, rng: &mut fastrand::Rng| 100.0 + 30.0 * (i as f64 / 3000.0).sin() + gauss(rng);
+    for i in 0..9000 {
+        feed(&mut track, &spec, i, value(i, &mut rng));
+    }
+    let mut near = track.clone();
+    let far = feed(&mut track, &spec, 9000 + 4000, value(9000 + 4000, &mut rng));
+    assert!(far.score.unwrap() < 0.7, "{far:?}");
+    let at_once = feed(&mut near, &spec, 9000, value(9000 + 4000, &mut rng));
+    assert!(at_once.score.unwrap() >= 0.7, "{at_once:?}");
+    for i in 0..200 {
+        let j = feed(&mut track, &spec, 13_001 + i, value(13_001 + i, &mut rng));
+        assert!(j.alarm.is_none_or(|a| a.severity == Severity::Low), "{j:?}");
     }
 }
 

@@ -8,19 +8,19 @@ mod check;
 mod disk;
 mod http;
 mod load;
-mod saimon;
+mod process;
 mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ::saimon::clock::{Clock as _, SystemClock};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use saimon::clock::{Clock as _, SystemClock};
 
 use disk::Disk;
 use load::{Load, Senders};
-use saimon::{Program, Saimon, Seen, bytes_of};
+use process::{Program, Saimon, Seen, bytes_of};
 use table::Report;
 
 /// Between two things that happen to saimon.
@@ -43,7 +43,7 @@ struct Args {
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     interval: Duration,
     /// Time between two checkpoints
-    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     checkpoint: Duration,
     /// Of kills and moments
     #[arg(long, default_value_t = 1)]
@@ -234,11 +234,20 @@ impl Run {
         }
         if kill {
             self.killed()?;
+            if self.rng.bool() {
+                // It starts on a disk that is full, as a supervisor would have it.
+                self.saimon = Some(self.program.spawn()?);
+                self.report.started_full += 1;
+                let wait = self.random(0..2_000);
+                std::thread::sleep(wait);
+            }
         }
         let pid = self.saimon.as_ref().map(Saimon::pid);
         self.disk.free(pid)?;
         if kill {
-            self.saimon = Some(self.program.spawn()?);
+            if self.saimon.is_none() {
+                self.saimon = Some(self.program.spawn()?);
+            }
             self.ready()?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::check::Found;
 use crate::load::Senders;
-use crate::saimon::Seen;
+use crate::process::Seen;
 
 /// Everything that is said in the end.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Report {
     pub(crate) kills: u32,
     pub(crate) stops: u32,
     pub(crate) full: u32,
+    /// Starts while it was.
+    pub(crate) started_full: u32,
     pub(crate) own_disk: bool,
     pub(crate) found: Found,
     pub(crate) ready: Vec<Duration>,
@@ -82,7 +84,10 @@ impl fmt::Display for Report {
             ),
         )?;
         row("restarts by SIGTERM", self.stops.to_string())?;
-        row(&format!("times a full disk{disk}"), self.full.to_string())?;
+        row(
+            &format!("times a full disk{disk}, of these at a start"),
+            format!("{}, {}", self.full, self.started_full),
+        )?;
         row("samples acknowledged", self.found.acknowledged.to_string())?;
         row("found", self.found.found.to_string())?;
         row("lost", self.found.lost().to_string())?;

@@ -1,5 +1,7 @@
 //! What is kept: the store and the write-ahead log, opened, read back, and taken up again.
 
+mod room;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +42,8 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    /// Opens store and log. A directory that cannot be used is no error: nothing is kept then.
+    /// Opens store and log. A directory that cannot be used is no error: nothing is kept then. If what
+    /// is acknowledged is to be kept, a full disk is waited for.
     ///
     /// # Errors
     /// If another process uses it, or a newer saimon has written it.
@@ -50,6 +53,9 @@ impl Keeping {
         metrics: &Arc<Metrics>,
         clock: &dyn Clock,
     ) -> anyhow::Result<Self> {
+        if config.store.log_full == LogFull::Refuse {
+            room::wait(data_dir);
+        }
         let mut kept = Self::open_without_log(data_dir, config, metrics, clock)?;
         if kept.store.is_some() {
             kept.log = open_log(data_dir, config, kept.newest(), metrics)?.map(Arc::new);

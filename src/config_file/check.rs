@@ -488,7 +488,7 @@ colour: blue
             ("detect: {adapt: 12}", "add a unit, for example `12s`"),
             ("detect: {adapt: soon}", "such as `30s`"),
             ("detect: {adapt: 100d}", "100d is outside 1s to 90d"),
-            ("detect: {line: 0.5}", "0.5 is outside 1.0 to 50.0"),
+            ("detect: {line: 0.5}", "0.5 is outside 1 to 50"),
             ("detect: {line: .nan}", "outside"),
             ("detect: {rules: {selector: up}}", "not a list"),
             (

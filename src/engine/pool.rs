@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::ask::Reader;
+use super::ask::{Question, Reader};
 use super::history::Historian;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::router::Router;
@@ -227,6 +227,24 @@ impl Engine {
     pub fn tick(senders: &[mpsc::Sender<Message>], now_ms: i64) {
         for sender in senders {
             let _ = sender.try_send(Message::Tick { now_ms });
+        }
+    }
+
+    /// Returns when every shard has taken all that was sent to it before.
+    pub async fn caught_up(senders: &[mpsc::Sender<Message>]) {
+        for sender in senders {
+            let (answer, answered) = oneshot::channel();
+            // A question about nothing is answered in its turn.
+            let nothing = Question::Windows {
+                of: Vec::new(),
+                from_ms: 0,
+                to_ms: 0,
+                answer,
+            };
+            if sender.send(Message::Ask(nothing)).await.is_ok() {
+                // Fails only if the shard has ended.
+                let _ = answered.await;
+            }
         }
     }
 

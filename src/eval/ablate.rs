@@ -32,17 +32,20 @@ pub(super) struct Ablation {
     said: f32,
     /// The same without each part.
     smoothed: [f32; PARTS],
+    /// Rules are heard.
+    rules: bool,
     /// A forest is heard.
     forest: bool,
     last: Row,
 }
 
 impl Ablation {
-    pub(super) fn new(line: f64) -> Self {
+    pub(super) fn new(line: f64, rules: bool) -> Self {
         Self {
             line: line as f32,
             said: 0.0,
             smoothed: [0.0; PARTS],
+            rules,
             forest: false,
             last: [0.0; VARIANTS],
         }
@@ -63,12 +66,24 @@ impl Ablation {
                 (0..PARTS).filter(heard).map(|p| WEIGHTS[p]).sum::<f32>()
             };
             let said = (evidence.size / self.line).max(f32::MIN_POSITIVE);
-            let deviation = evidence.deviation as f32;
-            // Limits for the series hold for each variant; what a rule claims, too.
-            let limited = |own: f32| match deviation < said * 0.9999 {
-                true => own.min(deviation),
-                false if deviation > said * 1.0001 => own.max(deviation),
-                false => own,
+            let whole = evidence.own as f32;
+            let deviation = if self.rules {
+                evidence.deviation as f32
+            } else {
+                whole
+            };
+            // What limits the evidence of the series limits each variant; what a rule claims stays.
+            let limited = |own: f32| {
+                let own = if whole < said * 0.9999 {
+                    own.min(whole)
+                } else {
+                    own
+                };
+                if deviation > whole {
+                    own.max(deviation)
+                } else {
+                    own
+                }
             };
             self.last[0] = deviation;
             for (part, smoothed) in self.smoothed.iter_mut().enumerate() {
@@ -76,7 +91,7 @@ impl Ablation {
                 *smoothed += SMOOTHING * (rest - *smoothed);
                 self.last[part + 1] = limited(*smoothed / self.line);
             }
-            self.last[VARIANTS - 1] = deviation.min(said);
+            self.last[VARIANTS - 1] = whole;
         }
         self.forest |= judgement.forest.adopted;
         self.last

@@ -64,13 +64,13 @@ impl Driver {
                 };
                 let labels =
                     labels::encode([(labels::METRIC_NAME, name.as_str()), ("corpus", &set.name)]);
-                self.series(&labels, &table.times, values)
+                self.series(set.layout, &labels, &table.times, values)
             })
             .unzip();
         let interval_s = item.interval_s as f64;
         let judged = match set.layout {
             Layout::Nab | Layout::Series => each[0].iter().map(|o| o.judged(set.layout)).collect(),
-            Layout::Machines => together(&each, |o| o.deviation, interval_s),
+            Layout::Machines => together(&each, |o| o.own, interval_s),
         };
         let ablated = match (self.ablate, set.layout) {
             (false, _) | (_, Layout::Nab) => Vec::new(),
@@ -89,14 +89,20 @@ impl Driver {
     }
 
     /// One series: a gauge, as all corpora hold.
-    fn series(&self, labels: &[u8], times: &[i64], values: &[f64]) -> (Vec<Outputs>, Vec<Row>) {
+    fn series(
+        &self,
+        layout: Layout,
+        labels: &[u8],
+        times: &[i64],
+        values: &[f64],
+    ) -> (Vec<Outputs>, Vec<Row>) {
         let mut spec = self.rules.resolve(labels);
         spec.forest.seed = self.seed;
         let mut track = Track::new(&spec, Some((Kind::Gauge, Source::Rule)));
         if self.forests {
             track.judge_mut().give_forest(&spec, fingerprint(labels));
         }
-        let mut ablation = Ablation::new(spec.line);
+        let mut ablation = Ablation::new(spec.line, layout == Layout::Series);
         let mut variants = Vec::with_capacity(if self.ablate { times.len() } else { 0 });
         let mut last = Outputs::default();
         let mut one = |(t_ms, value): (&i64, &f64)| {

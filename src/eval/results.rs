@@ -43,7 +43,7 @@ fn rows(path: &Path, set: &Set, table: &Table, runs: &Runs, details: bool) -> io
                 write!(out, ",{name}")?;
             }
         }
-        (true, false) => out.write_all(b",deviation,rarity,onset")?,
+        (true, false) => out.write_all(b",deviation,own,rarity,onset")?,
         (false, _) => {}
     }
     out.write_all(b"\n")?;
@@ -59,12 +59,12 @@ fn rows(path: &Path, set: &Set, table: &Table, runs: &Runs, details: bool) -> io
         match (details, machine) {
             (true, true) => {
                 for each in &runs.each {
-                    write!(out, ",{}", each[row].deviation)?;
+                    write!(out, ",{}", each[row].own)?;
                 }
             }
             (true, false) => {
                 let o = &runs.each[0][row];
-                write!(out, ",{},{},{}", o.deviation, o.rarity, o.onset)?;
+                write!(out, ",{},{},{},{}", o.deviation, o.own, o.rarity, o.onset)?;
             }
             (false, _) => {}
         }

@@ -161,6 +161,11 @@ impl Profile {
         self.buckets = vec![Bucket::default(); count].into_boxed_slice();
     }
 
+    /// Bytes that it keeps apart from its own size.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.buckets)
+    }
+
     /// True until [`Profile::begin`] found a day in which there are samples enough.
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()
@@ -182,9 +187,14 @@ impl Profile {
 
     /// True if the value, in scales from the level, is usual at some other time of the day.
     pub fn usual_sometime(&self, look: &Look, z: f32) -> bool {
-        let near = |b: &Bucket| (z - b.mean).abs() <= 3.0 * b.spread.max(SPREAD_MIN);
-        let known = || self.buckets.iter().filter(|b| b.visits >= SPEAKS_FROM);
-        self.residual(look, z).is_some_and(|r| r > 3.0) && known().any(near)
+        let Some(here) = self.residual(look, z).filter(|r| *r > 3.0) else {
+            return false;
+        };
+        // Much nearer to that time than to this one: where all times are alike there is no season.
+        let most = (here / 2.0).min(3.0);
+        let near = |b: &Bucket| (z - b.mean).abs() <= most * b.spread.max(SPREAD_MIN);
+        let mut known = self.buckets.iter().filter(|b| b.visits >= SPEAKS_FROM);
+        known.any(near)
     }
 
     /// Forgets everything.

@@ -1,7 +1,7 @@
 //! The detectors with a rule of their own: range, flatline, trend, pattern, absence.
 //!
 //! Each says something that the evidence of [`super::ensemble`] does not, with a false alarm rate of
-//! its own (docs/models.md). What it says is raised to units of the line here: at the line where its
+//! its own (docs/models/onset.md). What it says is raised to units of the line here: at the line where its
 //! rule begins to hold, a severity up for each factor of e. What always holds: a sample is judged from
 //! state that does not contain it.
 
@@ -20,7 +20,7 @@ const CLAIM_MAX: f32 = 1.9;
 const A_SEVERITY: f32 = 1.0 / 3.0;
 /// A small shift is worth low: whether it matters is for those who know the series.
 const SHIFT_MAX: f32 = 1.3;
-/// A trend needs this share of a line's worth of days: quarters of a day and more.
+/// Longest interval of a series whose trend is looked for, in days: two samples a quarter.
 const TREND_DAYS_MAX: f64 = 1.0 / 8.0;
 
 /// The rules.

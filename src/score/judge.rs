@@ -52,6 +52,8 @@ pub struct Evidence {
     pub size: f32,
     /// The same in units of the line, after the rules for the series: 1 is the line.
     pub deviation: f64,
+    /// The same without what a rule claims: of the detectors alone.
+    pub own: f64,
     /// What the value should have been.
     pub expected: f64,
     pub side: Side,
@@ -234,6 +236,7 @@ impl Judge {
             evidence: (phase != Phase::Warmup).then(|| Evidence {
                 size: step.evidence,
                 deviation: opinion.deviation,
+                own: opinion.own,
                 expected: step.expected,
                 side: opinion.side,
                 shares: step.shares(),
@@ -429,7 +432,8 @@ impl Judge {
                 severity,
                 side,
                 reason,
-                settled: say::shifted(step, say::SETTLED),
+                settled: self.shifted(step, say::SETTLED),
+                away: self.away(step),
                 begins,
             },
         )
@@ -456,6 +460,7 @@ impl Judge {
                     side: side_of(&claim),
                     reason: reason_of(claim.rule),
                     settled: false,
+                    away: false,
                     begins: Begin::Rule,
                 },
             )

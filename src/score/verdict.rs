@@ -5,7 +5,8 @@
 //! samples or while it is pending, or a rule that says so itself. The score alone makes no anomaly: it
 //! stays high while one lasts, and an onset has a rest period and habituation. `release` samples in a row under it end it. Severity only rises while it lasts;
 //! direction and reason stay what they were when it became active, so that one anomaly is one alert;
-//! but a spike or a drop that stays turns out to be a level shift.
+//! but a spike or a drop that stays turns out to be a level shift, and one that goes to the other side
+//! too to be a change of variance.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub struct Hearing {
     pub reason: Reason,
     /// The value has been where it is for a few samples.
     pub settled: bool,
+    /// The value itself is far out, not only what is averaged over the samples before.
+    pub away: bool,
     /// What begins at this sample.
     pub begins: Begin,
 }
@@ -155,8 +158,12 @@ impl Verdict {
                 if over.is_some() && confirmed >= spec.confirm && self.onset > 0 {
                     self.onset = 0;
                     self.phase = Phase::Active;
+                    let swings = self.swings(&at);
                     self.side = at.side;
                     self.reason = at.reason;
+                    if swings {
+                        self.swing();
+                    }
                     return self.alarm().map(Change::Began);
                 }
                 if self.under >= spec.release.min(RECENT) {
@@ -166,7 +173,9 @@ impl Verdict {
             }
             Phase::Active => {
                 let taken = matches!(self.reason, Reason::Spike | Reason::Drop);
-                if over.is_some() && at.settled && taken {
+                if over.is_some() && self.swings(&at) {
+                    self.swing();
+                } else if over.is_some() && at.settled && taken {
                     self.reason = Reason::LevelShift;
                 }
                 (self.under >= spec.release).then(|| self.end())
@@ -186,6 +195,22 @@ impl Verdict {
             }
             Phase::Active => Some(self.end()),
         }
+    }
+
+    /// True if the anomaly was far out on one side and now is on the other.
+    fn swings(&self, at: &Hearing) -> bool {
+        let of_value = |r| matches!(r, Reason::Spike | Reason::Drop | Reason::LevelShift);
+        let other = matches!(
+            (self.side, at.side),
+            (Side::Up, Side::Down) | (Side::Down, Side::Up)
+        );
+        at.away && other && of_value(self.reason) && of_value(at.reason)
+    }
+
+    /// Neither a spike nor a drop: the values move about more than they did.
+    fn swing(&mut self) {
+        self.side = Side::Both;
+        self.reason = Reason::Variance;
     }
 
     fn end(&mut self) -> Change {
@@ -229,6 +254,7 @@ mod tests {
                         side: Side::Up,
                         reason: Reason::Spike,
                         settled: false,
+                        away: true,
                         begins,
                     },
                 )
@@ -294,6 +320,7 @@ mod tests {
             side: Side::Up,
             reason: Reason::Spike,
             settled: true,
+            away: true,
             begins: Begin::Nothing,
         };
         v.hear(&SeriesSpec::default(), stays);

@@ -12,7 +12,7 @@ use saimon::wire::proto;
 use crate::client::snappy;
 use crate::killed::{config, post};
 use crate::reading::{SAMPLES, ask, query, request, samples};
-use crate::serving::{SAIMON, Serving};
+use crate::serving::{SAIMON, Serving, Spawned};
 
 /// A request with one sample of each of so many series.
 fn body(series: usize, t_ms: i64, value: f64) -> Vec<u8> {
@@ -129,6 +129,39 @@ fn a_full_disk_refuses_writes_shows_scores_and_recovers_by_itself() {
     drop(saimon);
     let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--config", &config]);
     assert_eq!(times(&saimon), taken);
+}
+
+/// A start that went on would acknowledge what it cannot keep.
+#[test]
+fn a_start_on_a_full_disk_waits_for_room_and_has_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Small::mount(&folder.path().join("disk"), "size=24m") else {
+        eprintln!("not allowed to mount: left out");
+        return;
+    };
+    let data = disk.0.join("data");
+    let saimon = Serving::start(&data);
+    let base_ms = SystemClock.now_ms() - 3_600_000;
+    let taken: Vec<i64> = (0..50).map(|step| base_ms + step * 1000).collect();
+    for t_ms in &taken {
+        assert_eq!(write(&saimon, &body(300, *t_ms, 1.0)), 204);
+    }
+    let address = saimon.address;
+    drop(saimon);
+    let filler = disk.0.join("filler");
+    fill(&filler);
+    let mut starting = Spawned::start(&data, &address.to_string(), &[]);
+    let line = starting.line(Duration::from_secs(60));
+    assert!(line.contains("no space left"), "{line}");
+    assert!(TcpStream::connect(address).is_err(), "nothing is taken");
+    std::fs::remove_file(&filler).unwrap();
+    while !starting
+        .line(Duration::from_secs(60))
+        .contains("saimon is ready")
+    {}
+    let saimon = starting.serving(address);
+    assert_eq!(times(&saimon), taken);
+    assert_eq!(write(&saimon, &body(300, base_ms + 60_000, 1.0)), 204);
 }
 
 /// Sets how large a file of the process may become.

@@ -109,3 +109,21 @@ fn until_it_has_caught_up_it_says_how_far_it_is_and_that_it_is_not_ready() {
         "{seen:?}"
     );
 }
+
+#[test]
+fn what_was_taken_within_wider_limits_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let wide = Serving::start(&data);
+    let base_ms = SystemClock.now_ms() - 3_600_000;
+    let sent = body(2000, 10, base_ms);
+    assert_eq!(wide.connect().post(WRITE_HEADERS, &sent).status, 204);
+    drop(wide);
+    let narrow = folder.path().join("narrow.yaml");
+    std::fs::write(&narrow, "limits:\n  body: 64KiB\n  body_raw: 64KiB\n").unwrap();
+    let args = ["--config", narrow.to_str().unwrap()];
+    let narrow = Serving::start_with(&data, "127.0.0.1:0", &args);
+    // Ready means that every sample has been taken.
+    assert_eq!(narrow.sum("saimon_recovery_samples_total "), 20_000);
+    assert_eq!(narrow.connect().post(WRITE_HEADERS, &sent).status, 400);
+}

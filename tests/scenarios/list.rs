@@ -51,7 +51,7 @@ fn evening(m: &mut Moment, peak: bool) {
 /// A wave of so many samples.
 fn wave(m: &mut Moment, length: f64) {
     m.draw.level = 100.0 + 30.0 * (std::f64::consts::TAU * m.since as f64 / length).sin();
-    m.draw.noise *= 0.3;
+    m.draw.noise *= 0.1;
 }
 
 pub(crate) const SPIKE: Scenario = Scenario {
@@ -84,7 +84,7 @@ pub(crate) const LEVEL_2: Scenario = Scenario {
             m.draw.level += 2.0 * m.sd;
         }
     },
-    expected: found(30, Severity::Low, &[Reason::LevelShift], Side::Up),
+    expected: found(40, Severity::Low, &[Reason::LevelShift], Side::Up),
     ..USUAL
 };
 
@@ -123,12 +123,12 @@ pub(crate) const LEAK_3: Scenario = Scenario {
 };
 
 pub(crate) const MEMORY_LEAK: Scenario = Scenario {
-    name: "memory from 60 % to 75 % in a week",
+    name: "memory from 60 % to 75 % in a week, noise of 0.3",
     kind: Kind::Ar90,
     after: 4 * DAY,
     happens: |m| {
         m.draw.level = 60.0 + 15.0 * m.since.max(0) as f64 / (7 * DAY) as f64;
-        m.draw.noise *= 0.1;
+        m.draw.noise *= 0.03;
     },
     expected: found(2 * DAY, Severity::Low, &[Reason::Trend], Side::Up),
     ..USUAL
@@ -143,7 +143,7 @@ pub(crate) const VARIANCE_3: Scenario = Scenario {
         }
     },
     expected: Expected::Found {
-        within: 20,
+        within: 30,
         severity: Severity::Low,
         reasons: &[Reason::Variance],
         side: None,
@@ -209,9 +209,9 @@ pub(crate) const FLATLINE: Scenario = Scenario {
 };
 
 pub(crate) const FREQUENCY: Scenario = Scenario {
-    name: "wave of 40 samples becomes one of 10",
+    name: "wave of 48 samples becomes one of 8",
     after: 200,
-    happens: |m| wave(m, if m.since < 0 { 40.0 } else { 10.0 }),
+    happens: |m| wave(m, if m.since < 0 { 48.0 } else { 8.0 }),
     expected: Expected::Found {
         within: 120,
         severity: Severity::Low,

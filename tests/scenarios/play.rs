@@ -103,20 +103,26 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) fn play(scenario: &Scenario, run: usize) -> Outcome {
-    play_with(scenario, run, |_| {})
+    play_with(scenario, run, true, |_| {})
 }
 
-/// The same run with a restart of saimon at the change: what is written is read again.
+/// The same run with a restart of saimon at the change: what is written is read again. Without a
+/// forest, which has a place of its own in the store and tests of its own over restarts.
 pub(crate) fn restarted(scenario: &Scenario) {
-    let through = play(scenario, 0);
-    let again = play_with(scenario, 0, |track| {
+    let through = play_with(scenario, 0, false, |_| {});
+    let again = play_with(scenario, 0, false, |track| {
         let bytes = postcard::to_stdvec(track).expect("state is plain data");
         *track = postcard::from_bytes(&bytes).expect("what was written can be read");
     });
     assert_eq!(through, again, "{}", scenario.name);
 }
 
-fn play_with(scenario: &Scenario, run: usize, at_change: impl Fn(&mut Track)) -> Outcome {
+fn play_with(
+    scenario: &Scenario,
+    run: usize,
+    forest: bool,
+    at_change: impl Fn(&mut Track),
+) -> Outcome {
     let spec = SeriesSpec::default();
     let counter = scenario.counted || scenario.kind.is_counter();
     let declared = if counter {
@@ -125,7 +131,9 @@ fn play_with(scenario: &Scenario, run: usize, at_change: impl Fn(&mut Track)) ->
         Scored::Gauge
     };
     let mut track = Track::new(&spec, Some((declared, Source::Metadata)));
-    track.judge_mut().give_forest(&spec, run as u64 + 1);
+    if forest {
+        track.judge_mut().give_forest(&spec, run as u64 + 1);
+    }
     let mut stream = Stream::new(scenario.kind, 100, run as u64);
     let change_ms = THE_DAY_MS + (scenario.hour * 3_600_000.0) as i64;
     let (mut last, mut total) = (0.0, 0.0);

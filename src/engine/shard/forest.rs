@@ -25,7 +25,7 @@ pub(super) struct Weakest {
 }
 
 /// A series with a forest.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holder {
     Tracked(u32),
     Stat(StatPlace),
@@ -129,7 +129,8 @@ impl Shard {
         };
         let (asks, auto) = (judge.asks(), spec.forest.wanted == ForestUse::Auto);
         let has_work = tier.has_work();
-        if auto && self.weakest.is_none_or(|w| asks < w.asks) {
+        let weaker = |w: Weakest| w.holder == holder || asks < w.asks;
+        if auto && self.weakest.is_none_or(weaker) {
             self.weakest = Some(Weakest { holder, asks });
         }
         if has_work {

@@ -9,6 +9,9 @@ use crate::engine::journal::REQUEST;
 use crate::engine::keep::PARTITIONS;
 use crate::engine::router::{RouteError, Router};
 
+/// The largest body that `limits.body_raw` can allow. What was taken is read whatever it allows today.
+const BODY_RAW_MAX: bytesize::ByteSize = bytesize::ByteSize::gib(1);
+
 /// Takes kept requests, in the order of their numbers.
 #[derive(Debug)]
 pub struct Replay<'a> {
@@ -28,12 +31,16 @@ pub enum ReplayError {
 }
 
 impl<'a> Replay<'a> {
-    /// Of requests that were taken within `limits`. Partitions have the records up to their number in
+    /// Of requests whose labels are within `limits`. Partitions have the records up to their number in
     /// `covered` already.
     pub fn new(limits: &LimitsConfig, router: &'a Router, covered: &'a [u64; PARTITIONS]) -> Self {
         let at_once = router.shards() * limits.queue_batches as usize;
+        let limits = LimitsConfig {
+            body_raw: BODY_RAW_MAX,
+            ..limits.clone()
+        };
         Self {
-            decoder: Decoder::new(limits, at_once),
+            decoder: Decoder::new(&limits, at_once),
             router,
             covered,
         }

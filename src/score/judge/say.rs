@@ -13,7 +13,12 @@ pub(super) const BACK: f64 = 0.5;
 /// Mean of the samples before, as a share of this one's distance, from which on it is a level and no
 /// spike.
 const SHIFTED: f64 = 0.5;
-/// The same once an anomaly that was taken for a spike is known to be a level: after four samples.
+/// A value from so many scales on is far from what is usual ...
+const AWAY: f64 = 3.0;
+/// ... and one that is nearer than so many is usual, as are the samples before if their mean is: then
+/// it is their order that is odd.
+const USUAL: f64 = 2.0;
+/// The same as [`SHIFTED`] once an anomaly that was taken for a spike is known to be a level: after four samples.
 pub(super) const SETTLED: f64 = 0.8;
 
 /// Rarity in nats that each severity needs: one sample in a thousand, ten thousand, a hundred
@@ -22,8 +27,8 @@ const RARITY_FLOORS: [f64; 4] = [6.907_755, 9.210_340, 11.512_925, 13.815_511];
 
 impl Judge {
     /// Why, where no rule says so. Out of season if the value is usual at another time of the day;
-    /// then what the onset was about; a level shift if the samples before went the same way; else the
-    /// way it went.
+    /// then what the onset was about; a level shift if the samples before went the same way; a pattern if
+    /// all of them are usual; else the way it went.
     pub(super) fn reason(&self, step: &Step, side: Side, family: Option<Family>) -> Reason {
         if self.ensemble.profile().usual_sometime(step.look(), step.z) {
             return Reason::Season;
@@ -33,20 +38,29 @@ impl Judge {
             Some(Family::Variance) => return Reason::Variance,
             Some(Family::Level | Family::Change | Family::Shift) | None => {}
         }
-        if shifted(step, SHIFTED) {
+        if self.shifted(step, SHIFTED) {
             return Reason::LevelShift;
+        }
+        let scales = step.residual().abs().max(step.mean_before().abs());
+        if scales < USUAL * self.ensemble.level().scale() {
+            return Reason::Pattern;
         }
         match side {
             Side::Down => Reason::Drop,
             Side::Up | Side::Both => Reason::Spike,
         }
     }
-}
 
-/// True if the samples before lay where this one does, by this share of its distance.
-pub(super) fn shifted(step: &Step, share: f64) -> bool {
-    let along = step.mean_before() / step.residual();
-    (share..1.0 / BACK).contains(&along)
+    /// True if the samples before lay where this one does, by this share of its distance.
+    pub(super) fn shifted(&self, step: &Step, share: f64) -> bool {
+        let along = step.mean_before() / step.residual();
+        self.away(step) && (share..1.0 / BACK).contains(&along)
+    }
+
+    /// True if the value itself is far from what is usual.
+    pub(super) fn away(&self, step: &Step) -> bool {
+        step.residual().abs() >= AWAY * self.ensemble.level().scale()
+    }
 }
 
 /// Which way a rule says that the value went.
@@ -94,4 +108,49 @@ pub(super) fn severity(
         .rev()
         .find(|level| rarity >= RARITY_FLOORS[*level])
         .map(|level| Severity::ALL[level])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Around, Judge};
+    use crate::model::absence::Silence;
+    use crate::model::{Point, SeriesSpec};
+    use crate::score::board::Reason;
+    use crate::score::verdict::Change;
+
+    #[test]
+    fn a_silence_is_an_anomaly_only_where_the_target_speaks_and_ends_with_a_sample() {
+        let spec = SeriesSpec::default();
+        let mut judge = Judge::new();
+        let at = |i: i64| Point {
+            t_ms: i * 15_000,
+            value: (i * 7919 % 13) as f64,
+        };
+        for i in 0..300 {
+            judge.judge(&spec, 15_000.0, at(i));
+        }
+        let now_ms = 300 * 15_000 + 600_000;
+        let alone = Around {
+            now_ms,
+            target_ms: Some(now_ms - 10_000),
+            up: Some(true),
+            any_ms: now_ms,
+        };
+        let down = Around {
+            up: Some(false),
+            ..alone
+        };
+        for _ in 0..3 {
+            assert_eq!(judge.hear_silence(&spec, &down), (Silence::Target, None));
+        }
+        judge.hear_silence(&spec, &alone);
+        let (silence, change) = judge.hear_silence(&spec, &alone);
+        assert!(matches!(silence, Silence::Absent(_)));
+        assert!(matches!(change, Some(Change::Began(a)) if a.reason == Reason::Absent));
+        let ended = (341..351).any(|i| {
+            let change = judge.judge(&spec, 15_000.0, at(i)).change;
+            change == Some(Change::Ended)
+        });
+        assert!(ended);
+    }
 }
