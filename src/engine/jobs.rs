@@ -282,7 +282,10 @@ mod tests {
         let mut warming = Warming::new(Vec::new(), vec![history], true);
         assert_eq!(shard.warm(&mut warming, 0), None);
         let said = (Box::from("jobs_done"), MetricType::Counter);
-        shard.families(&Families { all: [said].into(), seq: 0 });
+        shard.families(&Families {
+            all: [said].into(),
+            seq: 0,
+        });
         while shard.warm(&mut warming, 0).is_none() {}
         let track = shard.track(&labels).unwrap();
         assert_eq!(track.kind(), Kind::Counter);

@@ -39,6 +39,23 @@ pub struct GroupSnapshot {
     pub chunks: Arc<[ClosedChunk]>,
     /// Newest sample of any of its series, in milliseconds; retention counts back from here.
     pub newest_ms: i64,
+    /// How long its samples are kept where rules say so; the longest of these counts. Empty: as for
+    /// all others.
+    pub kept_for: Vec<KeptFor>,
+    /// Positions of series that sleep, one bit each: `state` says that they are there, their own
+    /// states are apart.
+    pub asleep: u128,
+    /// States of those that the store may not have yet; shared with the shard until it does.
+    pub sleepers: Vec<(u16, Arc<[u8]>)>,
+}
+
+/// How long samples are kept where a rule says so; `None`: as for all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptFor {
+    /// Raw samples, in milliseconds.
+    pub window_ms: Option<i64>,
+    /// Rows of five minutes, in milliseconds.
+    pub rollups_ms: Option<i64>,
 }
 
 /// A whole partition at one moment: between two records of the journal, and each of its groups with
@@ -91,6 +108,16 @@ pub trait PastChunks: std::fmt::Debug + Send + Sync {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<Vec<ClosedChunk>, String>;
+}
+
+/// States of series that sleep. The store has them.
+pub trait Sleepers: std::fmt::Debug + Send + Sync {
+    /// The states of the series at these places, in the same order; `None` for one that is not there.
+    /// Blocks, for not longer than a disk may take.
+    ///
+    /// # Errors
+    /// Why they cannot be read, for a log line.
+    fn states(&self, of: &[(GroupId, u16)]) -> Result<Vec<Option<Vec<u8>>>, String>;
 }
 
 /// Partitions of which all groups are to be handed over, because the store has lost some.

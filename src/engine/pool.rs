@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 use super::ask::Reader;
+use super::churn::Churn;
 use super::history::Historian;
 use super::keep::{Family, GroupId, Kept, PARTITIONS, PastChunks};
+use super::memory::Budget;
 use super::router::Router;
 use super::rules::{Rules, Specs};
-use super::shard::{Message, Shard, ShardParts, Stray};
+use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
 use super::worker::Worker;
@@ -58,6 +60,8 @@ impl Pool {
         let (board, writers) = Board::new(spec.shards);
         let rules = Arc::new(rules);
         let admission = Arc::new(Admission::new(spec.series_max));
+        let budget = Arc::new(Budget::new(u64::MAX, spec.shards));
+        let churn = Arc::new(Churn::new());
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -71,6 +75,9 @@ impl Pool {
                     board,
                     metrics: Arc::clone(metrics),
                     admission: Arc::clone(&admission),
+                    budget: Arc::clone(&budget),
+                    churn: Arc::clone(&churn),
+                    sleep: None,
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,
                     keeps: spec.keeps,
@@ -85,6 +92,25 @@ impl Pool {
             queue_max: spec.queue_max,
             strays: Vec::new(),
             now_ms: i64::MIN,
+        }
+    }
+
+    /// Bounds the memory of all series, in bytes. To be called before anything is restored.
+    pub fn bound_memory(&mut self, max: u64) {
+        let budget = Arc::new(Budget::new(max, self.shards.len()));
+        self.metrics
+            .memory
+            .limit
+            .set(i64::try_from(max).unwrap_or(i64::MAX));
+        for shard in &mut self.shards {
+            shard.set_budget(Arc::clone(&budget));
+        }
+    }
+
+    /// Has idle series put to sleep. To be called before anything is restored.
+    pub fn lull(&mut self, sleep: &Sleep) {
+        for shard in &mut self.shards {
+            shard.set_sleep(sleep.clone());
         }
     }
 

@@ -1,7 +1,9 @@
 //! Which rules apply to which series: the configuration's selectors, checked and resolved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::keep::KeptFor;
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
 use crate::score::verdict::RECENT;
@@ -64,6 +66,21 @@ impl TryFrom<&DetectConfig> for Rules {
 }
 
 impl Rules {
+    /// How long samples of the series with these canonical label bytes are kept, if rules say so.
+    pub fn kept_for(&self, canonical: &[u8]) -> KeptFor {
+        let mut kept = KeptFor::default();
+        for (selector, rule) in &self.rules {
+            if (rule.window.is_some() || rule.rollups.is_some())
+                && selector.matches(|name| labels::get(canonical, name))
+            {
+                let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+                kept.window_ms = rule.window.map(ms).or(kept.window_ms);
+                kept.rollups_ms = rule.rollups.map(ms).or(kept.rollups_ms);
+            }
+        }
+        kept
+    }
+
     /// How the series with these canonical label bytes is to be modelled.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         let mut spec = self.defaults.clone();
@@ -96,6 +113,11 @@ impl Specs {
         self.rules.resolve(canonical)
     }
 
+    /// See [`Rules::kept_for`].
+    pub fn kept_for(&self, canonical: &[u8]) -> KeptFor {
+        self.rules.kept_for(canonical)
+    }
+
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
         let spec = self.rules.resolve(canonical);
@@ -117,7 +139,7 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
             *to = value;
         }
     }
-    let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     set(&mut spec.model, rule.model);
     set(&mut spec.direction, rule.direction);
     set(&mut spec.min_deviation, rule.min_deviation);
@@ -152,7 +174,6 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
             _ => Ok(()),
         }
     }
-    use std::time::Duration;
     let second = Duration::from_secs(1);
     let days = |n: u64| Duration::from_secs(n * 86_400);
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
@@ -169,6 +190,16 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
     within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;
+    let (minute, most) = (second * 60, days(400));
+    within(key, "window", rule.window, (minute, most), "1m to 400d")?;
+    let rollups = rule.rollups;
+    within(
+        key,
+        "rollups",
+        rollups,
+        (Duration::ZERO, most),
+        "0s to 400d",
+    )?;
     let positive = (0.0, f64::MAX);
     within(
         key,

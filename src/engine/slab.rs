@@ -36,6 +36,22 @@ impl<T> Slab<T> {
         at
     }
 
+    /// Values that have a place.
+    pub fn len(&self) -> usize {
+        self.used as usize - self.free.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory of the places, in bytes; not what the values point to.
+    pub fn heap_bytes(&self) -> usize {
+        self.blocks.len() * BLOCK * size_of::<Option<T>>()
+            + self.blocks.capacity() * size_of::<Vec<Option<T>>>()
+            + self.free.capacity() * size_of::<u32>()
+    }
+
     /// Takes a value out; its number may be given to another.
     pub fn remove(&mut self, at: u32) -> Option<T> {
         let value = self.place_mut(at)?.take();

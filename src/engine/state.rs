@@ -1,8 +1,8 @@
 //! A group's state as bytes: labels, models and open chunks of its members.
 //!
 //! The first byte is the version. Version 2 has members of three sorts, version 3 says which of them
-//! wait for their history. Version 2, and version 1, which had only series with a model, are still
-//! read. What always holds: state that is read and written again is the
+//! wait for their history, version 4 which of them sleep: their own states are apart, each with a
+//! version of its own. Earlier ones are still read; version 1 had only series with a model. What always holds: state that is read and written again is the
 //! same bytes.
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,9 @@ use crate::score::track::Track;
 use crate::window::head::Head;
 
 /// First byte of a group's state.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// What was written before series slept.
+const NOBODY_SLEEPS: u8 = 3;
 /// What was written before series said that they wait.
 const NOBODY_WAITS: u8 = 2;
 /// What was written before there were window-only series and histograms.
@@ -34,6 +36,16 @@ pub enum StateRef<'a> {
     Tracked(&'a Track),
     Plain(&'a Head),
     Histogram(HistogramRef<'a>),
+    Asleep(Sleeper),
+}
+
+/// What the state of a group has of a series that sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sleeper {
+    /// Time of its newest sample.
+    pub last_ms: Option<i64>,
+    /// It has no model.
+    pub plain: bool,
 }
 
 /// The same, owned, as read back.
@@ -53,6 +65,8 @@ pub enum State {
     Plain(Box<Head>),
     /// A histogram: native, classic, or both.
     Histogram(Box<Histogram>),
+    /// A series of one of the first two sorts whose state is apart.
+    Asleep(Sleeper),
 }
 
 impl State {
@@ -62,6 +76,7 @@ impl State {
             Self::Tracked(track) => track.head().last_ms(),
             Self::Plain(head) => head.last_ms(),
             Self::Histogram(stored) => stored.last_ms(),
+            Self::Asleep(sleeper) => sleeper.last_ms,
         }
     }
 }
@@ -101,10 +116,25 @@ pub fn encode(members: &[Option<MemberRef<'_>>]) -> Result<Vec<u8>, StateError> 
     Ok(out)
 }
 
+/// Writes the state of one series that is going to sleep.
+pub fn encode_sleeper(state: &StateRef<'_>) -> Result<Vec<u8>, StateError> {
+    let out = postcard::to_extend(&VERSION, Vec::with_capacity(1024))?;
+    Ok(postcard::to_extend(state, out)?)
+}
+
+/// Reads what [`encode_sleeper`] wrote.
+pub fn decode_sleeper(state: &[u8]) -> Result<State, StateError> {
+    match state.split_first() {
+        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&other, _)) => Err(StateError::Version(other)),
+        None => Err(StateError::Version(0)),
+    }
+}
+
 /// Reads what [`encode`] wrote, now or in an earlier version.
 pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
     match state.split_first() {
-        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&(VERSION | NOBODY_SLEEPS), rest)) => Ok(postcard::from_bytes(rest)?),
         Some((&NOBODY_WAITS, rest)) => {
             let members: Vec<Option<MemberV2>> = postcard::from_bytes(rest)?;
             let member = |m: MemberV2| Member {

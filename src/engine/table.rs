@@ -19,6 +19,8 @@ pub enum Home {
     Plain(u32),
     /// A histogram: native samples, or what classic parts are put together to.
     Histogram(u32),
+    /// A series whose state is on disk.
+    Asleep(u32),
     /// A series that a rule leaves out, or none at all.
     Nowhere,
 }
@@ -27,7 +29,7 @@ pub enum Home {
 #[derive(Debug, Clone, Copy)]
 struct Packed(u32);
 
-const NUMBER_BITS: u32 = 30;
+const NUMBER_BITS: u32 = 29;
 
 impl From<Home> for Packed {
     fn from(home: Home) -> Self {
@@ -35,9 +37,10 @@ impl From<Home> for Packed {
             Home::Tracked(n) => (0, n),
             Home::Plain(n) => (1, n),
             Home::Histogram(n) => (2, n),
-            Home::Nowhere => (3, 0),
+            Home::Asleep(n) => (3, n),
+            Home::Nowhere => (4, 0),
         };
-        debug_assert!(number >> NUMBER_BITS == 0, "BUG: a billion series");
+        debug_assert!(number >> NUMBER_BITS == 0, "BUG: half a billion series");
         Self(sort << NUMBER_BITS | number)
     }
 }
@@ -49,6 +52,7 @@ impl From<Packed> for Home {
             0 => Self::Tracked(number),
             1 => Self::Plain(number),
             2 => Self::Histogram(number),
+            3 => Self::Asleep(number),
             _ => Self::Nowhere,
         }
     }
@@ -257,6 +261,7 @@ mod tests {
             Home::Tracked(0),
             Home::Plain((1 << NUMBER_BITS) - 1),
             Home::Histogram(5),
+            Home::Asleep(6),
         ] {
             t.settle(a, home);
             assert_eq!(t.home(a), home);

@@ -12,8 +12,8 @@ use crate::engine::state;
 use crate::store::log::files::Dir;
 use crate::store::log::options::{Options, SyncMode};
 use crate::store::log::{Log, LogError};
-use crate::telemetry::Metrics;
 use crate::store::view::{Checked, Complaint, Copy};
+use crate::telemetry::Metrics;
 
 /// Complaints that are shown one by one.
 const SHOWN_MAX: usize = 100;
@@ -43,6 +43,10 @@ pub(super) fn run(args: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
                 series += members.iter().flatten().count() as u64;
                 Ok(())
             }
+            Err(error) => Err(error.to_string()),
+        },
+        |bytes| match state::decode_sleeper(bytes) {
+            Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         },
         &mut note,
@@ -102,6 +106,9 @@ fn write(
         checked.samples,
         size(checked.block_bytes)
     )?;
+    if checked.sleepers > 0 {
+        writeln!(out, "asleep   {} series", checked.sleepers)?;
+    }
     writeln!(
         out,
         "rollups  {} blocks with {} rows, {}",

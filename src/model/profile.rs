@@ -191,6 +191,11 @@ struct At {
 }
 
 impl Profile {
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.buckets)
+    }
+
     pub fn new() -> Self {
         Self {
             buckets: Box::default(),

@@ -286,11 +286,12 @@ fn log_failing() -> Plan {
         hold_minutes: 2,
         severity: Severity::Critical,
         summary: "saimon at {{ $labels.instance }} cannot write its write-ahead log",
-        description: "Write requests get 503 and wait with their senders (or, with store.log_full: \
+        description:
+            "Write requests get 503 and wait with their senders (or, with store.log_full: \
                       shed, are taken without being kept). Is the disk full or failing, or the log \
                       at store.log_limit because the store cannot be written? It goes on by itself \
                       when there is room."
-            .to_owned(),
+                .to_owned(),
         fires: vec![all([("saimon_wal_failing{JOB,INSTANCE}", "1x200")])],
         quiet: vec![all([("saimon_wal_failing{JOB,INSTANCE}", "0x200")])],
         later: Duration::ZERO,

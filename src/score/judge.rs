@@ -134,6 +134,11 @@ impl Judge {
         self.seen
     }
 
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.models.profile.heap_bytes()
+    }
+
     /// True if it knows a day of the series and judges by it.
     pub fn knows_the_day(&self) -> bool {
         self.models.profile.in_use()

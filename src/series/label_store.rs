@@ -204,7 +204,10 @@ mod tests {
         let late = store.add(b"late");
         assert_eq!(&*reader.read(early).unwrap(), b"early");
         assert!(reader.read(late).is_none());
-        assert_eq!((store.get(early), store.get(late)), (&b"early"[..], &b"late"[..]));
+        assert_eq!(
+            (store.get(early), store.get(late)),
+            (&b"early"[..], &b"late"[..])
+        );
         assert_eq!(Place::unpack(late.pack()), late);
     }
 

@@ -17,7 +17,7 @@ use super::disk::{DiskError, Edit};
 use super::outline::{BlockRef, Outline};
 use super::rollup::Retention;
 use super::{key, position, snapshot, value};
-use crate::engine::keep::{ClosedChunk, Cut, GroupId, GroupSnapshot, PARTITIONS, Wholes};
+use crate::engine::keep::{ClosedChunk, Cut, GroupId, GroupSnapshot, KeptFor, PARTITIONS, Wholes};
 use crate::window::decimal::Encoder;
 use write::Write;
 
@@ -78,6 +78,10 @@ struct Pending {
     /// Empty if the group is gone.
     state: Vec<u8>,
     blocks: Vec<Block>,
+    kept_for: Vec<KeptFor>,
+    asleep: u128,
+    /// States of some of those.
+    sleepers: BTreeMap<u16, Arc<[u8]>>,
 }
 
 /// A part of the chunks that came with one snapshot, as they came: the shard shows them to readers
@@ -102,7 +106,8 @@ impl Block {
 impl Pending {
     fn bytes(&self) -> u64 {
         let blocks: usize = self.blocks.iter().map(|b| b.bytes).sum();
-        (self.state.len() + blocks) as u64 + GROUP_BYTES
+        let asleep: usize = self.sleepers.values().map(|s| s.len()).sum();
+        (self.state.len() + blocks + asleep) as u64 + GROUP_BYTES
     }
 }
 
@@ -122,6 +127,10 @@ impl Pending {
     fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
         self.newest_ms = group.newest_ms;
         self.state = group.state;
+        self.kept_for = group.kept_for;
+        self.asleep = group.asleep;
+        self.sleepers.extend(group.sleepers);
+        self.sleepers.retain(|p, _| group.asleep >> p & 1 == 1);
         if self.state.is_empty() {
             self.blocks.clear();
             return;
@@ -143,6 +152,7 @@ impl Pending {
                 first_ms,
                 last_ms,
                 sequence,
+                bytes: run.iter().map(block::size).sum::<usize>() as u32,
             };
             sequence += 1;
             self.blocks.push(Block {
@@ -243,7 +253,7 @@ impl Backlog {
                 let write = Write {
                     id: *id,
                     pending,
-                    retention,
+                    retention: retention.longest(&pending.kept_for),
                     get: &get,
                 };
                 write.plan(outline(*id), &mut self.encoder, &mut plan)?;
@@ -318,6 +328,9 @@ pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
     let rollups = outline.rollups.iter();
     plan.edits
         .extend(rollups.map(|&at| Edit::Remove(key::rollup(id, at))));
+    let sleepers = outline.sleepers();
+    plan.edits
+        .extend(sleepers.map(|p| Edit::Remove(key::sleeper(id, p))));
     plan.expired += (outline.blocks.len() + outline.rollups.len()) as u64;
     plan.outlines.push((id, None));
 }
@@ -368,6 +381,9 @@ mod tests {
             state: state.to_vec(),
             chunks: chunk.into_iter().collect::<Vec<_>>().into(),
             newest_ms: chunk_end(number),
+            kept_for: Vec::new(),
+            asleep: 0,
+            sleepers: Vec::new(),
         }
     }
 
@@ -419,8 +435,7 @@ mod tests {
         // The batch arrived, the flush did not; then a newer snapshot with a block of equal times.
         backlog.failed();
         backlog.add(group(1, b"two", Some((0, 10))), |_| Some(on_disk.clone()));
-        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone())).unwrap();
         let blocks = outline_of(&plan, 1).blocks;
         assert_eq!(blocks.len(), 2);
         assert_eq!((blocks[0].sequence, blocks[1].sequence), (0, 1));
@@ -505,8 +520,7 @@ mod tests {
         let on_disk = outline_of(&plan, 1);
         backlog.flushed();
         backlog.add(group(1, b"", None), |_| Some(on_disk.clone()));
-        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 0, |_| Some(on_disk.clone())).unwrap();
         assert_eq!(plan.outlines, [(id(1), None)]);
         assert_eq!(plan.edits.len(), 4);
         let (record, removed) = plan.edits.split_last().unwrap();
@@ -524,8 +538,7 @@ mod tests {
         let mut next = group(1, b"two", Some((500, 1200)));
         next.groups[0].newest_ms = 1_200;
         backlog.add(next, |_| Some(on_disk.clone()));
-        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone()))
-            .unwrap();
+        let plan = planned(&mut backlog, u64::MAX, 600, |_| Some(on_disk.clone())).unwrap();
         assert_eq!(plan.expired, 1);
         let removed = Edit::Remove(key::block(id(1), on_disk.blocks[0]));
         assert!(plan.edits.contains(&removed));

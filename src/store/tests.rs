@@ -66,6 +66,9 @@ fn group(id: GroupId, state: &[u8], newest_ms: i64, chunks: Vec<ClosedChunk>) ->
         state: state.to_vec(),
         chunks: chunks.into(),
         newest_ms,
+        kept_for: Vec::new(),
+        asleep: 0,
+        sleepers: Vec::new(),
     }
 }
 

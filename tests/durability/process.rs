@@ -291,7 +291,9 @@ impl Process {
     /// What is on the board: labels, bits of the score, alarm.
     pub(crate) fn shown(&self) -> BTreeMap<String, (u32, String)> {
         let blocks = self.board.blocks();
-        let entries = blocks.iter().flat_map(|b| (0..b.len()).map(move |i| (b, i)));
+        let entries = blocks
+            .iter()
+            .flat_map(|b| (0..b.len()).map(move |i| (b, i)));
         let shown = entries.filter_map(|(b, i)| {
             let e = &b[i];
             let score = e.score()?;

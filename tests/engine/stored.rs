@@ -34,6 +34,9 @@ fn state_of_version_1_is_read_and_its_parts_move_to_where_they_belong() {
                 state: hex(fields[3]),
                 chunks: [].into(),
                 newest_ms: fields[2].parse().unwrap(),
+                kept_for: Vec::new(),
+                asleep: 0,
+                sleepers: Vec::new(),
             }
         })
         .collect();
@@ -70,7 +73,7 @@ fn state_of_version_1_is_read_and_its_parts_move_to_where_they_belong() {
         assert!(
             again
                 .iter()
-                .all(|g| g.state.first().is_none_or(|v| *v == 3))
+                .all(|g| g.state.first().is_none_or(|v| *v == 4))
         );
         let mut d = Driver::restored(2, &detect(), 100, &again);
         d.send(&round, t);

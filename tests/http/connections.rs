@@ -107,7 +107,9 @@ fn a_reader_that_never_reads_loses_its_connection_and_not_its_place() {
     for i in 0..200_000 {
         let instance = format!("host-{i:0100}");
         let labels = [("__name__", "m"), ("instance", &*instance)];
-        let at = server.board.add_labels(&saimon::series::labels::encode(labels));
+        let at = server
+            .board
+            .add_labels(&saimon::series::labels::encode(labels));
         server.board.set(at, 0.5, None);
     }
     let mut stuck = server.connect();

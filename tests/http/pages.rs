@@ -18,7 +18,11 @@ fn large() -> Server {
     let mut server = Server::start(|limits| limits.score_lines = SERIES as u32);
     for i in 0..SERIES {
         let instance = format!("host-{i:05}:9100");
-        let labels = [("__name__", "node_load1"), ("instance", &*instance), ("job", "node")];
+        let labels = [
+            ("__name__", "node_load1"),
+            ("instance", &*instance),
+            ("job", "node"),
+        ];
         let at = server.board.add_labels(&encode(labels));
         server.board.set(at, 0.25, None);
     }

@@ -303,9 +303,7 @@ mod tests {
             side: Side::Up,
             reason: Reason::LevelShift,
         };
-        let mut add = |labels: &[(&str, &str)]| {
-            writer.add_labels(&encode(labels.iter().copied()))
-        };
+        let mut add = |labels: &[(&str, &str)]| writer.add_labels(&encode(labels.iter().copied()));
         let a = add(&[("__name__", "up"), ("job", "a")]);
         let b = add(&[("__name__", "x"), ("state", "on"), ("o.k", "\"")]);
         let ended = add(&[("__name__", "gone")]);

@@ -153,11 +153,19 @@ fn selected(
     family: Family,
     own: &[(&'static str, &'static str)],
 ) -> bool {
-    let ours = |name: &str| own.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+    let ours = |name: &str| {
+        own.iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| *value)
+    };
     if label_text::is_plain(canonical) {
         return wanted.selectors.iter().any(|selector| {
             selector.matches(|name| {
-                let theirs = if name == label_text::SOURCE { METRIC_NAME } else { name };
+                let theirs = if name == label_text::SOURCE {
+                    METRIC_NAME
+                } else {
+                    name
+                };
                 ours(name).or_else(|| labels::get(canonical, theirs))
             })
         });

@@ -58,7 +58,9 @@ fn members<'a>(
     set: &'a EntrySet,
     odd: bool,
 ) -> impl Iterator<Item = (usize, LabelText)> + 'a {
-    let entries = blocks.iter().flat_map(|b| (0..b.len()).map(move |i| (b, i)));
+    let entries = blocks
+        .iter()
+        .flat_map(|b| (0..b.len()).map(move |i| (b, i)));
     let members = entries.enumerate().filter(|(at, _)| set.has(*at));
     members.filter_map(move |(at, (block, i))| {
         let canonical = block.labels(i)?;

@@ -30,6 +30,7 @@ fn first_block() -> BlockRef {
         first_ms: NOW - HOUR / 2,
         last_ms: NOW,
         sequence: 0,
+        bytes: 0,
     }
 }
 
