@@ -91,9 +91,8 @@ impl Group {
         self.dirty = true;
     }
 
-    /// The finished chunks for a snapshot. They stay readable here until the store has dropped its
-    /// share of them, which it does when they are on disk.
-    pub fn hand_over(&mut self) -> Arc<[ClosedChunk]> {
+    /// Lets go of what was handed over and is on disk.
+    pub fn let_go(&mut self) {
         let mut gone = self.gone;
         self.handed.retain(|chunks| {
             let waits = Arc::strong_count(chunks) > 1;
@@ -103,6 +102,12 @@ impl Group {
             waits
         });
         self.gone = gone;
+    }
+
+    /// The finished chunks for a snapshot. They stay readable here until the store has dropped its
+    /// share of them, which it does when they are on disk.
+    pub fn hand_over(&mut self) -> Arc<[ClosedChunk]> {
+        self.let_go();
         let chunks: Arc<[ClosedChunk]> = std::mem::take(&mut self.closed).into();
         if !chunks.is_empty() {
             self.handed.push(Arc::clone(&chunks));
@@ -259,6 +264,11 @@ impl Groups {
         }
         newest.truncate(wanted);
         newest
+    }
+
+    /// Lets go of all that was handed over and is on disk.
+    pub fn let_go(&mut self) {
+        self.groups.iter_mut().for_each(Group::let_go);
     }
 
     /// Memory of finished chunks.

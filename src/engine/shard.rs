@@ -345,6 +345,7 @@ impl Shard {
             }
         }
         self.shed();
+        self.close_up();
         if self.parts.index == 0 {
             self.parts.churn.report(now_ms);
         }

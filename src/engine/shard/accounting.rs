@@ -10,6 +10,9 @@ use crate::window::head::Head;
 /// Series that are given up in one tick.
 const SHEDS_A_TICK: usize = 4096;
 
+/// Series that are moved in one tick, of each sort: about a millisecond's work.
+const MOVES_A_TICK: usize = 2048;
+
 /// What was counted.
 #[derive(Debug, Default)]
 pub(super) struct Account {
@@ -55,6 +58,7 @@ impl Shard {
     /// All series were counted once.
     pub(super) fn end_of_round(&mut self) {
         let heaps = std::mem::take(&mut self.account.counting);
+        self.groups.let_go();
         let now = self.with_structures(heaps);
         let index = self.parts.index;
         let budget = &self.parts.budget;
@@ -65,6 +69,33 @@ impl Shard {
             .metrics
             .memory
             .change(&before.parts(), &now.parts());
+    }
+
+    /// Moves series together where many have left, so that memory goes back.
+    pub(super) fn close_up(&mut self) {
+        let (groups, table, histograms) = (&self.groups, &mut self.table, &mut self.histograms);
+        let number = |group: u32, position: u16| {
+            groups.get(group).members[usize::from(position)]
+                .expect("BUG: a series that is here is a member of its group")
+        };
+        self.tracked.close_up(MOVES_A_TICK, |slot, to| {
+            let at = number(slot.group, slot.position);
+            match table.home(at) {
+                // The floats of a native histogram.
+                Home::Histogram(h) => {
+                    if let Some(histogram) = histograms.get_mut(h) {
+                        histogram.floats = Some(to);
+                    }
+                }
+                _ => table.settle(at, Home::Tracked(to)),
+            }
+        });
+        self.plain.close_up(MOVES_A_TICK, |slot, to| {
+            table.settle(number(slot.group, slot.position), Home::Plain(to));
+        });
+        self.asleep.close_up(MOVES_A_TICK, |slot, to| {
+            table.settle(number(slot.group, slot.position), Home::Asleep(to));
+        });
     }
 
     /// Gives up the newest series while memory is beyond its bound.
