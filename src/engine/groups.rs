@@ -238,34 +238,6 @@ impl Groups {
         self.open[partition] = open;
     }
 
-    /// The newest series, by their places, up to `wanted`: of each partition about as many.
-    pub fn newest(&self, wanted: usize) -> Vec<u32> {
-        let mut each: Vec<_> = self
-            .of
-            .iter()
-            .filter(|groups| !groups.is_empty())
-            .map(|groups| {
-                let mut groups = groups.clone();
-                groups.sort_unstable_by_key(|at| std::cmp::Reverse(self.get(*at).id.number));
-                groups
-                    .into_iter()
-                    .flat_map(|at| self.get(at).members.iter().rev().flatten().copied())
-            })
-            .collect();
-        let mut newest = Vec::new();
-        while newest.len() < wanted {
-            let before = newest.len();
-            for members in &mut each {
-                newest.extend(members.next());
-            }
-            if newest.len() == before {
-                break;
-            }
-        }
-        newest.truncate(wanted);
-        newest
-    }
-
     /// Lets go of all that was handed over and is on disk.
     pub fn let_go(&mut self) {
         self.groups.iter_mut().for_each(Group::let_go);

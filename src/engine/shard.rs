@@ -466,6 +466,8 @@ impl Shard {
         self.parts.admission.release(admitted);
         let group = self.groups.get_mut(group);
         group.members[usize::from(position)] = None;
+        // Nobody can ask for them any more.
+        group.closed.retain(|c| c.position != position);
         group.dirty = true;
     }
 }

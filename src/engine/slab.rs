@@ -3,7 +3,7 @@
 //! ([`Slab::close_up`]), so that memory goes back.
 
 /// Places that lie together in memory.
-const BLOCK: usize = 256;
+const BLOCK: usize = 128;
 
 /// Values by small, dense numbers, which are used again.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Moves values from the end into free places, up to `most`, if there are blocks of them; tells
+    /// Moves values from the end into free places, up to `most`, if there is a block of them; tells
     /// `moved` each value and its new place. Gives memory back that nothing lies in.
     pub fn close_up(&mut self, most: usize, mut moved: impl FnMut(&T, u32)) {
-        if ((self.used - self.held) as usize) < 2 * BLOCK {
+        if ((self.used - self.held) as usize) < BLOCK {
             return;
         }
         for _ in 0..most {
@@ -158,7 +158,7 @@ mod tests {
         for i in (0..5_000).filter(left) {
             assert_eq!(slab.get(places[i as usize]), Some(&i));
         }
-        assert!(slab.heap_bytes() < full / 4);
+        assert!(slab.heap_bytes() < full / 3);
         let more: Vec<u32> = (0..600).map(|i| slab.insert(10_000 + i)).collect();
         for (i, at) in more.iter().enumerate() {
             assert_eq!(slab.get(*at), Some(&(10_000 + i as u32)));

@@ -107,7 +107,7 @@ impl Shard {
         let held = self.account.shown.total() as u64;
         let each = (held / self.len() as u64).max(1);
         let wanted = usize::try_from(excess.div_ceil(each)).unwrap_or(usize::MAX);
-        let newest = self.groups.newest(wanted.min(SHEDS_A_TICK));
+        let newest = self.table.newest(wanted.min(SHEDS_A_TICK));
         let shed = newest.into_iter().filter(|at| self.give_up(*at)).count() as u64;
         self.tally.shed += shed;
         // Until they are counted again.
