@@ -51,6 +51,8 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
 
+    let runtime = runtime()?;
+    survive_file_limits(&runtime);
     let kept = Keeping::open(&options.data_dir, config, &metrics, &*clock)?;
     let mut pool = Pool::new(
         &engine_spec(config, shards, kept.store.is_some()),
@@ -59,9 +61,8 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     );
     keeping::bound(&mut pool, config);
     kept.lull(&mut pool, config);
-    kept.restore(&mut pool, &*clock);
+    kept.restore(&mut pool, &*clock)?;
 
-    let runtime = runtime()?;
     let (sender, inbox) = sync_channel(KEPT_MAX);
     let mut engine = pool
         .start(kept.store.is_some().then_some(&sender), &clock)
@@ -209,6 +210,17 @@ fn stop(engine: Engine, writer: Option<WriterHandle>) {
             }
             engine.join();
         }
+    }
+}
+
+/// Has a write beyond the limit of file sizes (RLIMIT_FSIZE) fail as one to a full disk does. Without
+/// a handler the signal ends the process.
+fn survive_file_limits(runtime: &tokio::runtime::Runtime) {
+    /// On every system that is built for; handlers stay when nobody listens any more.
+    const SIGXFSZ: i32 = 25;
+    let _inside = runtime.enter();
+    if let Err(error) = signal(SignalKind::from_raw(SIGXFSZ)) {
+        tracing::warn!(%error, "SIGXFSZ cannot be caught: a limit of file sizes would end saimon");
     }
 }
 

@@ -9,7 +9,7 @@ pub mod log;
 pub mod memory;
 pub mod process;
 
-use durable::{LogMetrics, RecoveryMetrics};
+use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
@@ -222,6 +222,8 @@ pub struct Metrics {
     pub recovery: RecoveryMetrics,
     /// `saimon_checkpoint_duration_seconds`.
     pub checkpoint_duration: Histogram,
+    /// `saimon_checkpoint_stop_seconds` and the longest of them.
+    pub stops: StopMetrics,
     /// `saimon_checkpoint_last_success_timestamp_seconds`.
     pub checkpoint_last: Gauge<f64, AtomicU64>,
 }
@@ -332,6 +334,7 @@ impl Metrics {
                 );
                 h
             },
+            stops: StopMetrics::made(&mut r),
             checkpoint_last: r.made(
                 "checkpoint_last_success_timestamp_seconds",
                 "when models and windows were last written",

@@ -3,6 +3,8 @@
 
 #[path = "support/driver.rs"]
 mod driver;
+#[path = "engine/formats.rs"]
+mod formats;
 #[path = "engine/histograms.rs"]
 mod histograms;
 #[path = "engine/history.rs"]

@@ -81,7 +81,7 @@ pub fn backfill(config: &Config, options: &BackfillOptions) -> anyhow::Result<Re
     }
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
     let mut pool = Pool::new(&engine_spec(config, shards, true), rules, &metrics);
-    kept.restore(&mut pool, &*clock);
+    kept.restore(&mut pool, &*clock)?;
     let runtime = runtime()?;
     let (sender, inbox) = sync_channel(KEPT_MAX);
     let mut engine = pool

@@ -106,9 +106,12 @@ impl Keeping {
     }
 
     /// Brings back what the store has.
-    pub(super) fn restore(&self, pool: &mut Pool, clock: &dyn Clock) {
+    ///
+    /// # Errors
+    /// If a newer saimon has written any of it. Nothing has been changed then.
+    pub(super) fn restore(&self, pool: &mut Pool, clock: &dyn Clock) -> anyhow::Result<()> {
         let Some(store) = &self.store else {
-            return;
+            return Ok(());
         };
         let through = self.position.through;
         let mut families = self.families.clone();
@@ -119,7 +122,7 @@ impl Keeping {
             }
         }
         pool.resume(&self.position.covered, through, &families);
-        restore(store, pool, clock);
+        restore(store, pool, clock)
     }
 
     /// The router with the log, if there is one.
@@ -253,19 +256,26 @@ fn open_log(
     }
 }
 
-fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
+fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) -> anyhow::Result<()> {
     let now_ms = clock.now_ms();
     let mut series = 0;
     let mut damaged = 0;
+    let mut newer = None;
     let loaded = store.groups(|id, state, newest_ms| {
         match pool.restore(id, state, newest_ms, now_ms) {
             Ok(n) => series += n,
+            Err(error) if error.is_newer() => newer = Some(error),
             Err(error) => {
                 damaged += 1;
                 tracing::warn!(%error, partition = id.partition, group = id.number, "a stored group cannot be used: its series start afresh");
             }
         }
     });
+    if let Some(error) = newer {
+        anyhow::bail!(
+            "the store was written by a newer saimon: {error}; use that one, or another data directory"
+        );
+    }
     if loaded.groups + loaded.skipped + damaged > 0 {
         tracing::info!(
             series,
@@ -274,6 +284,7 @@ fn restore(store: &Store, pool: &mut Pool, clock: &dyn Clock) {
             "models restored"
         );
     }
+    Ok(())
 }
 
 /// The reading of the log, once the shards have their threads.

@@ -193,7 +193,7 @@ impl Groups {
         let group = &mut self.groups[at as usize];
         // Most groups have a few members for long.
         if group.members.len() == group.members.capacity() {
-            let room = (group.members.len() / 2).max(4).min(GROUP_SERIES);
+            let room = (group.members.len() / 2).clamp(4, GROUP_SERIES);
             group.members.reserve_exact(room);
         }
         group.members.push(Some(slot));

@@ -46,8 +46,11 @@ pub struct GroupSnapshot {
     /// states are apart.
     pub asleep: u128,
     /// States of those that the store may not have yet; shared with the shard until it does.
-    pub sleepers: Vec<(u16, Arc<[u8]>)>,
+    pub sleepers: Vec<SleeperState>,
 }
+
+/// Position and state of a series that sleeps.
+pub type SleeperState = (u16, Arc<[u8]>);
 
 /// How long samples are kept where a rule says so; `None`: as for all others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

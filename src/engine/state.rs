@@ -108,6 +108,13 @@ pub enum StateError {
     Damaged(#[from] postcard::Error),
 }
 
+impl StateError {
+    /// True for the state of a saimon newer than this one: it is whole, and not ours to give up.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Version(found) if *found > VERSION)
+    }
+}
+
 /// Writes the members of a group, gaps included.
 pub fn encode(members: &[Option<MemberRef<'_>>]) -> Result<Vec<u8>, StateError> {
     let out = Vec::with_capacity(members.len() * 1024);

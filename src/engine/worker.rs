@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -190,7 +190,10 @@ impl Worker {
     }
 
     fn cut(&self, shard: &mut Shard, partition: u8, whole: bool) -> Result<Option<Cut>, ()> {
-        shard.cut(partition, whole).map_err(|error| {
+        let began = Instant::now();
+        let cut = shard.cut(partition, whole);
+        self.metrics.stops.observe(began.elapsed());
+        cut.map_err(|error| {
             self.metrics.store_errors.inc();
             tracing::error!(%error, partition, "some series could not be written, they are kept in memory only");
         })

@@ -48,7 +48,7 @@ pub enum LogError {
         "the write-ahead log has {bytes} bytes in {segments} files and may have no more: it shrinks at the next checkpoint that succeeds"
     )]
     Full { bytes: u64, segments: usize },
-    /// The disk or the quota is full.
+    /// The disk or a quota is full, or files may not grow (RLIMIT_FSIZE).
     #[error(
         "no space left for the write-ahead log while {what}: free some, appending goes on by itself"
     )]
@@ -82,7 +82,9 @@ pub enum LogError {
 impl LogError {
     fn io(what: &'static str, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { what },
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::NoSpace { what },
             _ => Self::Io {
                 what,
                 why: error.to_string(),

@@ -2,6 +2,7 @@
 
 mod damage;
 mod failing;
+mod formats;
 mod kept;
 mod killed;
 mod viewed;

@@ -1,10 +1,13 @@
-//! What is counted of the write-ahead log and of what it gave back at a start.
+//! What is counted of the write-ahead log, of what it gave back at a start, and of how long shards
+//! stood still for a checkpoint.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::Register;
 
@@ -107,5 +110,54 @@ impl RecoveryMetrics {
                 "how long this process took to read what was kept, until it was ready",
             ),
         }
+    }
+}
+
+/// The stops that shards made to hand over a partition.
+#[derive(Debug, Clone)]
+pub struct StopMetrics {
+    /// `saimon_checkpoint_stop_seconds`.
+    pub seconds: Histogram,
+    /// `saimon_checkpoint_longest_stop_seconds`. Raised only; a gauge has no such operation, so its
+    /// bits are kept: those of floats that are not negative are in the order of the floats.
+    longest: Arc<AtomicU64>,
+    longest_shown: Gauge<f64, AtomicU64>,
+}
+
+/// Ends of the buckets: the aim is 10 ms.
+const STOPS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0];
+
+impl StopMetrics {
+    pub(super) fn made(r: &mut Register<'_>) -> Self {
+        let seconds = Histogram::new(STOPS);
+        r.add(
+            "checkpoint_stop_seconds",
+            "how long a shard took no samples because it handed over one partition",
+            seconds.clone(),
+        );
+        Self {
+            seconds,
+            longest: Arc::default(),
+            longest_shown: r.made(
+                "checkpoint_longest_stop_seconds",
+                "the longest of them since the start",
+            ),
+        }
+    }
+
+    /// Counts one stop.
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.seconds.observe(seconds);
+        let before = self.longest.fetch_max(seconds.to_bits(), Ordering::Relaxed);
+        if before < seconds.to_bits() {
+            let longest = self.longest.load(Ordering::Relaxed);
+            self.longest_shown.set(f64::from_bits(longest));
+        }
+    }
+
+    /// The longest so far.
+    pub fn longest(&self) -> Duration {
+        Duration::from_secs_f64(f64::from_bits(self.longest.load(Ordering::Relaxed)))
     }
 }

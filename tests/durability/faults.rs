@@ -131,6 +131,72 @@ fn a_full_disk_refuses_writes_shows_scores_and_recovers_by_itself() {
     assert_eq!(times(&saimon), taken);
 }
 
+/// Sets how large a file of the process may become.
+fn limit_files(saimon: &Serving, limit: &str) {
+    let pid = saimon.pid().to_string();
+    let set = Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--fsize={limit}:unlimited")])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+/// Needs no file system of its own. The signal that comes with it would end a process that does not
+/// expect it.
+#[test]
+fn a_limit_of_file_sizes_is_a_full_disk() {
+    for log_full in ["refuse", "shed"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = format!("  checkpoint: 1s\n  log_full: {log_full}\n");
+        let config = config(folder.path(), &store);
+        let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--config", &config]);
+        let base_ms = SystemClock.now_ms() - 3_600_000;
+        let sent = |step: i64| write(&saimon, &body(300, base_ms + step * 1000, step as f64));
+        for step in 0..40 {
+            assert_eq!(sent(step), 204);
+        }
+        limit_files(&saimon, "0");
+        let status = if log_full == "shed" { 204 } else { 503 };
+        for step in 40..90 {
+            assert_eq!(sent(step), status);
+        }
+        assert_eq!(saimon.sum("saimon_wal_failing "), 1);
+        let shed = saimon.sum("saimon_wal_shed_total ");
+        assert_eq!(shed, if log_full == "shed" { 50 } else { 0 });
+        assert_eq!(saimon.connect().get("/metrics/scores", "").status, 200);
+        // Checkpoints fail meanwhile, and that passes too.
+        std::thread::sleep(Duration::from_millis(1500));
+        limit_files(&saimon, "unlimited");
+        for step in 90..100 {
+            assert_eq!(sent(step), 204);
+        }
+        assert_eq!(saimon.sum("saimon_wal_failing "), 0);
+        assert_eq!(saimon.sum("saimon_wal_shed_total "), shed);
+        let whole = || saimon.sum("saimon_store_ok ") == 1;
+        assert!(
+            (0..100).any(|_| {
+                std::thread::sleep(Duration::from_millis(100));
+                whole()
+            }),
+            "the store takes writes again"
+        );
+        drop(saimon);
+        let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--config", &config]);
+        let found = times(&saimon);
+        let kept = |step: &i64| status == 204 || !(40..90).contains(step);
+        let want: Vec<i64> = (0..100)
+            .filter(kept)
+            .map(|step| base_ms + step * 1000)
+            .collect();
+        if status == 204 {
+            // What was shed is there if a checkpoint came after it.
+            assert!(found.iter().all(|t| want.contains(t)) && found.len() >= 50);
+        } else {
+            assert_eq!(found, want);
+        }
+    }
+}
+
 /// Takes all the room that there is.
 fn fill(path: &Path) {
     use std::io::Write as _;
@@ -192,7 +258,7 @@ fn what_a_newer_saimon_wrote_is_left_alone() {
 }
 
 /// What it says on stderr when it does not start.
-fn serve_and_fail(data: &Path) -> String {
+pub(crate) fn serve_and_fail(data: &Path) -> String {
     let out = Command::new(SAIMON)
         .args(["serve", "--http-listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
@@ -263,7 +329,7 @@ fn flipped_bits_cost_what_they_hit_and_never_the_start() {
     assert_eq!(times(&start()), kept);
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -277,7 +343,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

@@ -59,8 +59,13 @@ fn value(series: usize, i: i64) -> f64 {
 
 /// Posts on a connection that may break at any moment; the status, if one came.
 pub(crate) fn post(stream: &mut TcpStream, body: &[u8]) -> Option<u16> {
+    post_with(stream, WRITE_HEADERS, body)
+}
+
+/// The same with headers of its own.
+pub(crate) fn post_with(stream: &mut TcpStream, headers: &str, body: &[u8]) -> Option<u16> {
     let head = format!(
-        "POST /api/v1/write HTTP/1.1\r\nhost: x\r\n{WRITE_HEADERS}content-length: {}\r\n\r\n",
+        "POST /api/v1/write HTTP/1.1\r\nhost: x\r\n{headers}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(&[head.as_bytes(), body].concat()).ok()?;

@@ -11,7 +11,7 @@ use saimon::store::log::files::{Dir, Files, LogFile};
 use saimon::store::log::options::Options;
 use saimon::telemetry::Outcome;
 
-use crate::process::{Disk, Process};
+use crate::process::{Disk, Process, unsynced};
 use crate::stream::Stream;
 
 /// A folder on a disk with room for so many bytes.
@@ -87,8 +87,8 @@ fn start(log: &Path, room: &Arc<AtomicU64>, when_full: WhenFull) -> Process {
         dir: Dir::open(log).unwrap(),
         room: Arc::clone(room),
     };
-    let (disk, options) = (Disk::default(), Options::default());
-    Process::start_on(2, &disk, Some(Box::new(files)), options, when_full)
+    let disk = Disk::default();
+    Process::start_on(2, &disk, Some(Box::new(files)), unsynced(), when_full)
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_log_at_its_limit_refuses_until_a_checkpoint_covers_it() {
     let options = Options {
         segment: 64 << 10,
         limit: 256 << 10,
-        ..Options::default()
+        ..unsynced()
     };
     let mut disk = Disk::default();
     let mut process = Process::start_on(1, &disk, Some(files), options, WhenFull::Refuse);

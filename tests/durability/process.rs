@@ -89,6 +89,14 @@ pub(crate) fn detect() -> DetectConfig {
     }
 }
 
+/// For tests that no power cut comes up in.
+pub(crate) fn unsynced() -> Options {
+    Options {
+        sync: SyncMode::Never,
+        ..Options::default()
+    }
+}
+
 fn pool(shards: usize, metrics: &Arc<Metrics>) -> Pool {
     let spec = EngineSpec {
         shards,
@@ -106,7 +114,7 @@ impl Process {
     /// Starts with what is on `disk` and in the log, if there is one: a folder of real files.
     pub(crate) fn start(shards: usize, disk: &Disk, log: Option<&Path>) -> Self {
         let files = log.map(|dir| Box::new(Dir::open(dir).unwrap()) as Box<dyn Files>);
-        Self::start_on(shards, disk, files, Options::default(), WhenFull::Refuse)
+        Self::start_on(shards, disk, files, unsynced(), WhenFull::Refuse)
     }
 
     pub(crate) fn start_on(
@@ -120,8 +128,6 @@ impl Process {
         let covered = disk.covered();
         let options = Options {
             covered: covered.iter().copied().max().unwrap_or(0),
-            // Syncing is the log's own matter and its tests'.
-            sync: SyncMode::Never,
             ..options
         };
         let log = files.map(|files| {
@@ -209,6 +215,19 @@ impl Process {
         let status = self.client.post(headers, body).status;
         self.drain();
         status
+    }
+
+    /// Has every shard hear the time, often enough for every series to be looked at.
+    pub(crate) fn tick(&mut self, now_ms: i64) {
+        self.clock.set(now_ms);
+        for shard in &mut self.shards {
+            (0..20).for_each(|_| shard.tick(now_ms));
+        }
+    }
+
+    /// Series that are held.
+    pub(crate) fn series(&self) -> usize {
+        self.shards.iter().map(Shard::len).sum()
     }
 
     /// On a connection of its own.

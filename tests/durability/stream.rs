@@ -51,6 +51,7 @@ pub(crate) struct Stream {
     rng: fastrand::Rng,
     series: Vec<Series>,
     step: i64,
+    start_ms: i64,
     last: Option<Sent>,
 }
 
@@ -63,6 +64,11 @@ fn label(name: &str, value: &str) -> proto::Label {
 
 impl Stream {
     pub(crate) fn new(seed: u64, steps: i64) -> Self {
+        Self::from(seed, steps, START_MS)
+    }
+
+    /// One whose first round is at this time.
+    pub(crate) fn from(seed: u64, steps: i64, start_ms: i64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut series = Vec::new();
         let mut add = |name: String, le: Option<String>, instance: usize, sort, born, request| {
@@ -135,15 +141,34 @@ impl Stream {
             rng,
             series,
             step: 0,
+            start_ms,
             last: None,
         }
+    }
+
+    /// A few series of every sort, all there from the first round on.
+    pub(crate) fn small(seed: u64) -> Self {
+        let mut whole = Self::new(seed, 9);
+        let mut native = 0;
+        whole.series.retain(|s| match s.sort {
+            Sort::Part { .. } => s.labels.iter().any(|l| l.value.starts_with("http0")),
+            Sort::Native => {
+                native += 1;
+                native == 1
+            }
+            Sort::Gauge | Sort::Counter | Sort::Info => s.request == 0,
+        });
+        for one in &mut whole.series {
+            (one.born, one.ends, one.reborn) = (0, i64::MAX, i64::MAX);
+        }
+        whole
     }
 
     /// The requests of the next round.
     pub(crate) fn round(&mut self) -> Vec<Sent> {
         let step = self.step;
         self.step += 1;
-        let now_ms = START_MS + step * STEP_MS;
+        let now_ms = self.start_ms + step * STEP_MS;
         let mut requests = vec![proto::WriteRequest::default(); 3];
         for one in &self.series {
             let rng = &mut self.rng;

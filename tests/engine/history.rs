@@ -17,7 +17,7 @@ const LIVE: i64 = 700;
 const END: i64 = 1000;
 
 #[derive(Debug)]
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl PastChunks for Nothing {
     fn chunks(&self, _: GroupId, _: &[u16], _: i64, _: i64) -> Result<Vec<ClosedChunk>, String> {

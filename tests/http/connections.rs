@@ -112,6 +112,7 @@ fn a_reader_that_never_reads_loses_its_connection_and_not_its_place() {
             .add_labels(&saimon::series::labels::encode(labels));
         server.board.set(at, 0.5, None);
     }
+    server.board.publish_labels();
     let mut stuck = server.connect();
     stuck.send(b"GET /metrics/scores HTTP/1.1\r\nhost: x\r\n\r\n");
     // The only place becomes free although the first connection is open.

@@ -6,14 +6,70 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::client::Client;
 
 pub(crate) const SAIMON: &str = env!("CARGO_BIN_EXE_saimon");
 
+/// A saimon that has been started and may not be ready yet.
+pub(crate) struct Spawned {
+    child: Running,
+    log: std::sync::mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Spawned {
+    pub(crate) fn start(data: &Path, listen: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(SAIMON);
+        command
+            .args(["serve", "--http-listen", listen, "--data-dir"])
+            .arg(data)
+            .args(args);
+        Self::run(command)
+    }
+
+    /// Of a command of its own.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (to, log) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = to.send(line);
+            }
+        });
+        Self {
+            child: Running(child),
+            log,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The next line that it says.
+    pub(crate) fn line(&mut self, wait: Duration) -> String {
+        let line = self
+            .log
+            .recv_timeout(wait)
+            .unwrap_or_else(|e| panic!("saimon said nothing of being ready: {e}\n{:?}", self.seen));
+        self.seen.push(line.clone());
+        line
+    }
+
+    /// Once it is ready.
+    pub(crate) fn serving(self, address: SocketAddr) -> Serving {
+        Serving {
+            child: self.child,
+            address,
+            log: self.log,
+            seen: self.seen,
+        }
+    }
+}
+
 /// A running saimon; killed when dropped.
 pub(crate) struct Serving {
-    child: Child,
+    child: Running,
     pub(crate) address: SocketAddr,
     log: std::sync::mpsc::Receiver<String>,
     pub(crate) seen: Vec<String>,
@@ -27,43 +83,19 @@ impl Serving {
 
     /// With more arguments.
     pub(crate) fn start_with(data: &Path, listen: &str, args: &[&str]) -> Self {
-        let mut child = Command::new(SAIMON)
-            .args(["serve", "--http-listen", listen, "--data-dir"])
-            .arg(data)
-            .args(args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (to, log) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = to.send(line);
+        let mut starting = Spawned::start(data, listen, args);
+        loop {
+            let line = starting.line(Duration::from_secs(60));
+            let at = line.split("http=").nth(1);
+            if let Some(at) = at.and_then(|rest| rest.split_whitespace().next()) {
+                let address = at.parse().unwrap();
+                return starting.serving(address);
             }
-        });
-        let mut seen = Vec::new();
-        let address = loop {
-            let line = log
-                .recv_timeout(std::time::Duration::from_secs(60))
-                .unwrap_or_else(|e| panic!("saimon said nothing of being ready: {e}\n{seen:?}"));
-            let at = line.split("http=").nth(1).map(|rest| {
-                rest.split_whitespace()
-                    .next()
-                    .unwrap_or_default()
-                    .parse()
-                    .unwrap()
-            });
-            seen.push(line);
-            if let Some(at) = at {
-                break at;
-            }
-        };
-        Self {
-            child,
-            address,
-            log,
-            seen,
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -101,7 +133,7 @@ impl Serving {
             if self.sum("saimon_ingest_samples_total") >= samples {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -115,9 +147,26 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+/// Killed when dropped.
+struct Running(Child);
+
+impl std::ops::Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::keeping::Stray;
 use super::{SILENT_MIN_MS, Shard, closed};
 use crate::engine::groups::CLOSED_MAX;
-use crate::engine::keep::{GroupId, Sleepers};
+use crate::engine::keep::{GroupId, SleeperState, Sleepers};
 use crate::engine::state::{self, Member, Sleeper, StateRef};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
@@ -181,7 +181,7 @@ impl Shard {
     }
 
     /// What the store is to be told of the members of a group that sleep.
-    pub(super) fn sleepers(&mut self, group: u32) -> (u128, Vec<(u16, Arc<[u8]>)>) {
+    pub(super) fn sleepers(&mut self, group: u32) -> (u128, Vec<SleeperState>) {
         let (mut asleep, mut states) = (0, Vec::new());
         for (position, at) in self.groups.get(group).members.iter().enumerate() {
             let Some(Home::Asleep(n)) = at.map(|at| self.table.home(at)) else {

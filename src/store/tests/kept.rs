@@ -163,7 +163,7 @@ fn old_blocks_go_by_the_newest_sample_not_by_the_clock() {
 }
 
 /// Half an hour of samples 15 s apart that ends at `last_ms`.
-fn measured(position: u16, last_ms: i64) -> ClosedChunk {
+pub(super) fn measured(position: u16, last_ms: i64) -> ClosedChunk {
     let mut appender = ChunkAppender::new();
     for i in 0..120 {
         let t_ms = last_ms - (119 - i) * 15_000;
@@ -308,7 +308,7 @@ fn a_store_of_the_format_before_is_taken_over() {
     let store = reopened(&dir);
     assert_eq!(all(&store).1.groups, 1);
     let now = store.disk().get(key::FORMAT.to_vec()).unwrap().unwrap();
-    assert_eq!(now, b"saimon store 2");
+    assert_eq!(now, b"saimon store 3");
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl View {
             };
             let place = format!("series {position} of {}", name(id));
             let opened = value::open(SLEEPER_VERSION, key, sealed).map_err(|e| e.to_string());
-            if let Err(why) = opened.and_then(|bytes| sleeper(bytes)) {
+            if let Err(why) = opened.and_then(&mut *sleeper) {
                 check.say(&format!("the state of {place}"), &why);
             }
             if outlines

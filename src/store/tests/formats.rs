@@ -1,0 +1,134 @@
+//! Stores of earlier formats are read: all that was in one, as it was written then.
+
+use super::super::disk::Edit;
+use super::super::{load, position};
+use super::kept::measured;
+use super::*;
+use crate::engine::keep::Family;
+use crate::wire::write::MetricType;
+
+/// Keys and values in hexadecimal, one pair a line.
+fn pairs(fixture: &str) -> Vec<Edit> {
+    let bytes = |text: &str| -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect()
+    };
+    let pair = |line: &str| {
+        let (key, value) = line.split_once(' ').unwrap();
+        Edit::Put(bytes(key), bytes(value))
+    };
+    fixture.lines().map(pair).collect()
+}
+
+/// Two groups of one partition, one of another: states, chunks, rows, families, positions.
+fn write(dir: &Path) {
+    let metrics = Arc::new(Metrics::new());
+    let store = open(dir, &metrics).unwrap().store;
+    let config = StoreConfig {
+        window: Duration::from_secs(3600),
+        rollups: Duration::from_secs(24 * 3600),
+        ..config()
+    };
+    let rig = Rig::start(store, config, &metrics);
+    // Old enough to have become rows by the end of this.
+    for hours in [6, 5, 1] {
+        let last_ms = NOW - hours * HOUR;
+        assert!(rig.write([group(
+            id(0, 0),
+            b"of then",
+            last_ms,
+            vec![measured(2, last_ms)]
+        )]));
+    }
+    assert!(rig.write([
+        group(
+            id(0, 0),
+            b"first",
+            NOW,
+            vec![measured(2, NOW), measured(9, NOW)]
+        ),
+        group(id(0, 1), b"second", NOW, vec![]),
+        group(id(200, 0), b"third", NOW - 1, vec![measured(0, NOW - 1)]),
+    ]));
+    rig.stop();
+    let store = reopened(dir);
+    let families = [
+        ("jobs_done", MetricType::Counter),
+        ("load", MetricType::Gauge),
+    ];
+    let families: Vec<Family> = families
+        .into_iter()
+        .zip(1..)
+        .map(|((name, kind), seq)| Family {
+            name: name.into(),
+            kind,
+            seq,
+        })
+        .collect();
+    let mut edits = position::families(&families, 0);
+    edits.push(position::through(7));
+    edits.push(position::cut(3, 11));
+    store.apply(edits, Vec::new()).unwrap();
+    store.disk().flush().unwrap();
+}
+
+fn check(store: &Store) {
+    let (groups, loaded) = all(store);
+    assert_eq!((groups.len(), loaded.skipped), (3, 0));
+    assert!(groups.contains(&(id(0, 0), b"first".to_vec(), NOW)));
+    assert!(groups.contains(&(id(200, 0), b"third".to_vec(), NOW - 1)));
+    let position = store.position().unwrap();
+    assert!(position.through >= 7 && position.covered[3] >= 11);
+    let families = store.families().unwrap();
+    assert_eq!((families.len(), &*families[1].name), (2, "load"));
+    let chunks = store.chunks(id(0, 0), &[2, 9], 0, i64::MAX).unwrap();
+    let of = |position| chunks.iter().filter(move |c| c.position == position);
+    assert_eq!(of(9).cloned().collect::<Vec<_>>(), [measured(9, NOW)]);
+    assert_eq!(of(2).last(), Some(&measured(2, NOW)));
+    let rows = store.rollups(id(0, 0), &[2], 0, i64::MAX).unwrap();
+    assert!(rows[0].1.len() > 5, "{}", rows[0].1.len());
+}
+
+#[test]
+fn a_store_of_format_2_is_read_and_written() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    let store = open(&dir, &Arc::new(Metrics::new())).unwrap().store;
+    let fixture = include_str!("../../../tests/fixtures/store-v2.txt");
+    store.disk().apply(pairs(fixture)).unwrap();
+    store.disk().flush().unwrap();
+    drop(store);
+    check(&reopened(&dir));
+    let rig = Rig::on(&dir, config());
+    assert!(rig.write([group(id(0, 1), b"again", NOW, vec![chunk(1, NOW)])]));
+    rig.stop();
+    let store = reopened(&dir);
+    check(&store);
+    let again = (id(0, 1), b"again".to_vec(), NOW);
+    assert!(all(&store).0.contains(&again));
+    assert_eq!(store.chunks(id(0, 1), &[1], 0, i64::MAX).unwrap().len(), 1);
+}
+
+/// Run with `--ignored` when the format changes, with a new name: the fixture of the one before stays.
+#[test]
+#[ignore = "writes a fixture"]
+fn write_a_store() {
+    use std::fmt::Write as _;
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    write(&dir);
+    let store = reopened(&dir);
+    check(&store);
+    let mut text = String::new();
+    load::pages(&store.disk(), &[], &[u8::MAX; 32], |key, value| {
+        for (bytes, end) in [(key, ' '), (value, '\n')] {
+            bytes.iter().for_each(|b| write!(text, "{b:02x}").unwrap());
+            text.push(end);
+        }
+    })
+    .unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v2.txt");
+    std::fs::write(file, text).unwrap();
+}
