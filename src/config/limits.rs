@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Series that are held. One with a model takes about 2.5 KiB of memory, one with a window only
+    /// Series that are held. One with a model takes about 2 KiB of memory, one with a window only
     /// (buckets of histograms, `_info` ...) about 0.8 KiB (see docs/benchmarks.md). A histogram
     /// takes the room of four, besides that of its parts, and a native one that of one more for every
     /// 80 buckets. Series beyond the limit are counted in

@@ -4,6 +4,7 @@
 //! The engine does not know what the store is; the store does not know what the bytes mean.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +51,44 @@ pub struct GroupSnapshot {
 }
 
 /// Position and state of a series that sleeps.
-pub type SleeperState = (u16, Arc<[u8]>);
+pub type SleeperState = (u16, Arc<Sleeping>);
+
+/// The state of a series that sleeps, shared by the shard and whoever writes it.
+#[derive(Debug)]
+pub struct Sleeping {
+    bytes: Box<[u8]>,
+    on_disk: AtomicBool,
+}
+
+impl Sleeping {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            on_disk: AtomicBool::new(false),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// It is on disk, surely: the shard may let go of it.
+    pub fn keep(&self) {
+        self.on_disk.store(true, Ordering::Release);
+    }
+
+    pub fn is_on_disk(&self) -> bool {
+        self.on_disk.load(Ordering::Acquire)
+    }
+}
+
+impl PartialEq for Sleeping {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Sleeping {}
 
 /// How long samples are kept where a rule says so; `None`: as for all others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

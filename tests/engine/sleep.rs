@@ -32,7 +32,8 @@ impl Disk {
         for group in groups {
             kept.retain(|(id, p), _| *id != group.id || group.asleep >> p & 1 == 1);
             for (position, state) in &group.sleepers {
-                kept.insert((group.id, *position), state.to_vec());
+                kept.insert((group.id, *position), state.bytes().to_vec());
+                state.keep();
             }
         }
     }
@@ -141,7 +142,7 @@ fn a_sleeper_leaves_memory_only_when_it_is_on_disk_and_sleeps_over_a_restart() {
         "the store has not said that it has them"
     );
     disk.take(&groups);
-    // Their states are dropped with what was handed over, as they are after a flush.
+    // Finished chunks are dropped by the store too.
     let groups: Vec<_> = groups
         .into_iter()
         .map(|g| GroupSnapshot {

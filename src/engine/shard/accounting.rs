@@ -164,7 +164,7 @@ impl Shard {
             }
             Home::Asleep(n) => {
                 let state = self.asleep.get(n).and_then(|s| s.state.as_ref());
-                memory.asleep += state.map_or(0, |s| s.len() + 16);
+                memory.asleep += state.map_or(0, |s| s.bytes().len() + 40);
             }
             Home::Nowhere => {}
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::keeping::Stray;
 use super::{SILENT_MIN_MS, Shard, closed};
 use crate::engine::groups::CLOSED_MAX;
-use crate::engine::keep::{GroupId, SleeperState, Sleepers};
+use crate::engine::keep::{GroupId, SleeperState, Sleepers, Sleeping};
 use crate::engine::state::{self, Member, Sleeper, StateRef};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
@@ -40,9 +40,7 @@ pub(super) struct Asleep {
     /// Wall clock of its newest sample.
     arrived_ms: i64,
     /// Its state, until the store has it.
-    pub(super) state: Option<Arc<[u8]>>,
-    /// The store was given it.
-    handed: bool,
+    pub(super) state: Option<Arc<Sleeping>>,
 }
 
 impl Shard {
@@ -138,8 +136,7 @@ impl Shard {
             sleeper,
             shown: Shown::default(),
             arrived_ms,
-            state: state.map(Arc::from),
-            handed: false,
+            state: state.map(|bytes| Arc::new(Sleeping::new(bytes))),
         };
         self.tally.show(&mut slot.shown, Shown::asleep());
         let n = self.asleep.insert(slot);
@@ -156,12 +153,7 @@ impl Shard {
         let Some(slot) = self.asleep.get_mut(n) else {
             return;
         };
-        if slot.handed
-            && slot
-                .state
-                .as_ref()
-                .is_some_and(|s| Arc::strong_count(s) == 1)
-        {
+        if slot.state.as_ref().is_some_and(|s| s.is_on_disk()) {
             slot.state = None;
         }
         if self
@@ -181,15 +173,14 @@ impl Shard {
     }
 
     /// What the store is to be told of the members of a group that sleep.
-    pub(super) fn sleepers(&mut self, group: u32) -> (u128, Vec<SleeperState>) {
+    pub(super) fn sleepers(&self, group: u32) -> (u128, Vec<SleeperState>) {
         let (mut asleep, mut states) = (0, Vec::new());
         for (position, at) in self.groups.get(group).members.iter().enumerate() {
             let Some(Home::Asleep(n)) = at.map(|at| self.table.home(at)) else {
                 continue;
             };
-            if let Some(slot) = self.asleep.get_mut(n) {
+            if let Some(slot) = self.asleep.get(n) {
                 asleep |= 1 << position;
-                slot.handed = true;
                 states.extend(slot.state.clone().map(|state| (position as u16, state)));
             }
         }
@@ -229,7 +220,7 @@ impl Shard {
         let mut read = self.read_sleepers(&wanted).into_iter();
         for (at, mut slot) in waking {
             let state = match slot.state.take() {
-                Some(state) => Some(state.to_vec()),
+                Some(state) => Some(state.bytes().to_vec()),
                 None => read.next().flatten(),
             };
             let state = state.and_then(|state| state::decode_sleeper(&state).ok());

@@ -93,7 +93,7 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
         outline.asleep = pending.asleep;
         for (position, state) in &pending.sleepers {
             let key = key::sleeper(id, *position);
-            let sealed = value::seal(SLEEPER_VERSION, &key, state);
+            let sealed = value::seal(SLEEPER_VERSION, &key, state.bytes());
             plan.edits.push(Edit::Put(key, sealed));
         }
         outline.state_parts =
