@@ -11,7 +11,7 @@ mod say;
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, SETTLED, reason_of, severity, side_of};
+use say::{BACK, reason_of, severity, side_of};
 
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
@@ -178,6 +178,12 @@ impl Judge {
     /// Values judged so far, those of the warm-up included.
     pub fn seen(&self) -> u32 {
         self.seen
+    }
+
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let forest = self.forest().map_or(0, Tier::bytes);
+        self.ensemble.profile().heap_bytes() + forest
     }
 
     /// True if it knows a day of the series and judges by it.

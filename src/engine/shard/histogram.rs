@@ -18,7 +18,7 @@ pub use old::NormHistogram;
 use super::forest::Holder;
 use super::native::Native;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard};
-use crate::engine::router::partition;
+use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
@@ -135,6 +135,21 @@ impl Histogram {
 }
 
 impl Slot {
+    /// Adds what it points to.
+    pub(super) fn add_memory(&self, memory: &mut Memory) {
+        let classic = self.classic.as_deref();
+        let classic = classic.map_or(0, |a| size_of::<Assembly>() + a.heap_bytes());
+        let native = self.native.as_deref().map_or(0, Native::memory);
+        memory.histograms +=
+            classic + self.parts.capacity() * size_of::<u32>() + self.interval.heap_bytes();
+        memory.windows += native;
+        for stat in &self.stats {
+            if let StatSlot::Judged(stat) = stat {
+                memory.models += size_of::<Stat>() + stat.judge.heap_bytes();
+            }
+        }
+    }
+
     fn new(at: u32, (group, position): (u32, u16)) -> Self {
         Self {
             at,
@@ -219,7 +234,7 @@ impl Shard {
             None => {
                 self.admit_histogram()?;
                 let at = self.table.insert_aside(fp, base);
-                let place = self.groups.place(partition(family::home(base)), at);
+                let place = self.place(base, at);
                 self.add_histogram(at, place)
             }
         };
@@ -245,16 +260,19 @@ impl Shard {
                 self.histograms.get_mut(h)?.floats = Some(n);
                 Some(h)
             }
+            Home::Asleep(_) => {
+                self.wake(&[at]);
+                match self.table.home(at) {
+                    Home::Tracked(_) => self.make_histogram(at),
+                    _ => None,
+                }
+            }
             Home::Plain(_) | Home::Nowhere => None,
         }
     }
 
     fn admit_histogram(&mut self) -> Option<()> {
-        let admitted = self.parts.admission.admit_all(STATS as u32);
-        if !admitted {
-            self.tally.dropped += 1;
-        }
-        admitted.then_some(())
+        self.admit(STATS as u32).then_some(())
     }
 
     /// Gives a histogram its place; the room for it is taken.
@@ -268,6 +286,7 @@ impl Shard {
     fn call(&mut self, base: &[u8], role: Role, now_ms: i64) {
         let labels = family::sibling(base, role);
         if let Some(at) = self.table.peek(fingerprint(&labels), &labels) {
+            self.wake(&[at]);
             if let Home::Tracked(n) = self.table.home(at) {
                 self.demote(at, n);
             }
