@@ -174,8 +174,10 @@ mod tests {
                 rows.iter().sum::<f32>() / rows.len() as f32
             })
             .collect();
+        // What is learned is corrected for the age of the members: a hundredth at these ages.
         for one in &usual {
-            assert!((one - 1.0 / LINE).abs() < 0.02, "{usual:?}");
+            assert!((one - 1.0 / LINE).abs() < 0.04, "{usual:?}");
+            assert!((one - usual[0]).abs() < 0.01, "{usual:?}");
         }
     }
 
