@@ -13,6 +13,9 @@ use super::{Detector, Past, Seen};
 const FLOOR_OF_MEAN: f64 = 1e-9;
 /// Smallest standard deviation at all.
 const FLOOR: f64 = 1e-12;
+/// Standard deviations that one value counts at most: a counter that runs wild for one sample must
+/// not make every later fault look small.
+const REACH: f64 = 100.0;
 /// Evidence of ln(1 + z) = 1.
 const WORTH: f32 = 3.0;
 
@@ -59,7 +62,11 @@ impl Detector for History {
     fn absorb(&mut self, _past: &Past, seen: &Seen, weight: f64) {
         self.n = self.n.saturating_add(1);
         let gain = weight / f64::from(self.n);
-        self.mean += gain * seen.signal;
-        self.variance = (1.0 - gain) * (self.variance + gain * seen.signal * seen.signal);
+        let signal = match REACH * self.variance.sqrt() {
+            reach if reach > 0.0 => seen.signal.clamp(-reach, reach),
+            _ => seen.signal,
+        };
+        self.mean += gain * signal;
+        self.variance = (1.0 - gain) * (self.variance + gain * signal * signal);
     }
 }

@@ -46,6 +46,12 @@ impl Rule {
             Self::Absence => "absence",
         }
     }
+
+    /// It says that values are not where they should be, so that a least deviation which the user
+    /// cares about holds for it.
+    pub fn is_about_values(self) -> bool {
+        matches!(self, Self::Shift | Self::Trend | Self::Pattern)
+    }
 }
 
 /// What a rule says of a sample, or of a silence.

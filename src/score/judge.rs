@@ -311,7 +311,9 @@ impl Judge {
     /// The evidence, or the claim of a rule that says more.
     fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
         let (own, side) = self.deviation(spec, step, look.value);
-        let claim = self.watch.claim(spec, look);
+        let far_enough =
+            |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
+        let claim = self.watch.claim(spec, look).filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -342,15 +344,8 @@ impl Judge {
             return (0.0, side);
         }
         let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
-        let least = spec
-            .min_deviation
-            .max(spec.min_deviation_ratio * step.expected.abs());
-        let least = if least > 0.0 {
-            beyond.abs() / least
-        } else {
-            f64::INFINITY
-        };
         let deviation = f64::from(step.evidence) / spec.line;
+        let least = towards_least(spec, step, value);
         (deviation.min(still).min(least), side)
     }
 
@@ -515,4 +510,16 @@ struct Opinion {
     deviation: f64,
     side: Side,
     claim: Option<Claim>,
+}
+
+/// How far a value is towards the least deviation that the user cares about: 1 is reached.
+fn towards_least(spec: &SeriesSpec, step: &Step, value: f64) -> f64 {
+    let least = spec
+        .min_deviation
+        .max(spec.min_deviation_ratio * step.expected.abs());
+    if least > 0.0 {
+        (value - step.expected).abs() / least
+    } else {
+        f64::INFINITY
+    }
 }
