@@ -74,6 +74,7 @@ fn board(lines: usize, odd: bool) -> (Arc<Board>, Vec<BoardWriter>) {
         let at = writer.add_labels(&canonical);
         writer.set(at, score(i), i.is_multiple_of(1000).then_some(ALARM));
     }
+    writers.iter_mut().for_each(BoardWriter::publish_labels);
     (board, writers)
 }
 

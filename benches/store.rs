@@ -297,6 +297,9 @@ fn group(n: usize, order: &Order, noise: &[u8]) -> GroupSnapshot {
         appendices: Vec::new(),
         chunks: (0..GROUP_SERIES).filter_map(chunk).collect(),
         newest_ms: at_ms + CHUNK_MS,
+        kept_for: Vec::new(),
+        asleep: 0,
+        sleepers: Vec::new(),
     }
 }
 

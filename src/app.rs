@@ -59,6 +59,8 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         rules,
         &metrics,
     );
+    keeping::bound(&mut pool, config);
+    kept.lull(&mut pool, config);
     kept.restore(&mut pool, &*clock)?;
 
     let (sender, inbox) = sync_channel(KEPT_MAX);

@@ -5,11 +5,13 @@
 
 pub mod ask;
 pub mod batch;
+pub mod churn;
 pub mod groups;
 pub mod history;
 pub mod jobs;
 pub mod journal;
 pub mod keep;
+pub mod memory;
 mod merge;
 pub mod models;
 pub mod pool;

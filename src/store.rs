@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::StoreConfig;
-use crate::engine::keep::{ClosedChunk, GroupId, PastChunks};
+use crate::engine::keep::{ClosedChunk, GroupId, PastChunks, Sleepers};
 use crate::telemetry::Metrics;
 use crate::window::rollup::Row;
 
@@ -211,8 +211,29 @@ impl Store {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<Vec<ClosedChunk>, DiskError> {
+        let mut found = None;
+        for again in (0..MOVED_MAX).rev() {
+            found = self.chunks_now((id, positions), from_ms, to_ms, again == 0)?;
+            if found.is_some() {
+                break;
+            }
+            std::thread::sleep(MOVED_WAIT);
+        }
+        let mut found = found.unwrap_or_default();
+        found.sort_by_key(|c| (c.first_ms, c.last_ms));
+        Ok(found)
+    }
+
+    /// The same, in no order; `None` if blocks were moved meanwhile, unless the rest will do.
+    fn chunks_now(
+        &self,
+        (id, positions): (GroupId, &[u16]),
+        from_ms: i64,
+        to_ms: i64,
+        rest_will_do: bool,
+    ) -> Result<Option<Vec<ClosedChunk>>, DiskError> {
         let wanted: Vec<_> = match locked(&self.0.index).get(&id) {
-            None => return Ok(Vec::new()),
+            None => return Ok(Some(Vec::new())),
             Some(outline) => outline.overlapping(from_ms, to_ms).copied().collect(),
         };
         let disk = self.disk();
@@ -220,8 +241,12 @@ impl Store {
         for at in wanted {
             let key = key::block(id, at);
             let Some(sealed) = disk.get(key.clone())? else {
-                // Retention may have removed it since the lookup.
-                continue;
+                // It was made one with others since the lookup, or it is past its retention. The
+                // index says so a moment after the disk. If it does not, the store is damaged.
+                if rest_will_do {
+                    continue;
+                }
+                return Ok(None);
             };
             let wanted = |c: &block::Stored<'_>| {
                 positions.contains(&c.position) && c.first_ms <= to_ms && c.last_ms >= from_ms
@@ -241,8 +266,7 @@ impl Store {
                 }
             }
         }
-        found.sort_by_key(|c| (c.first_ms, c.last_ms));
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// The rows of five minutes of the series at `positions` of a group that have any of
@@ -323,6 +347,35 @@ impl Store {
 
     fn outline(&self, id: GroupId) -> Option<Outline> {
         locked(&self.0.index).get(&id).cloned()
+    }
+}
+
+/// How often a reader looks again whose blocks were moved ...
+const MOVED_MAX: u32 = 20;
+/// ... and how long it waits before that: the index follows the disk within a millisecond, as a rule.
+const MOVED_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// Version of the seal around the state of a series that sleeps. What the bytes mean is the engine's.
+const SLEEPER_VERSION: u8 = 1;
+
+impl Sleepers for Store {
+    fn states(&self, of: &[(GroupId, u16)]) -> Result<Vec<Option<Vec<u8>>>, String> {
+        let keys: Vec<_> = of.iter().map(|(id, p)| key::sleeper(*id, *p)).collect();
+        let found = self
+            .disk()
+            .get_all(keys.clone())
+            .map_err(|e| e.to_string())?;
+        let open = |(key, sealed): (Vec<u8>, Option<Vec<u8>>)| {
+            let sealed = sealed?;
+            match value::open(SLEEPER_VERSION, &key, &sealed) {
+                Ok(state) => Some(state.to_vec()),
+                Err(why) => {
+                    tracing::warn!(%why, "the state of a sleeping series cannot be read");
+                    None
+                }
+            }
+        };
+        Ok(keys.into_iter().zip(found).map(open).collect())
     }
 }
 

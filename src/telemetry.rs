@@ -6,10 +6,12 @@
 pub mod durable;
 pub mod history;
 pub mod log;
+pub mod memory;
 pub mod process;
 
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
 use history::HistoryMetrics;
+use memory::MemoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -175,6 +177,8 @@ pub struct Metrics {
     pub series_dropped: Family<ReasonLabel, Counter>,
     /// `saimon_store_chunks_dropped_total`: finished chunks that the store did not take in time.
     pub chunks_dropped: Counter,
+    /// `saimon_memory_*` and what goes with it.
+    pub memory: MemoryMetrics,
     /// `saimon_series_limit`.
     pub series_limit: Gauge,
     /// `saimon_active_models`.
@@ -273,11 +277,12 @@ impl Metrics {
                 "samples that were NaN or infinite: kept, and not judged",
             ),
             series: r.made("series", "series in memory by phase of their model"),
-            series_dropped: r.made("series_dropped", "new series that were not taken"),
+            series_dropped: r.made("series_dropped", "new series that were not taken, and for want of memory the newest of those that were"),
             chunks_dropped: r.made(
                 "store_chunks_dropped",
                 "finished chunks of samples that the store did not take in time",
             ),
+            memory: MemoryMetrics::made(&mut r),
             series_limit: r.made(
                 "series_limit",
                 "most series that are held, with a model or with a window only",

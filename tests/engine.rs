@@ -13,6 +13,8 @@ mod histograms;
 mod history;
 #[path = "support/running.rs"]
 mod running;
+#[path = "engine/sleep.rs"]
+mod sleep;
 #[path = "engine/stored.rs"]
 mod stored;
 #[path = "engine/windows.rs"]

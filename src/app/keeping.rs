@@ -18,6 +18,7 @@ use crate::engine::journal::{Journal, WhenFull};
 use crate::engine::keep::{Family, Kept};
 use crate::engine::pool::{Engine, Pool};
 use crate::engine::router::Router;
+use crate::engine::shard::Sleep;
 use crate::engine::state;
 use crate::expose::{Replay, ReplayError};
 use crate::store::log::files::Dir;
@@ -101,6 +102,16 @@ impl Keeping {
         self.position.newest().max(announced.unwrap_or(0))
     }
 
+    /// Has idle series put to sleep, if there is a store to put them.
+    pub(super) fn lull(&self, pool: &mut Pool, config: &Config) {
+        if let Some(store) = &self.store {
+            pool.lull(&Sleep {
+                store: Arc::new(store.clone()),
+                idle_ms: i64::try_from(config.store.idle.as_millis()).unwrap_or(i64::MAX),
+            });
+        }
+    }
+
     /// Brings back what the store has.
     ///
     /// # Errors
@@ -152,6 +163,32 @@ impl Keeping {
         });
         Some(writer.context("the store's writer could not be started"))
     }
+}
+
+/// Bounds the memory of series: as configured, or to half of what there is.
+pub(super) fn bound(pool: &mut Pool, config: &Config) {
+    let configured = config.limits.memory.map(|m| m.as_u64());
+    if let Some(max) = configured.or_else(|| Some(available_memory()? / 2)) {
+        pool.bound_memory(max);
+    }
+}
+
+/// Memory that this process may use: that of its control group or of the machine, whichever is less.
+/// `None` if neither says.
+fn available_memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    });
+    let group = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .into_iter()
+    .find_map(|path| read(path)?.trim().parse::<u64>().ok());
+    [machine, group].into_iter().flatten().min()
 }
 
 /// The store, or `None` if saimon has to do without.

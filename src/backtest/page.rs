@@ -14,10 +14,10 @@ const LEFT: f64 = 64.0;
 const VALUE_TOP: f64 = 8.0;
 const VALUE_HEIGHT: f64 = 150.0;
 const SCORE_TOP: f64 = VALUE_TOP + VALUE_HEIGHT + 14.0;
-const SCORE_HEIGHT: f64 = 42.0;
+const SCORE_HEIGHT: f64 = 54.0;
 const HEIGHT: f64 = SCORE_TOP + SCORE_HEIGHT + 20.0;
 /// Marks on the axis of time.
-const MARKS: i64 = 6;
+const MARKS: i64 = 5;
 /// Rows of each table.
 const ROWS: usize = 200;
 
@@ -159,8 +159,10 @@ impl Frame {
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
                 (l.min(v), h.max(v))
             });
-        // The band is shown as far as it helps to see the value.
-        let room = (high - low).max(high.abs().max(low.abs()) * 0.01).max(1e-9);
+        // The band is shown as far as it helps to see the value: that of a young series is wide.
+        let room = (0.2 * (high - low))
+            .max(high.abs().max(low.abs()) * 0.01)
+            .max(1e-9);
         let bands = columns
             .iter()
             .flat_map(|c| [c.lower, c.upper].map(f64::from));

@@ -148,6 +148,16 @@ pub struct RuleConfig {
     pub day: Option<Duration>,
     /// Whether these series have an isolation forest, see `detect.forest`.
     pub forest: Option<ForestUse>,
+    /// Overrides `store.window`: how long raw samples of these series are kept. At most
+    /// `store.forget`. Series that were there before the rule go on beside their neighbours, and the
+    /// longest time of the neighbours counts for all of them.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
+    pub window: Option<Duration>,
+    /// Overrides `store.rollups`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "0s", "x-max" = "400d"))]
+    pub rollups: Option<Duration>,
     /// Overrides `detect.severity`. All three must be given.
     pub severity: Option<SeverityConfig>,
 }

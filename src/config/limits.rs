@@ -10,13 +10,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Series that are held. One with a model takes about 2.5 KiB of memory, one with a window only
+    /// Series that are held. One with a model takes about 2 KiB of memory, one with a window only
     /// (buckets of histograms, `_info` ...) about 0.8 KiB (see docs/benchmarks.md). A histogram
     /// takes the room of four, besides that of its parts, and a native one that of one more for every
     /// 80 buckets. Series beyond the limit are counted in
     /// `saimon_series_dropped_total{reason="limit"}` and neither kept nor modelled.
     #[schemars(range(min = 1, max = 100000000))]
     pub series: u32,
+    /// Memory that all series together may take: labels, newest samples, models. New series are taken
+    /// up to 15/16 of it, so that those that are there can grow; what is not taken is counted in
+    /// `saimon_series_dropped_total{reason="memory"}`. Beyond it idle series are put on disk early, and
+    /// then the newest series are given up. Not given: half of what the machine has, or of what its
+    /// control group may use. The process takes some more: about a tenth, buffers of requests and
+    /// `store.cache`.
+    #[schemars(with = "Option<String>", extend("format" = "size", "x-min" = "16MiB", "x-max" = "1TiB"))]
+    pub memory: Option<ByteSize>,
     /// Bytes of a request as sent (compressed).
     #[schemars(with = "String", extend("format" = "size", "x-min" = "64KiB", "x-max" = "1GiB"))]
     pub body: ByteSize,
@@ -67,6 +75,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             series: 1_000_000,
+            memory: None,
             body: ByteSize::mib(32),
             body_raw: ByteSize::mib(32),
             labels_per_series: 128,

@@ -25,6 +25,12 @@ pub struct StoreConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
     pub forget: Duration,
+    /// How long a series that sends nothing stays in memory. Then its model is put on disk; it comes
+    /// back with the next sample and goes on as if it had never been away. Histograms and their parts
+    /// stay.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1m", "x-max" = "400d"))]
+    pub idle: Duration,
     /// How often models and windows are written to the data directory. What came since is in the
     /// write-ahead log, which is read at a start: the longer this is, the longer a start after a crash
     /// takes.
@@ -82,6 +88,7 @@ impl Default for StoreConfig {
             window: Duration::from_secs(24 * 3600),
             rollups: Duration::from_secs(15 * 24 * 3600),
             forget: Duration::from_secs(7 * 24 * 3600),
+            idle: Duration::from_secs(3600),
             checkpoint: Duration::from_secs(300),
             cache: bytesize::ByteSize::mib(8),
             sync: SyncMode::default(),

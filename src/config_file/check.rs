@@ -285,6 +285,20 @@ impl Walk<'_> {
                 unit::duration(store.window)
             ),
         );
+        for (i, rule) in config.detect.rules.iter().enumerate() {
+            if let Some(window) = rule.window {
+                self.pair(
+                    store.forget >= window,
+                    &format!("detect.rules[{i}].window"),
+                    "store.forget",
+                    format!(
+                        "{} is less than the window of a rule, {}: a series would lose its window early",
+                        unit::duration(store.forget),
+                        unit::duration(window)
+                    ),
+                );
+            }
+        }
         let limits = &config.limits;
         self.pair(
             limits.body_raw >= limits.body,

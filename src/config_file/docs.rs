@@ -249,6 +249,7 @@ fn sample(shape: &Shape) -> String {
                 .collect();
             format!("{{{}}}", inner.join(", "))
         }
+        Shape::Duration { .. } => "1d".to_owned(),
         _ => "0.1".to_owned(),
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::keep::{ClosedChunk, GROUP_SERIES, GroupId, PARTITIONS};
+use super::keep::{ClosedChunk, GROUP_SERIES, GroupId, KeptFor, PARTITIONS};
 
 /// Finished chunks that a group holds back when the store does not take them; the oldest go first.
 pub const CLOSED_MAX: usize = 4 * GROUP_SERIES;
@@ -29,6 +29,9 @@ pub struct Group {
     /// Positions of which samples have left memory (to the store, or for good), one bit each.
     gone: u128,
     pub newest_ms: i64,
+    /// How long its samples are kept, each once; new series join only groups that keep theirs as long
+    /// as they do.
+    pub kept_for: Vec<KeptFor>,
 }
 
 const _: () = assert!(GROUP_SERIES <= u128::BITS as usize);
@@ -44,7 +47,33 @@ impl Group {
             appendices: BTreeSet::new(),
             gone: 0,
             newest_ms: i64::MIN,
+            kept_for: Vec::new(),
         }
+    }
+
+    /// A member's samples are to be kept so long.
+    pub fn keep_for(&mut self, kept_for: KeptFor) {
+        if !self.kept_for.contains(&kept_for) {
+            self.kept_for.push(kept_for);
+        }
+    }
+
+    /// True if a series whose samples are kept for so long may join.
+    fn keeps_for(&self, kept_for: KeptFor) -> bool {
+        match &self.kept_for[..] {
+            [] => kept_for == KeptFor::default(),
+            all => all == [kept_for],
+        }
+    }
+
+    /// Memory of finished chunks, in bytes.
+    fn chunk_bytes(&self) -> usize {
+        let chunks = self.handed.iter().flat_map(|chunks| chunks.iter());
+        let bytes: usize = chunks
+            .chain(&self.closed)
+            .map(|c| c.bytes.capacity() + size_of::<ClosedChunk>())
+            .sum();
+        bytes + (self.closed.capacity() - self.closed.len()) * size_of::<ClosedChunk>()
     }
 
     /// Takes a finished chunk until the next snapshot. Gives true if an older one had to go.
@@ -66,9 +95,8 @@ impl Group {
         self.dirty = true;
     }
 
-    /// The finished chunks for a snapshot. They stay readable here until the store has dropped its
-    /// share of them, which it does when they are on disk.
-    pub fn hand_over(&mut self) -> Arc<[ClosedChunk]> {
+    /// Lets go of what was handed over and is on disk.
+    pub fn let_go(&mut self) {
         let mut gone = self.gone;
         self.handed.retain(|chunks| {
             let waits = Arc::strong_count(chunks) > 1;
@@ -78,6 +106,12 @@ impl Group {
             waits
         });
         self.gone = gone;
+    }
+
+    /// The finished chunks for a snapshot. They stay readable here until the store has dropped its
+    /// share of them, which it does when they are on disk.
+    pub fn hand_over(&mut self) -> Arc<[ClosedChunk]> {
+        self.let_go();
         let chunks: Arc<[ClosedChunk]> = std::mem::take(&mut self.closed).into();
         if !chunks.is_empty() {
             self.handed.push(Arc::clone(&chunks));
@@ -114,8 +148,8 @@ pub struct Groups {
     groups: Vec<Group>,
     /// The groups of each partition.
     of: Vec<Vec<u32>>,
-    /// The group of each partition that new series go to.
-    open: [Option<u32>; PARTITIONS],
+    /// The groups of each partition that new series go to, one for each time that samples are kept.
+    open: Vec<Vec<u32>>,
     /// The next number of each partition.
     next: [u32; PARTITIONS],
 }
@@ -125,7 +159,7 @@ impl Groups {
         Self {
             groups: Vec::new(),
             of: vec![Vec::new(); PARTITIONS],
-            open: [None; PARTITIONS],
+            open: vec![Vec::new(); PARTITIONS],
             next: [0; PARTITIONS],
         }
     }
@@ -143,22 +177,35 @@ impl Groups {
         &mut self.groups[at as usize]
     }
 
-    /// Gives a new series its place: (group, position).
-    pub fn place(&mut self, partition: usize, slot: u32) -> (u32, u16) {
-        let at = self.open[partition].unwrap_or_else(|| {
-            let id = GroupId {
-                partition: partition as u8,
-                number: self.next[partition],
-            };
-            self.next[partition] += 1;
-            self.push(id)
-        });
+    /// Gives a new series its place: (group, position), in a group that keeps samples for so long.
+    pub fn place(&mut self, partition: usize, slot: u32, kept_for: KeptFor) -> (u32, u16) {
+        let open = self.open[partition].iter().copied();
+        let at = open
+            .into_iter()
+            .find(|at| self.get(*at).keeps_for(kept_for))
+            .unwrap_or_else(|| {
+                let id = GroupId {
+                    partition: partition as u8,
+                    number: self.next[partition],
+                };
+                self.next[partition] += 1;
+                let at = self.push(id);
+                self.groups[at as usize].keep_for(kept_for);
+                self.open[partition].push(at);
+                at
+            });
         let group = &mut self.groups[at as usize];
+        // Most groups have a few members for long.
+        if group.members.len() == group.members.capacity() {
+            let room = (group.members.len() / 2).clamp(4, GROUP_SERIES);
+            group.members.reserve_exact(room);
+        }
         group.members.push(Some(slot));
         group.dirty = true;
         let position = group.members.len() - 1;
-        let full = group.members.len() >= GROUP_SERIES;
-        self.open[partition] = (!full).then_some(at).or_else(|| self.with_room(partition));
+        if group.members.len() >= GROUP_SERIES {
+            self.open_again(partition);
+        }
         (at, position as u16)
     }
 
@@ -182,16 +229,36 @@ impl Groups {
     /// older one has room.
     pub fn restored(&mut self, at: u32) {
         let partition = usize::from(self.groups[at as usize].id.partition);
-        self.open[partition] = self.with_room(partition);
+        self.open_again(partition);
     }
 
-    /// The oldest group of a partition that has room.
-    fn with_room(&self, partition: usize) -> Option<u32> {
-        let with_room = self.of[partition]
-            .iter()
-            .copied()
-            .filter(|at| self.get(*at).members.len() < GROUP_SERIES);
-        with_room.min_by_key(|at| self.get(*at).id.number)
+    /// New series go to the oldest groups of a partition that have room.
+    fn open_again(&mut self, partition: usize) {
+        let with_room = self.of[partition].iter().copied();
+        let mut open: Vec<u32> = with_room
+            .filter(|at| self.get(*at).members.len() < GROUP_SERIES)
+            .collect();
+        open.sort_unstable_by_key(|at| self.get(*at).id.number);
+        self.open[partition] = open;
+    }
+
+    /// Lets go of all that was handed over and is on disk.
+    pub fn let_go(&mut self) {
+        self.groups.iter_mut().for_each(Group::let_go);
+    }
+
+    /// Memory of finished chunks.
+    pub fn chunk_bytes(&self) -> usize {
+        self.groups.iter().map(Group::chunk_bytes).sum()
+    }
+
+    /// Memory of the rest.
+    pub fn heap_bytes(&self) -> usize {
+        let members = |g: &Group| g.members.capacity() * size_of::<Option<u32>>();
+        let lists = |l: &Vec<u32>| l.capacity() * 4 + size_of::<Vec<u32>>();
+        self.groups.iter().map(members).sum::<usize>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.of.iter().chain(&self.open).map(lists).sum::<usize>()
     }
 
     /// The groups that changed.

@@ -4,6 +4,7 @@
 //! The engine does not know what the store is; the store does not know what the bytes mean.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,63 @@ pub struct GroupSnapshot {
     pub appendices: Vec<Appendix>,
     /// Newest sample of any of its series, in milliseconds; retention counts back from here.
     pub newest_ms: i64,
+    /// How long its samples are kept where rules say so; the longest of these counts. Empty: as for
+    /// all others.
+    pub kept_for: Vec<KeptFor>,
+    /// Positions of series that sleep, one bit each: `state` says that they are there, their own
+    /// states are apart.
+    pub asleep: u128,
+    /// States of those that the store may not have yet; shared with the shard until it does.
+    pub sleepers: Vec<SleeperState>,
+}
+
+/// Position and state of a series that sleeps.
+pub type SleeperState = (u16, Arc<Sleeping>);
+
+/// The state of a series that sleeps, shared by the shard and whoever writes it.
+#[derive(Debug)]
+pub struct Sleeping {
+    bytes: Box<[u8]>,
+    on_disk: AtomicBool,
+}
+
+impl Sleeping {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            on_disk: AtomicBool::new(false),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// It is on disk, surely: the shard may let go of it.
+    pub fn keep(&self) {
+        self.on_disk.store(true, Ordering::Release);
+    }
+
+    pub fn is_on_disk(&self) -> bool {
+        self.on_disk.load(Ordering::Acquire)
+    }
+}
+
+impl PartialEq for Sleeping {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Sleeping {}
+
+/// How long samples are kept where a rule says so; `None`: as for all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptFor {
+    /// Raw samples, in milliseconds.
+    pub window_ms: Option<i64>,
+    /// Rows of five minutes, in milliseconds.
+    pub rollups_ms: Option<i64>,
 }
 
 /// A large part of one series' state that changes seldom: the rows of its forest.
@@ -105,6 +163,16 @@ pub trait PastChunks: std::fmt::Debug + Send + Sync {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<Vec<ClosedChunk>, String>;
+}
+
+/// States of series that sleep. The store has them.
+pub trait Sleepers: std::fmt::Debug + Send + Sync {
+    /// The states of the series at these places, in the same order; `None` for one that is not there.
+    /// Blocks, for not longer than a disk may take.
+    ///
+    /// # Errors
+    /// Why they cannot be read, for a log line.
+    fn states(&self, of: &[(GroupId, u16)]) -> Result<Vec<Option<Vec<u8>>>, String>;
 }
 
 /// Partitions of which all groups are to be handed over, because the store has lost some.

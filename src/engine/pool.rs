@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ask::{Question, Reader};
+use super::churn::Churn;
 use super::history::Historian;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
+use super::memory::Budget;
 use super::router::Router;
 use super::rules::{Rules, Specs};
-use super::shard::{Message, Shard, ShardParts, Stray};
+use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
 use super::trainer::Trainers;
@@ -65,6 +67,8 @@ impl Pool {
         let admission = Arc::new(Admission::new(spec.series_max));
         let seats = Seats::new(rules.forests_max());
         metrics.forests_limit.set(i64::from(seats.max()));
+        let budget = Arc::new(Budget::new(u64::MAX, spec.shards));
+        let churn = Arc::new(Churn::new());
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -80,6 +84,9 @@ impl Pool {
                     admission: Arc::clone(&admission),
                     seats: Arc::clone(&seats),
                     trainers: None,
+                    budget: Arc::clone(&budget),
+                    churn: Arc::clone(&churn),
+                    sleep: None,
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,
                     keeps: spec.keeps,
@@ -101,6 +108,25 @@ impl Pool {
     pub fn appendices(&mut self, id: GroupId, appendices: Vec<Appendix>) {
         let owner = usize::from(id.partition) % self.shards.len();
         self.shards[owner].expect_appendices(id, appendices);
+    }
+
+    /// Bounds the memory of all series, in bytes. To be called before anything is restored.
+    pub fn bound_memory(&mut self, max: u64) {
+        let budget = Arc::new(Budget::new(max, self.shards.len()));
+        self.metrics
+            .memory
+            .limit
+            .set(i64::try_from(max).unwrap_or(i64::MAX));
+        for shard in &mut self.shards {
+            shard.set_budget(Arc::clone(&budget));
+        }
+    }
+
+    /// Has idle series put to sleep. To be called before anything is restored.
+    pub fn lull(&mut self, sleep: &Sleep) {
+        for shard in &mut self.shards {
+            shard.set_sleep(sleep.clone());
+        }
     }
 
     /// Brings back one stored group; gives the number of its series.

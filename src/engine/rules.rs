@@ -1,7 +1,9 @@
 //! Which rules apply to which series: the configuration's selectors, checked and resolved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::keep::KeptFor;
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
 use crate::model::calendar::{self, Calendar, NoZone};
@@ -82,6 +84,21 @@ impl Rules {
         u32::try_from(forest.memory / forest.bytes() as u64).unwrap_or(u32::MAX)
     }
 
+    /// How long samples of the series with these canonical label bytes are kept, if rules say so.
+    pub fn kept_for(&self, canonical: &[u8]) -> KeptFor {
+        let mut kept = KeptFor::default();
+        for (selector, rule) in &self.rules {
+            if (rule.window.is_some() || rule.rollups.is_some())
+                && selector.matches(|name| labels::get(canonical, name))
+            {
+                let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+                kept.window_ms = rule.window.map(ms).or(kept.window_ms);
+                kept.rollups_ms = rule.rollups.map(ms).or(kept.rollups_ms);
+            }
+        }
+        kept
+    }
+
     /// How the series with these canonical label bytes is to be modelled.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         let mut spec = self.defaults.clone();
@@ -114,6 +131,11 @@ impl Specs {
         self.rules.resolve(canonical)
     }
 
+    /// See [`Rules::kept_for`].
+    pub fn kept_for(&self, canonical: &[u8]) -> KeptFor {
+        self.rules.kept_for(canonical)
+    }
+
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
         let spec = self.rules.resolve(canonical);
@@ -135,7 +157,7 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
             *to = value;
         }
     }
-    let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     set(&mut spec.model, rule.model);
     set(&mut spec.direction, rule.direction);
     if rule.min.is_some() {
@@ -180,7 +202,6 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
             _ => Ok(()),
         }
     }
-    use std::time::Duration;
     let second = Duration::from_secs(1);
     let days = |n: u64| Duration::from_secs(n * 86_400);
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
@@ -200,6 +221,16 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
             key: key.to_string(),
         });
     }
+    let (minute, most) = (second * 60, days(400));
+    within(key, "window", rule.window, (minute, most), "1m to 400d")?;
+    let rollups = rule.rollups;
+    within(
+        key,
+        "rollups",
+        rollups,
+        (Duration::ZERO, most),
+        "0s to 400d",
+    )?;
     let positive = (0.0, f64::MAX);
     within(
         key,

@@ -8,11 +8,13 @@
 //! and what a shard computes depends on the samples of each series alone, never on how many shards
 //! there are.
 
+mod accounting;
 mod forest;
 pub mod histogram;
 mod keeping;
 mod native;
 mod plain;
+mod sleep;
 mod tracked;
 pub(super) mod warm;
 mod windows;
@@ -20,15 +22,20 @@ mod windows;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::accounting::Account;
 use self::forest::Holder;
 use self::histogram::Slot as HistogramSlot;
 pub use self::keeping::Stray;
 use self::plain::{Offer, Plain};
+use self::sleep::Asleep;
+pub use self::sleep::Sleep;
 use self::tracked::Tracked;
 use super::ask::Question;
 use super::batch::{Batch, Families, Row};
+use super::churn::Churn;
 use super::groups::{CLOSED_MAX, Groups};
 use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
+use super::memory::Budget;
 use super::prefetch::prefetch;
 use super::router::partition;
 use super::rules::Specs;
@@ -105,6 +112,10 @@ pub struct ShardParts {
     pub seats: Arc<Seats>,
     /// Who grows them; without, the shard does.
     pub trainers: Option<Trainers>,
+    pub budget: Arc<Budget>,
+    pub churn: Arc<Churn>,
+    /// How idle series are put to sleep, if they are.
+    pub sleep: Option<Sleep>,
     /// Most metric families whose metadata is remembered.
     pub families_max: usize,
     /// How long a silent series is remembered, in milliseconds.
@@ -135,6 +146,7 @@ pub struct Shard {
     tracked: Slab<Tracked>,
     plain: Slab<Plain>,
     histograms: Slab<Box<HistogramSlot>>,
+    asleep: Slab<Asleep>,
     /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
     groups: Groups,
@@ -164,6 +176,11 @@ pub struct Shard {
     appendices_of: HashMap<GroupId, Vec<Appendix>>,
     /// Whose forest another may have, as far as this round of ticks knows.
     weakest: Option<forest::Weakest>,
+    account: Account,
+    /// Series that were put to sleep in this tick.
+    slept: u32,
+    /// Series of the batch at hand that sleep.
+    waking: Vec<u32>,
     /// Series that were born and not given out for their history yet.
     births: VecDeque<warm::Birth>,
     /// Partitions with more finished chunks than they should hold.
@@ -179,6 +196,7 @@ impl Shard {
             tracked: Slab::new(),
             plain: Slab::new(),
             histograms: Slab::new(),
+            asleep: Slab::new(),
             left_out: HashMap::new(),
             groups: Groups::new(),
             families: HashMap::new(),
@@ -196,9 +214,20 @@ impl Shard {
             swept: 0,
             appendices_of: HashMap::new(),
             weakest: None,
+            account: Account::default(),
+            slept: 0,
+            waking: Vec::new(),
             births: VecDeque::new(),
             urgent: Vec::new(),
         }
+    }
+
+    pub(super) fn set_budget(&mut self, budget: Arc<Budget>) {
+        self.parts.budget = budget;
+    }
+
+    pub(super) fn set_sleep(&mut self, sleep: Sleep) {
+        self.parts.sleep = Some(sleep);
     }
 
     /// Series in this shard, those that a rule leaves out included, and each histogram that is put
@@ -235,8 +264,12 @@ impl Shard {
                 .find(row.fingerprint, labels)
                 .map(|at| (at, self.table.home(at)));
             let now_ms = batch.received_ms;
+            if let Some((at, Home::Asleep(_))) = known {
+                self.waking.push(at);
+            }
             found.push(known.or_else(|| self.birth(row.fingerprint, labels, plain, now_ms)));
         }
+        self.wake_all();
         let mut starts = batch.starts.iter().peekable();
         for (i, (row, found_row)) in rows.iter().zip(&found).enumerate() {
             self.expect(&found, i);
@@ -275,6 +308,8 @@ impl Shard {
                 self.plain_sample(n, t_ms, value, kept, now_ms)
             }
             Home::Histogram(n) => self.float_of_histogram(at, n, t_ms, value, now_ms),
+            // All that sleep were woken.
+            Home::Asleep(_) => Outcome::Skipped,
             Home::Nowhere => {
                 self.left_out.insert(at, now_ms);
                 Outcome::Skipped
@@ -305,14 +340,16 @@ impl Shard {
             self.grace_until_ms = now_ms.saturating_add(GRACE_MS);
         }
         self.ticked_ms = Some(now_ms);
+        self.slept = 0;
         let all = self.table.end();
         for _ in 0..(all / TICKS_A_ROUND + 1).max(TICK_MIN).min(all) {
-            self.swept = if self.swept + 1 < all {
-                self.swept + 1
-            } else {
-                0
-            };
+            self.swept += 1;
+            if self.swept >= all {
+                self.swept = 0;
+                self.end_of_round();
+            }
             let at = self.swept;
+            self.count(at);
             match self.table.home(at) {
                 Home::Tracked(n) => {
                     self.look_at_forest(Holder::Tracked(n));
@@ -320,6 +357,7 @@ impl Shard {
                 }
                 Home::Plain(n) => self.look_at_plain(at, n, now_ms),
                 Home::Histogram(n) => self.look_at_histogram(at, n, now_ms),
+                Home::Asleep(n) => self.look_at_sleeper(at, n, now_ms),
                 Home::Nowhere => self.look_at_left_out(at, now_ms),
             }
         }
@@ -327,6 +365,11 @@ impl Shard {
             .metrics
             .forests
             .set(i64::from(self.parts.seats.used()));
+        self.shed();
+        self.close_up();
+        if self.parts.index == 0 {
+            self.parts.churn.report(now_ms);
+        }
         self.publish();
     }
 
@@ -393,17 +436,17 @@ impl Shard {
 
     /// Makes room for a new series; `plain` if its name says that it has no model.
     fn birth(&mut self, fp: u64, canonical: &[u8], plain: bool, now_ms: i64) -> Option<Found> {
-        if !self.parts.admission.admit() {
-            self.tally.dropped += 1;
+        if !self.admit(1) {
             return None;
         }
         let at = self.table.insert(fp, canonical);
+        self.parts.churn.born(canonical, now_ms);
         let spec = self.parts.specs.find(canonical);
         if !self.parts.specs.get(spec).model {
             self.left_out.insert(at, now_ms);
             return Some((at, Home::Nowhere));
         }
-        let place = self.groups.place(partition(family::home(canonical)), at);
+        let place = self.place(canonical, at);
         if plain || self.is_part_of_known(canonical) {
             self.add_plain(at, place, now_ms);
         } else {
@@ -411,6 +454,13 @@ impl Shard {
         }
         self.remember_birth(at, place, now_ms);
         Some((at, self.table.home(at)))
+    }
+
+    /// Gives a new series its place in a group.
+    fn place(&mut self, canonical: &[u8], at: u32) -> (u32, u16) {
+        let kept_for = self.parts.specs.kept_for(canonical);
+        let partition = partition(family::home(canonical));
+        self.groups.place(partition, at, kept_for)
     }
 
     /// What every kept sample does to its group.
@@ -442,6 +492,8 @@ impl Shard {
         self.parts.admission.release(admitted);
         let group = self.groups.get_mut(group);
         group.members[usize::from(position)] = None;
+        // Nobody can ask for them any more.
+        group.closed.retain(|c| c.position != position);
         group.dirty = true;
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The first byte is the version. Version 2 has members of three sorts, version 3 says which of them
 //! wait for their history, version 4 has other models: of what was written before, kinds and windows
-//! are read, and the models start afresh. Version 1 had only series with a model. What always holds:
-//! state that is read and written again is the same bytes.
+//! are read, and the models start afresh. From version 5 on some sleep: their own states are apart,
+//! each with a version of its own. Version 1 had only series with a model. What always holds: state
+//! that is read and written again is the same bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,9 @@ use crate::score::track::Track;
 use crate::window::head::Head;
 
 /// First byte of a group's state.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+/// What was written before series slept.
+const NOBODY_SLEEPS: u8 = 4;
 /// What was written before the models were those of [`crate::model::ensemble`].
 const OTHER_MODELS: u8 = 3;
 /// What was written before series said that they wait.
@@ -37,6 +40,16 @@ pub enum StateRef<'a> {
     Tracked(&'a Track),
     Plain(&'a Head),
     Histogram(HistogramRef<'a>),
+    Asleep(Sleeper),
+}
+
+/// What the state of a group has of a series that sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sleeper {
+    /// Time of its newest sample.
+    pub last_ms: Option<i64>,
+    /// It has no model.
+    pub plain: bool,
 }
 
 /// The same, owned, as read back.
@@ -56,6 +69,8 @@ pub enum State {
     Plain(Box<Head>),
     /// A histogram: native, classic, or both.
     Histogram(Box<Histogram>),
+    /// A series of one of the first two sorts whose state is apart.
+    Asleep(Sleeper),
 }
 
 impl State {
@@ -65,6 +80,7 @@ impl State {
             Self::Tracked(track) => track.head().last_ms(),
             Self::Plain(head) => head.last_ms(),
             Self::Histogram(stored) => stored.last_ms(),
+            Self::Asleep(sleeper) => sleeper.last_ms,
         }
     }
 }
@@ -143,6 +159,21 @@ pub fn relearns(state: &[u8]) -> bool {
         .is_some_and(|version| *version <= OTHER_MODELS)
 }
 
+/// Writes the state of one series that is going to sleep.
+pub fn encode_sleeper(state: &StateRef<'_>) -> Result<Vec<u8>, StateError> {
+    let out = postcard::to_extend(&VERSION, Vec::with_capacity(1024))?;
+    Ok(postcard::to_extend(state, out)?)
+}
+
+/// Reads what [`encode_sleeper`] wrote.
+pub fn decode_sleeper(state: &[u8]) -> Result<State, StateError> {
+    match state.split_first() {
+        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&other, _)) => Err(StateError::Version(other)),
+        None => Err(StateError::Version(0)),
+    }
+}
+
 /// Reads what [`encode`] wrote, now or in an earlier version.
 pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
     fn members<T: for<'a> Deserialize<'a>>(
@@ -153,7 +184,7 @@ pub fn decode(state: &[u8]) -> Result<Vec<Option<Member>>, StateError> {
         Ok(members.into_iter().map(|m| m.map(&member)).collect())
     }
     match state.split_first() {
-        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&(VERSION | NOBODY_SLEEPS), rest)) => Ok(postcard::from_bytes(rest)?),
         Some((&OTHER_MODELS, rest)) => members(rest, |m: MemberV3| Member {
             labels: m.labels,
             state: m.state.into(),

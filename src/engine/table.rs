@@ -19,6 +19,8 @@ pub enum Home {
     Plain(u32),
     /// A histogram: native samples, or what classic parts are put together to.
     Histogram(u32),
+    /// A series whose state is on disk.
+    Asleep(u32),
     /// A series that a rule leaves out, or none at all.
     Nowhere,
 }
@@ -27,7 +29,7 @@ pub enum Home {
 #[derive(Debug, Clone, Copy)]
 struct Packed(u32);
 
-const NUMBER_BITS: u32 = 30;
+const NUMBER_BITS: u32 = 29;
 
 impl From<Home> for Packed {
     fn from(home: Home) -> Self {
@@ -35,9 +37,10 @@ impl From<Home> for Packed {
             Home::Tracked(n) => (0, n),
             Home::Plain(n) => (1, n),
             Home::Histogram(n) => (2, n),
-            Home::Nowhere => (3, 0),
+            Home::Asleep(n) => (3, n),
+            Home::Nowhere => (4, 0),
         };
-        debug_assert!(number >> NUMBER_BITS == 0, "BUG: a billion series");
+        debug_assert!(number >> NUMBER_BITS == 0, "BUG: half a billion series");
         Self(sort << NUMBER_BITS | number)
     }
 }
@@ -49,6 +52,7 @@ impl From<Packed> for Home {
             0 => Self::Tracked(number),
             1 => Self::Plain(number),
             2 => Self::Histogram(number),
+            3 => Self::Asleep(number),
             _ => Self::Nowhere,
         }
     }
@@ -204,6 +208,24 @@ impl Table {
         self.known[at as usize].labels
     }
 
+    /// Series with a state of their own, histograms aside, in order of arrival from the newest back,
+    /// up to `wanted`. Restored ones count as arrived at the start. Looks at all.
+    pub fn newest(&self, wanted: usize) -> Vec<u32> {
+        let own = |home: Home| !matches!(home, Home::Nowhere | Home::Histogram(_));
+        // Labels lie in order of arrival.
+        let mut all: Vec<(u64, u32)> = (0..self.end())
+            .filter(|at| self.known[*at as usize].len > 0 && own(self.home(*at)))
+            .map(|at| (self.place(at).pack(), at))
+            .collect();
+        let wanted = wanted.min(all.len());
+        if wanted > 0 && wanted < all.len() {
+            all.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
+        }
+        all.truncate(wanted);
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.into_iter().map(|(_, at)| at).collect()
+    }
+
     /// Where label bytes of no series of the table are kept; [`Table::drop_labels`] gives them up.
     pub fn keep_labels(&mut self, labels: &[u8]) -> Place {
         self.labels.add(labels)
@@ -257,12 +279,33 @@ mod tests {
             Home::Tracked(0),
             Home::Plain((1 << NUMBER_BITS) - 1),
             Home::Histogram(5),
+            Home::Asleep(6),
         ] {
             t.settle(a, home);
             assert_eq!(t.home(a), home);
         }
         t.remove(a);
         assert_eq!((t.home(a), t.labels_if_used(a)), (Home::Nowhere, None));
+    }
+
+    #[test]
+    fn the_newest_are_those_that_arrived_last_whatever_their_numbers() {
+        let mut t = Table::new(LabelStore::new());
+        let all: Vec<u32> = (0..10u64)
+            .map(|i| {
+                let at = t.insert(i, format!("s{i}").as_bytes());
+                t.settle(at, Home::Tracked(i as u32));
+                at
+            })
+            .collect();
+        t.remove(all[2]);
+        let again = t.insert(2, b"again");
+        assert_eq!(again, all[2]);
+        t.settle(again, Home::Plain(0));
+        t.settle(all[9], Home::Histogram(0));
+        assert_eq!(t.newest(3), [again, all[8], all[7]]);
+        assert_eq!(t.newest(100).len(), 9);
+        assert_eq!(t.newest(0), [0u32; 0]);
     }
 
     #[test]

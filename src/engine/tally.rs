@@ -43,8 +43,13 @@ impl Admission {
     }
 }
 
-/// `window`: not modelled; `history`: its history is still to come, whatever its model knows so far.
-const PHASES: [&str; 6] = ["warmup", "young", "mature", "ended", "window", "history"];
+/// `window`: not modelled; `history`: its history is still to come, whatever its model knows so far;
+/// `asleep`: idle, its state is on disk.
+const PHASES: [&str; 7] = [
+    "warmup", "young", "mature", "ended", "window", "history", "asleep",
+];
+/// Why a series is not taken or given up.
+const REASONS: [&str; 2] = ["limit", "memory"];
 
 /// As what a series is counted: its phase, and its active anomaly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,6 +87,14 @@ impl Shown {
         }
     }
 
+    /// A series whose state is on disk.
+    pub fn asleep() -> Self {
+        Self {
+            phase: Some(6),
+            active: None,
+        }
+    }
+
     /// The same series while it waits for its history.
     pub fn waiting(self, waits: bool) -> Self {
         Self {
@@ -104,10 +117,12 @@ pub fn begin(metrics: &Metrics) {
         };
         drop(metrics.anomalies_by_severity.get_or_create(&label));
     }
-    let label = ReasonLabel {
-        reason: Text("limit"),
-    };
-    drop(metrics.series_dropped.get_or_create(&label));
+    for reason in REASONS {
+        let label = ReasonLabel {
+            reason: Text(reason),
+        };
+        drop(metrics.series_dropped.get_or_create(&label));
+    }
 }
 
 /// Counts of one shard since it last published.
@@ -129,6 +144,12 @@ pub struct Tally {
     pub trained: u64,
     /// New series beyond the limit.
     pub dropped: u64,
+    /// New series that there was no memory for, and those given up for want of it.
+    pub shed: u64,
+    /// Series that were put to sleep ...
+    pub slept: u64,
+    /// ... and woken.
+    pub woken: u64,
     /// Finished chunks that the store did not take in time.
     pub chunks_lost: u64,
     phases: [i64; PHASES.len()],
@@ -186,15 +207,16 @@ impl Tally {
             self.publish_events(metrics);
         }
         metrics.chunks_dropped.inc_by(self.chunks_lost);
-        if self.dropped > 0 {
-            let label = ReasonLabel {
-                reason: Text("limit"),
-            };
-            metrics
-                .series_dropped
-                .get_or_create(&label)
-                .inc_by(self.dropped);
+        for (reason, dropped) in REASONS.iter().zip([self.dropped, self.shed]) {
+            if dropped > 0 {
+                let label = ReasonLabel {
+                    reason: Text(reason),
+                };
+                metrics.series_dropped.get_or_create(&label).inc_by(dropped);
+            }
         }
+        metrics.memory.slept.inc_by(self.slept);
+        metrics.memory.woken.inc_by(self.woken);
         for (name, delta) in PHASES.iter().zip(self.phases) {
             if delta != 0 {
                 let label = PhaseLabel { phase: Text(name) };

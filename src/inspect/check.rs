@@ -45,6 +45,10 @@ pub(super) fn run(args: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
             }
             Err(error) => Err(error.to_string()),
         },
+        |bytes| match state::decode_sleeper(bytes) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        },
         &mut note,
     );
     let folder = args.place.data_dir.join(LOG);
@@ -102,6 +106,9 @@ fn write(
         checked.samples,
         size(checked.block_bytes)
     )?;
+    if checked.sleepers > 0 {
+        writeln!(out, "asleep   {} series", checked.sleepers)?;
+    }
     writeln!(
         out,
         "rollups  {} blocks with {} rows, {}",

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::engine::keep::GroupId;
 use crate::engine::rules::Rules;
-use crate::engine::state::{self, Member, MemberRef, State, StateRef};
+use crate::engine::state::{self, Member, MemberRef, Sleeper, State, StateRef};
 use crate::score::judge::{Judge, Phase};
 use crate::score::track::Track;
 use crate::series::kind::Kind;
+use crate::series::labels;
 use crate::series::matcher::Selector;
 use crate::store::view::View;
 use crate::window::encoding::Encoding;
 use crate::window::head::Head;
+
+/// Sleeping series that are read at once.
+const SLEEPERS_AT_ONCE: usize = 1024;
 
 /// Where a series is kept.
 pub(crate) type Place = (GroupId, u16);
@@ -41,6 +45,8 @@ pub(crate) struct Series {
     /// Floats, then native histograms.
     pub(crate) open: Vec<Open>,
     pub(crate) state_bytes: usize,
+    /// Its state is under a key of its own.
+    pub(crate) asleep: bool,
 }
 
 /// All series that match, by place.
@@ -53,6 +59,7 @@ pub(crate) fn all(
     selector: Option<&Selector>,
 ) -> anyhow::Result<BTreeMap<Place, Series>> {
     let mut found = BTreeMap::new();
+    let mut sleepers = Vec::new();
     view.states(|id, bytes, _| {
         let members = match state::decode(bytes) {
             Ok(members) => members,
@@ -65,10 +72,35 @@ pub(crate) fn all(
             let matches =
                 |m: &Member| selector.is_none_or(|s| s.matches_labels(&m.labels));
             if let Some(member) = member.filter(matches) {
+                if let State::Asleep(_) = member.state {
+                    sleepers.push(((id, position as u16), member));
+                    continue;
+                }
                 found.insert((id, position as u16), series(member, rules));
             }
         }
     })?;
+    for some in sleepers.chunks_mut(SLEEPERS_AT_ONCE) {
+        let places: Vec<_> = some.iter().map(|(place, _)| *place).collect();
+        for ((place, member), state) in some.iter_mut().zip(view.sleepers(&places)) {
+            let state = state.and_then(|bytes| state::decode_sleeper(&bytes).ok());
+            let missing = state.is_none();
+            let member = Member {
+                labels: std::mem::take(&mut member.labels),
+                state: state.unwrap_or(State::Asleep(Sleeper {
+                    last_ms: member.state.last_ms(),
+                    plain: true,
+                })),
+                waits: false,
+            };
+            if missing {
+                tracing::warn!(series = %labels::display(&member.labels), "the state of a sleeping series cannot be read");
+            }
+            let mut series = series(member, rules);
+            series.asleep = true;
+            found.insert(*place, series);
+        }
+    }
     Ok(found)
 }
 
@@ -81,7 +113,7 @@ fn series(member: Member, rules: &Rules) -> Series {
     };
     let judges: Vec<&Judge> = match &member.state {
         State::Tracked(track) => vec![track.judge()],
-        State::Plain(_) => Vec::new(),
+        State::Plain(_) | State::Asleep(_) => Vec::new(),
         State::Histogram(h) => h.judges().map(|(_, judge)| judge).collect(),
     };
     let oldest = judges.iter().max_by_key(|j| j.seen());
@@ -96,6 +128,7 @@ fn series(member: Member, rules: &Rules) -> Series {
         last_ms: None,
         open: Vec::new(),
         state_bytes: state_bytes(&member),
+        asleep: false,
         labels: Vec::new(),
     };
     let float = |track: &Track| match track.kind() {
@@ -112,6 +145,7 @@ fn series(member: Member, rules: &Rules) -> Series {
             series.last_ms = head.last_ms();
             series.open.extend(open(head));
         }
+        State::Asleep(sleeper) => series.last_ms = sleeper.last_ms,
         State::Histogram(h) => {
             series.kind = match h.is_classic() {
                 true => "histogram",
@@ -157,6 +191,7 @@ fn state_bytes(member: &Member) -> usize {
         State::Tracked(track) => StateRef::Tracked(track),
         State::Plain(head) => StateRef::Plain(head),
         State::Histogram(h) => StateRef::Histogram(h.borrowed()),
+        State::Asleep(sleeper) => StateRef::Asleep(*sleeper),
     };
     let member = MemberRef {
         labels: &member.labels,

@@ -299,11 +299,16 @@ impl BoardWriter {
         std::mem::take(&mut self.labels)
     }
 
-    /// Gives a new series whose labels nobody else holds an entry. For tools and tests.
+    /// Gives a new series whose labels nobody else holds an entry; readers see it after
+    /// [`BoardWriter::publish_labels`]. For tools and tests.
     pub fn add_labels(&mut self, canonical: &[u8]) -> u32 {
         let place = self.labels.add(canonical);
-        self.labels.publish();
         self.add(place)
+    }
+
+    /// Shows the entries that have been given by [`BoardWriter::add_labels`].
+    pub fn publish_labels(&mut self) {
+        self.labels.publish();
     }
 
     /// Gives a new series an entry.

@@ -180,6 +180,12 @@ impl Judge {
         self.seen
     }
 
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let forest = self.forest().map_or(0, Tier::bytes);
+        self.ensemble.profile().heap_bytes() + forest
+    }
+
     /// True if it knows a day of the series and judges by it.
     pub fn knows_the_day(&self) -> bool {
         self.ensemble.profile().speaks()

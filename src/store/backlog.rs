@@ -17,7 +17,9 @@ use super::disk::{DiskError, Edit};
 use super::outline::{BlockRef, Outline};
 use super::rollup::Retention;
 use super::{key, position, snapshot, value};
-use crate::engine::keep::{ClosedChunk, Cut, GroupId, GroupSnapshot, PARTITIONS, Wholes};
+use crate::engine::keep::{
+    ClosedChunk, Cut, GroupId, GroupSnapshot, KeptFor, PARTITIONS, Sleeping, Wholes,
+};
 use crate::window::decimal::Encoder;
 use write::Write;
 
@@ -80,6 +82,10 @@ struct Pending {
     blocks: Vec<Block>,
     /// Empty for one that is no more.
     appendices: BTreeMap<(u16, u8), Vec<u8>>,
+    kept_for: Vec<KeptFor>,
+    asleep: u128,
+    /// States of some of those.
+    sleepers: BTreeMap<u16, Arc<Sleeping>>,
 }
 
 /// A part of the chunks that came with one snapshot, as they came: the shard shows them to readers
@@ -105,7 +111,8 @@ impl Pending {
     fn bytes(&self) -> u64 {
         let blocks: usize = self.blocks.iter().map(|b| b.bytes).sum();
         let appendices: usize = self.appendices.values().map(|a| a.len() + 64).sum();
-        (self.state.len() + blocks + appendices) as u64 + GROUP_BYTES
+        let asleep: usize = self.sleepers.values().map(|s| s.bytes().len()).sum();
+        (self.state.len() + blocks + appendices + asleep) as u64 + GROUP_BYTES
     }
 }
 
@@ -125,6 +132,10 @@ impl Pending {
     fn add(&mut self, group: GroupSnapshot, outline: Option<&Outline>) {
         self.newest_ms = group.newest_ms;
         self.state = group.state;
+        self.kept_for = group.kept_for;
+        self.asleep = group.asleep;
+        self.sleepers.extend(group.sleepers);
+        self.sleepers.retain(|p, _| group.asleep >> p & 1 == 1);
         if self.state.is_empty() {
             self.blocks.clear();
             self.appendices.clear();
@@ -151,6 +162,7 @@ impl Pending {
                 first_ms,
                 last_ms,
                 sequence,
+                bytes: run.iter().map(block::size).sum::<usize>() as u32,
             };
             sequence += 1;
             self.blocks.push(Block {
@@ -251,7 +263,7 @@ impl Backlog {
                 let write = Write {
                     id: *id,
                     pending,
-                    retention,
+                    retention: retention.longest(&pending.kept_for),
                     get: &get,
                 };
                 write.plan(outline(*id), &mut self.encoder, &mut plan)?;
@@ -263,6 +275,10 @@ impl Backlog {
 
     /// Everything that was planned is on disk.
     pub(super) fn flushed(&mut self) {
+        let written = self.partitions.values().filter(|w| !w.queued);
+        for pending in written.flat_map(|w| w.groups.values()) {
+            pending.sleepers.values().for_each(|s| s.keep());
+        }
         self.partitions.retain(|_, w| w.queued);
         self.bytes = self.queued_bytes;
     }
@@ -329,6 +345,9 @@ pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
     let rollups = outline.rollups.iter();
     plan.edits
         .extend(rollups.map(|&at| Edit::Remove(key::rollup(id, at))));
+    let sleepers = outline.sleepers();
+    plan.edits
+        .extend(sleepers.map(|p| Edit::Remove(key::sleeper(id, p))));
     plan.expired += (outline.blocks.len() + outline.rollups.len()) as u64;
     plan.outlines.push((id, None));
 }
@@ -380,6 +399,9 @@ mod tests {
             chunks: chunk.into_iter().collect::<Vec<_>>().into(),
             appendices: Vec::new(),
             newest_ms: chunk_end(number),
+            kept_for: Vec::new(),
+            asleep: 0,
+            sleepers: Vec::new(),
         }
     }
 
@@ -420,6 +442,43 @@ mod tests {
         backlog.failed();
         assert!(planned(&mut backlog, u64::MAX, 1 << 40, |_| None).is_none());
         assert_eq!((backlog.bytes, backlog.queued_bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_sleeper_may_leave_memory_once_it_is_flushed_and_not_before() {
+        let mut backlog = Backlog::default();
+        let state = Arc::new(Sleeping::new(b"asleep".to_vec()));
+        let mut cut = group(1, b"one", None);
+        cut.groups[0].asleep = 1 << 5;
+        cut.groups[0].sleepers = vec![(5, Arc::clone(&state))];
+        backlog.add(cut, |_| None);
+        let plan = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
+        assert!(!state.is_on_disk());
+        backlog.failed();
+        let again = planned(&mut backlog, u64::MAX, 1 << 40, |_| None).unwrap();
+        assert_eq!(plan.edits, again.edits);
+        backlog.flushed();
+        assert!(state.is_on_disk());
+        let on_disk = outline_of(&plan, 1);
+        assert_eq!(on_disk.sleepers().collect::<Vec<_>>(), [5]);
+        // It woke: its key goes with the next cut, as it does with its group.
+        backlog.add(group(1, b"two", None), |_| Some(on_disk.clone()));
+        let woken = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone())).unwrap();
+        let gone = Edit::Remove(key::sleeper(id(1), 5));
+        assert!(woken.edits.contains(&gone) && outline_of(&woken, 1).asleep == 0);
+        backlog.flushed();
+        backlog.add(group(1, b"", None), |_| Some(on_disk.clone()));
+        let forgotten = planned(&mut backlog, u64::MAX, 1 << 40, |_| Some(on_disk.clone()));
+        assert!(forgotten.unwrap().edits.contains(&gone));
+        // One that is given up for want of room is not on disk.
+        let lost = Arc::new(Sleeping::new(vec![7; 1000]));
+        let mut cut = group(2, b"two", None);
+        cut.groups[0].asleep = 1;
+        cut.groups[0].sleepers = vec![(0, Arc::clone(&lost))];
+        backlog.add(cut, |_| None);
+        backlog.shed(10);
+        backlog.flushed();
+        assert!(!lost.is_on_disk());
     }
 
     #[test]

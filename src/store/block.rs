@@ -170,6 +170,29 @@ pub(super) fn encode(chunks: &[ClosedChunk], encoder: &mut Encoder) -> Option<(i
     Some((first_ms, last_ms, payload))
 }
 
+/// The payload of a block of chunks that are stored already, and the time that it spans; `None` for
+/// none.
+pub(super) fn join(mut chunks: Vec<Stored<'_>>) -> Option<(i64, i64, Vec<u8>)> {
+    let first_ms = chunks.iter().map(|c| c.first_ms).min()?;
+    let last_ms = chunks.iter().map(|c| c.last_ms).max()?;
+    // Those of one series lie together, in order of time.
+    chunks.sort_by_key(|c| (c.position, c.first_ms));
+    let packed: Vec<_> = chunks
+        .into_iter()
+        .map(|c| Packed {
+            position: c.position,
+            after_ms: c.first_ms.wrapping_sub(first_ms).cast_unsigned(),
+            length_ms: c.last_ms.wrapping_sub(c.first_ms).cast_unsigned(),
+            samples: c.samples,
+            form: c.form,
+            bytes: c.bytes,
+        })
+        .collect();
+    let payload =
+        postcard::to_stdvec(&(first_ms, packed)).expect("BUG: a block is numbers and bytes");
+    Some((first_ms, last_ms, payload))
+}
+
 /// The decimal form of a chunk of floats, if there is a smaller one. Bytes that are not the chunk
 /// they are said to be stay as they are: whoever reads them is to see what is wrong.
 fn smaller(chunk: &ClosedChunk, encoder: &mut Encoder) -> Option<Vec<u8>> {

@@ -231,6 +231,11 @@ impl Disk {
         self.run(move |b| b.get(&key))
     }
 
+    /// Several values, in the order of their keys here.
+    pub(super) fn get_all(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>, DiskError> {
+        self.run(move |b| keys.iter().map(|key| b.get(key)).collect())
+    }
+
     pub(super) fn scan(&self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError> {
         let (from, to) = (from.to_vec(), to.to_vec());
         self.run(move |b| b.scan(&from, &to, bytes))

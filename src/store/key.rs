@@ -20,6 +20,7 @@ const FAMILIES_KIND: u8 = 4;
 const CUT: u8 = 5;
 const ROLLUP: u8 = 6;
 const APPENDIX: u8 = 7;
+const SLEEPER: u8 = 8;
 
 /// All parts of the list of families, as a half-open range.
 pub(super) const FAMILIES: (&[u8], &[u8]) = (&[FAMILIES_KIND], &[FAMILIES_KIND + 1]);
@@ -47,11 +48,14 @@ pub(super) const STATES: (&[u8], &[u8]) = (&[STATE], &[STATE + 1]);
 /// All blocks, as a half-open range.
 pub(super) const BLOCKS: (&[u8], &[u8]) = (&[BLOCK], &[BLOCK + 1]);
 
+/// All states of series that sleep, as a half-open range.
+pub(super) const SLEEPERS: (&[u8], &[u8]) = (&[SLEEPER], &[SLEEPER + 1]);
+
 /// All blocks of rollups, as a half-open range.
 pub(super) const ROLLUPS: (&[u8], &[u8]) = (&[ROLLUP], &[ROLLUP + 1]);
 
 /// Kinds whose keys begin with a group.
-pub(super) const OF_GROUP: [u8; 3] = [OUTLINE, STATE, APPENDIX];
+pub(super) const OF_GROUP: [u8; 4] = [OUTLINE, STATE, APPENDIX, SLEEPER];
 
 pub(super) fn outline(id: GroupId) -> Vec<u8> {
     prefix(OUTLINE, id)
@@ -69,6 +73,18 @@ pub(super) fn appendix(id: GroupId, (position, part): (u16, u8)) -> Vec<u8> {
     key.extend_from_slice(&position.to_be_bytes());
     key.push(part);
     key
+}
+
+/// The state of a series that sleeps.
+pub(super) fn sleeper(id: GroupId, position: u16) -> Vec<u8> {
+    let mut key = prefix(SLEEPER, id);
+    key.extend_from_slice(&position.to_be_bytes());
+    key
+}
+
+/// The position that the key of a sleeper belongs to.
+pub(super) fn position_of_sleeper(key: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(key.get(6..)?.try_into().ok()?))
 }
 
 /// Time comes first, so that the blocks of a checkpoint lie together at the end: a leaf of sled is
@@ -139,6 +155,7 @@ mod tests {
             first_ms,
             last_ms: first_ms,
             sequence,
+            bytes: 0,
         }
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::block::BLOCK_BYTES;
 use super::value::ValueError;
 use crate::config::StoreConfig;
+use crate::engine::keep::KeptFor;
 use crate::window::rollup::{self, Builder, ROWS_MAX, Row, STEP_MS};
 
 /// Version of a stored block of rollups.
@@ -48,6 +49,18 @@ impl From<&StoreConfig> for Retention {
 }
 
 impl Retention {
+    /// The longest of what holds where rules say otherwise; itself if there is nothing.
+    pub(super) fn longest(self, kept_for: &[KeptFor]) -> Self {
+        let longest = |of: fn(&KeptFor) -> Option<i64>, or: i64| {
+            let all = kept_for.iter().map(|kept| of(kept).unwrap_or(or));
+            all.max().unwrap_or(or)
+        };
+        Self {
+            window_ms: longest(|k| k.window_ms, self.window_ms),
+            rollups_ms: longest(|k| k.rollups_ms, self.rollups_ms),
+        }
+    }
+
     pub(super) fn rolls_up(self) -> bool {
         self.rollups_ms > self.window_ms
     }

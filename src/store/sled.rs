@@ -19,8 +19,9 @@ use super::key;
 /// The format of the whole store: keys, kinds, and what may be in a value of each version. A store
 /// of a newer format is left alone, so a new value version that an older saimon must not skip over
 /// silently needs a new format too. Format 1 had fewer partitions, no rollups and no decimal chunks,
-/// and did not say which records of the journal are in it; it is read, and becomes format 2.
-const FORMAT: u32 = 2;
+/// and did not say which records of the journal are in it; it is read, as is
+/// format 2, in which no series slept; either becomes format 3.
+const FORMAT: u32 = 3;
 /// What stands before the number.
 const FORMAT_TEXT: &str = "saimon store ";
 
@@ -79,7 +80,7 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
             match number {
                 Some(FORMAT) => store.compare_flushes()?,
                 Some(newer) if newer > FORMAT => return Err(OpenFailure::Newer(text)),
-                Some(1) => {
+                Some(1 | 2) => {
                     store.compare_flushes()?;
                     store.say_format()?;
                 }

@@ -68,6 +68,9 @@ fn group(id: GroupId, state: &[u8], newest_ms: i64, chunks: Vec<ClosedChunk>) ->
         chunks: chunks.into(),
         appendices: Vec::new(),
         newest_ms,
+        kept_for: Vec::new(),
+        asleep: 0,
+        sleepers: Vec::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use super::disk::{DiskError, OpenFailure};
 use super::folder::Folder;
 use super::load::pages;
 use super::{Inner, Store, block, key, locked, start, value};
-use crate::engine::keep::{ClosedChunk, GroupId};
+use crate::engine::keep::{ClosedChunk, GroupId, Sleepers};
 use crate::telemetry::Metrics;
 use crate::window::rollup::Row;
 
@@ -158,6 +158,12 @@ impl View {
     ) -> Result<Vec<ClosedChunk>, ViewError> {
         let chunks = self.store.chunks(id, positions, from_ms, to_ms);
         chunks.map_err(|e| self.unreadable(&e))
+    }
+
+    /// The states of series that sleep, as they wrote them.
+    pub fn sleepers(&self, of: &[(GroupId, u16)]) -> Vec<Option<Vec<u8>>> {
+        let states = Sleepers::states(&self.store, of);
+        states.unwrap_or_else(|_| vec![None; of.len()])
     }
 
     /// As [`Store::rollups`].

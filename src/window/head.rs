@@ -65,6 +65,11 @@ impl Head {
         &self.chunk
     }
 
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.chunk.heap_bytes() + self.interval.heap_bytes()
+    }
+
     /// True if the newest sample is a staleness marker.
     pub fn ended(&self) -> bool {
         !self.empty && is_stale(f64::from_bits(self.last_bits))

@@ -36,6 +36,11 @@ impl Interval {
         f64::from(self.ms.max(1))
     }
 
+    /// Memory beyond the struct itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.first.capacity() * size_of::<u32>()
+    }
+
     /// Takes the distance to the sample before, in milliseconds; positive.
     pub fn take(&mut self, gap_ms: i64) {
         let gap = u32::try_from(gap_ms).unwrap_or(u32::MAX).max(1);

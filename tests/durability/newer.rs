@@ -41,6 +41,9 @@ fn written(data: &Path, state: &[u8]) {
         appendices: Vec::new(),
         chunks: Arc::new([]),
         newest_ms: now_ms,
+        kept_for: Vec::new(),
+        asleep: 0,
+        sleepers: Vec::new(),
     };
     let shard = std::thread::spawn(move || {
         let stop = messages.blocking_recv().unwrap();

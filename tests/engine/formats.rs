@@ -59,6 +59,9 @@ fn read(fixture: &str) -> Vec<GroupSnapshot> {
             chunks: [].into(),
             appendices: Vec::new(),
             newest_ms: fields[2].parse().unwrap(),
+            kept_for: Vec::new(),
+            asleep: 0,
+            sleepers: Vec::new(),
         }
     };
     fixture.lines().map(group).collect()

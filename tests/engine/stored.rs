@@ -35,6 +35,9 @@ fn state_of_version_1_is_read_and_its_parts_move_to_where_they_belong() {
                 chunks: [].into(),
                 appendices: Vec::new(),
                 newest_ms: fields[2].parse().unwrap(),
+                kept_for: Vec::new(),
+                asleep: 0,
+                sleepers: Vec::new(),
             }
         })
         .collect();

@@ -104,14 +104,15 @@ fn a_reader_that_never_reads_loses_its_connection_and_not_its_place() {
         limits.score_lines = 1_000_000;
     });
     // More than any socket buffer holds.
-    for i in 0..200_000 {
-        let instance = format!("host-{i:0100}");
+    for i in 0..20_000 {
+        let instance = format!("host-{i:01100}");
         let labels = [("__name__", "m"), ("instance", &*instance)];
         let at = server
             .board
             .add_labels(&saimon::series::labels::encode(labels));
         server.board.set(at, 0.5, None);
     }
+    server.board.publish_labels();
     let mut stuck = server.connect();
     stuck.send(b"GET /metrics/scores HTTP/1.1\r\nhost: x\r\n\r\n");
     // The only place becomes free although the first connection is open.

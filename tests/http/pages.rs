@@ -26,6 +26,7 @@ fn large() -> Server {
         let at = server.board.add_labels(&encode(labels));
         server.board.set(at, 0.25, None);
     }
+    server.board.publish_labels();
     server
 }
 
@@ -106,6 +107,7 @@ fn names_as_they_are_for_those_who_can_read_them_and_escaped_for_others() {
         let at = server.board.add_labels(&encode(labels.iter().copied()));
         server.board.set(at, 0.5, None);
     }
+    server.board.publish_labels();
     let lines = |accept: &str, query: &str| -> Vec<String> {
         let page = server.get(&format!("/metrics/scores{query}"), accept);
         assert_eq!(page.status, 200);

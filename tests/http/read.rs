@@ -28,6 +28,7 @@ fn add(server: &mut Server, labels: &str, score: f32, alarm: Option<Alarm>) {
         name => (name, &**value),
     }));
     let at = server.board.add_labels(&canonical);
+    server.board.publish_labels();
     server.board.set(at, score, alarm);
 }
 

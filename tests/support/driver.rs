@@ -48,6 +48,18 @@ impl Driver {
         groups: &[GroupSnapshot],
         now_ms: i64,
     ) -> Self {
+        Self::made(shards, detect, series_max, groups, now_ms, |_| {})
+    }
+
+    /// The same, with a pool that is told more.
+    pub(crate) fn made(
+        shards: usize,
+        detect: &DetectConfig,
+        series_max: u32,
+        groups: &[GroupSnapshot],
+        now_ms: i64,
+        tell: impl FnOnce(&mut Pool),
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let spec = EngineSpec {
             shards,
@@ -59,6 +71,7 @@ impl Driver {
             wants_history: false,
         };
         let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
+        tell(&mut pool);
         for group in groups {
             pool.appendices(group.id, group.appendices.clone());
             pool.restore(group.id, &group.state, group.newest_ms, now_ms)

@@ -200,7 +200,8 @@ impl Shard {
         };
         match &mut member.state {
             State::Tracked(track) => rejoin(FLOATS, track.judge_mut()),
-            State::Plain(_) => {}
+            // A series with a forest does not sleep.
+            State::Plain(_) | State::Asleep(_) => {}
             State::Histogram(histogram) => {
                 for (part, judge) in histogram.judges_mut() {
                     rejoin(part, judge);
@@ -249,7 +250,7 @@ impl Shard {
                 Some(Home::Histogram(h)) => {
                     (self.histograms.get(h).and_then(|s| s.floats), Some(h))
                 }
-                Some(Home::Plain(_) | Home::Nowhere) | None => (None, None),
+                Some(Home::Plain(_) | Home::Asleep(_) | Home::Nowhere) | None => (None, None),
             };
             let floats = floats.map(|n| (FLOATS, Holder::Tracked(n)));
             let stats = h.into_iter().flat_map(|h| {

@@ -8,19 +8,21 @@
 
 pub(super) mod apart;
 
+mod old;
 mod peek;
 
 use serde::{Deserialize, Serialize};
 
+pub use old::NormHistogram;
+
 use super::forest::Holder;
 use super::native::Native;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard};
-use crate::engine::router::partition;
+use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
 use crate::score::judge::{Judge, Phase};
-use crate::score::old::{NormJudge, NormTrack};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
 use crate::series::family::{self, Role};
@@ -107,32 +109,6 @@ pub struct Histogram {
     last_ms: i64,
 }
 
-/// The same with judges of an earlier version.
-#[derive(Debug, Deserialize)]
-pub struct NormHistogram {
-    classic: Option<Box<Assembly>>,
-    native: Option<Box<Native>>,
-    floats: Option<Box<NormTrack>>,
-    judges: [Option<Box<NormJudge>>; STATS],
-    interval: Interval,
-    last_ms: i64,
-}
-
-impl From<NormHistogram> for Histogram {
-    fn from(old: NormHistogram) -> Self {
-        Self {
-            classic: old.classic,
-            native: old.native,
-            floats: old.floats.map(|track| Box::new(Track::from(*track))),
-            judges: old
-                .judges
-                .map(|j| j.map(|judge| Box::new(Judge::from(*judge)))),
-            interval: old.interval,
-            last_ms: old.last_ms,
-        }
-    }
-}
-
 /// The same, borrowed for writing.
 #[derive(Debug, Serialize)]
 pub struct HistogramRef<'a> {
@@ -158,17 +134,22 @@ impl Histogram {
     }
 }
 
-impl Histogram {
-    /// Every judge in it, and which part of the series it is.
-    pub fn judges_mut(&mut self) -> impl Iterator<Item = (u8, &mut Judge)> {
-        let floats = self.floats.as_mut().map(|track| (0, track.judge_mut()));
-        let stats = self.judges.iter_mut().zip(1_u8..);
-        let stats = stats.filter_map(|(judge, part)| Some((part, &mut **judge.as_mut()?)));
-        floats.into_iter().chain(stats)
-    }
-}
-
 impl Slot {
+    /// Adds what it points to.
+    pub(super) fn add_memory(&self, memory: &mut Memory) {
+        let classic = self.classic.as_deref();
+        let classic = classic.map_or(0, |a| size_of::<Assembly>() + a.heap_bytes());
+        let native = self.native.as_deref().map_or(0, Native::memory);
+        memory.histograms +=
+            classic + self.parts.capacity() * size_of::<u32>() + self.interval.heap_bytes();
+        memory.windows += native;
+        for stat in &self.stats {
+            if let StatSlot::Judged(stat) = stat {
+                memory.models += size_of::<Stat>() + stat.judge.heap_bytes();
+            }
+        }
+    }
+
     fn new(at: u32, (group, position): (u32, u16)) -> Self {
         Self {
             at,
@@ -253,7 +234,7 @@ impl Shard {
             None => {
                 self.admit_histogram()?;
                 let at = self.table.insert_aside(fp, base);
-                let place = self.groups.place(partition(family::home(base)), at);
+                let place = self.place(base, at);
                 self.add_histogram(at, place)
             }
         };
@@ -279,16 +260,19 @@ impl Shard {
                 self.histograms.get_mut(h)?.floats = Some(n);
                 Some(h)
             }
+            Home::Asleep(_) => {
+                self.wake(&[at]);
+                match self.table.home(at) {
+                    Home::Tracked(_) => self.make_histogram(at),
+                    _ => None,
+                }
+            }
             Home::Plain(_) | Home::Nowhere => None,
         }
     }
 
     fn admit_histogram(&mut self) -> Option<()> {
-        let admitted = self.parts.admission.admit_all(STATS as u32);
-        if !admitted {
-            self.tally.dropped += 1;
-        }
-        admitted.then_some(())
+        self.admit(STATS as u32).then_some(())
     }
 
     /// Gives a histogram its place; the room for it is taken.
@@ -302,6 +286,7 @@ impl Shard {
     fn call(&mut self, base: &[u8], role: Role, now_ms: i64) {
         let labels = family::sibling(base, role);
         if let Some(at) = self.table.peek(fingerprint(&labels), &labels) {
+            self.wake(&[at]);
             if let Home::Tracked(n) = self.table.home(at) {
                 self.demote(at, n);
             }

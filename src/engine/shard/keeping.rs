@@ -18,6 +18,10 @@ pub struct Stray {
 }
 
 impl Stray {
+    pub(super) fn new(member: Member, now_ms: i64) -> Self {
+        Self { member, now_ms }
+    }
+
     /// The partition that it belongs to.
     pub fn partition(&self) -> usize {
         partition(family::home(&self.member.labels))
@@ -179,9 +183,13 @@ impl Shard {
         state: Vec<u8>,
         appendices: Vec<Appendix>,
     ) -> GroupSnapshot {
+        let (asleep, sleepers) = self.sleepers(group);
         let group = self.groups.get_mut(group);
         group.dirty = false;
         GroupSnapshot {
+            asleep,
+            sleepers,
+            kept_for: group.kept_for.clone(),
             id: group.id,
             state,
             chunks: group.hand_over(),
@@ -206,6 +214,7 @@ impl Shard {
                 let stored = slot.stored(floats.map(|f| &f.track));
                 (StateRef::Histogram(stored), slot.waits)
             }
+            Home::Asleep(n) => (StateRef::Asleep(self.asleep.get(n)?.sleeper), false),
             Home::Nowhere => return None,
         };
         Some(MemberRef {
@@ -241,6 +250,8 @@ impl Shard {
                 self.rejoin(member, of_member);
             }
             let at = member.and_then(|member| {
+                let kept_for = self.parts.specs.kept_for(&member.labels);
+                self.groups.get_mut(group).keep_for(kept_for);
                 let stray = Stray { member, now_ms };
                 if stray.partition() != usize::from(id.partition) {
                     strays.push(stray);
@@ -266,7 +277,8 @@ impl Shard {
     /// behind.
     pub fn adopt(&mut self, stray: Stray) {
         if let Some(at) = self.admit_stored(&stray.member) {
-            let place = self.groups.place(stray.partition(), at);
+            let kept_for = self.parts.specs.kept_for(&stray.member.labels);
+            let place = self.groups.place(stray.partition(), at, kept_for);
             self.groups.get_mut(place.0).lose(place.1);
             // Retention counts from the newest sample of a group.
             self.touch(
@@ -283,7 +295,7 @@ impl Shard {
         let fp = fingerprint(labels);
         let room = match &member.state {
             State::Histogram(h) => h.admitted(),
-            State::Tracked(_) | State::Plain(_) => 1,
+            State::Tracked(_) | State::Plain(_) | State::Asleep(_) => 1,
         };
         let derived = matches!(member.state, State::Histogram(_));
         let spec = self.parts.specs.find(labels);
@@ -297,7 +309,7 @@ impl Shard {
         Some(self.table.insert(fp, labels))
     }
 
-    fn put_stored(&mut self, at: u32, place: (u32, u16), stray: Stray) {
+    pub(super) fn put_stored(&mut self, at: u32, place: (u32, u16), stray: Stray) {
         // As the store counts: a restart does not make a silent series look alive.
         let now_ms = stray.now_ms;
         let arrived = |last_ms: Option<i64>| last_ms.unwrap_or(now_ms).min(now_ms);
@@ -317,6 +329,7 @@ impl Shard {
             State::Histogram(stored) => {
                 self.restore_histogram(at, place, *stored, arrived_ms);
             }
+            State::Asleep(sleeper) => self.lay_down(at, place, sleeper, arrived_ms, None),
         }
         if waits {
             self.wait_again(at, place, arrived_ms);

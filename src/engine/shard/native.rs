@@ -9,12 +9,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Found, Shard, closed};
 use crate::engine::batch::{Batch, HistogramRow};
 use crate::engine::keep::ClosedChunk;
-use crate::engine::router::partition;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::score::judge::Phase;
 use crate::score::track::Track;
-use crate::series::family;
 use crate::telemetry::Outcome;
 use crate::window::histogram::Stats;
 use crate::window::histogram::native::{Intervals, Scratch};
@@ -80,6 +78,11 @@ impl Native {
             && self
                 .last_ms()
                 .is_some_and(|l| t_ms.saturating_sub(l) <= LASTS_MS)
+    }
+
+    /// All that it takes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.open.heap_bytes() + self.intervals.heap_bytes()
     }
 
     pub(super) fn open(&self) -> &HistogramAppender {
@@ -153,8 +156,7 @@ impl Shard {
     }
 
     pub(super) fn birth_native(&mut self, fp: u64, canonical: &[u8], now_ms: i64) -> Option<Found> {
-        if !self.parts.admission.admit_all(STATS as u32) {
-            self.tally.dropped += 1;
+        if !self.admit(STATS as u32) {
             return None;
         }
         let at = self.table.insert(fp, canonical);
@@ -164,7 +166,7 @@ impl Shard {
             self.left_out.insert(at, now_ms);
             return Some((at, Home::Nowhere));
         }
-        let place = self.groups.place(partition(family::home(canonical)), at);
+        let place = self.place(canonical, at);
         let h = self.add_histogram(at, place);
         self.remember_birth(at, place, now_ms);
         Some((at, Home::Histogram(h)))

@@ -206,14 +206,23 @@ impl Shard {
         }
     }
 
-    /// Forgets a series long gone.
+    /// Forgets a series long gone, puts an idle one to sleep.
     pub(super) fn look_at_plain(&mut self, at: u32, n: u32, now_ms: i64) {
         let Some(slot) = self.plain.get(n) else {
             return;
         };
         if !self.is_long_ago(slot.arrived_ms, now_ms) {
+            self.lull_plain(at, n, now_ms);
             return;
         }
+        self.forget_plain(at, n);
+    }
+
+    /// Forgets a series.
+    pub(super) fn forget_plain(&mut self, at: u32, n: u32) {
+        let Some(slot) = self.plain.get(n) else {
+            return;
+        };
         let ended = slot.head.ended();
         if let Some((h, part)) = slot.part {
             self.leave(h, at, part, ended);

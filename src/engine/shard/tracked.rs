@@ -171,15 +171,15 @@ impl Shard {
         }
     }
 
-    /// Hides a series that fell silent, forgets one long gone.
+    /// Hides a series that fell silent, puts an idle one to sleep, forgets one long gone.
     pub(super) fn look_at_tracked(&mut self, at: u32, n: u32, now_ms: i64) {
         self.hide_if_silent(n, now_ms);
         let Some(slot) = self.tracked.get(n) else {
             return;
         };
-        if self.is_long_ago(slot.arrived_ms, now_ms)
-            && let Some(slot) = self.take_tracked(n)
-        {
+        if !self.is_long_ago(slot.arrived_ms, now_ms) {
+            self.lull_tracked(at, n, now_ms);
+        } else if let Some(slot) = self.take_tracked(n) {
             self.vacate(at, slot.group, slot.position, 1);
         }
     }

@@ -112,7 +112,7 @@ impl Shard {
         match self.table.home(at) {
             Home::Plain(n) => self.plain.get(n)?.part.map(|(h, _)| h),
             Home::Histogram(h) => Some(h),
-            Home::Tracked(_) | Home::Nowhere => None,
+            Home::Tracked(_) | Home::Asleep(_) | Home::Nowhere => None,
         }
     }
 
@@ -140,7 +140,7 @@ impl Shard {
                 }
             }
             Home::Histogram(h) => self.histogram_waits(h, waits),
-            Home::Nowhere => {}
+            Home::Asleep(_) | Home::Nowhere => {}
         }
     }
 
@@ -192,6 +192,11 @@ impl Shard {
             if warming.plant {
                 self.plant(&unit, now_ms);
             }
+            let known = unit
+                .iter()
+                .filter_map(|h| self.table.peek(fingerprint(&h.labels), &h.labels));
+            let known: Vec<u32> = known.collect();
+            self.wake(&known);
             match Build::new(self, unit) {
                 Ok(build) => warming.build = Some(Box::new(build)),
                 Err(given) => warming.given = warming.given.and(given),
@@ -222,7 +227,7 @@ impl Shard {
             let own = match self.table.home(at) {
                 Home::Tracked(n) => self.tracked.get(n).map(|s| s.group),
                 Home::Plain(n) => self.plain.get(n).map(|s| s.group),
-                Home::Histogram(_) | Home::Nowhere => None,
+                Home::Histogram(_) | Home::Asleep(_) | Home::Nowhere => None,
             };
             let histogram = histogram
                 .and_then(|h| self.histograms.get(h))

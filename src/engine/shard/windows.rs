@@ -77,6 +77,11 @@ impl Shard {
                 };
                 Some((slot.group, slot.position, oldest, newest))
             }
+            Home::Asleep(n) => {
+                let slot = self.asleep.get(n)?;
+                let last_ms = slot.sleeper.last_ms?;
+                Some((slot.group, slot.position, last_ms, last_ms))
+            }
             Home::Nowhere => None,
         }
     }
@@ -145,7 +150,8 @@ impl Shard {
                 });
                 head.into_iter().chain(native).collect()
             }
-            Home::Nowhere => Vec::new(),
+            // It has none.
+            Home::Asleep(_) | Home::Nowhere => Vec::new(),
         }
     }
 

@@ -308,6 +308,7 @@ mod tests {
         let b = add(&[("__name__", "x"), ("state", "on"), ("o.k", "\"")]);
         let ended = add(&[("__name__", "gone")]);
         let _young = add(&[("__name__", "young")]);
+        writer.publish_labels();
         writer.set(a, 0.123_456, None);
         writer.set(b, 0.96, Some(alarm));
         writer.set(ended, 0.5, None);
@@ -350,6 +351,7 @@ saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"ac
             ]));
             writer.set(at, 0.25, None);
         }
+        writer.publish_labels();
         let mut whole = Vec::new();
         render(&board, 100_000, Format::OpenMetrics.into(), &mut whole);
         let mut page = Page::whole(&board, 100_000, Format::OpenMetrics.into());
@@ -373,6 +375,7 @@ saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"ac
     fn a_series_that_ends_while_the_page_is_under_way_is_left_out() {
         let (board, mut writer) = board();
         let at = writer.add_labels(&encode([("__name__", "m")]));
+        writer.publish_labels();
         writer.set(at, 0.5, None);
         let mut page = Page::whole(&board, 10, Format::Text.into());
         writer.remove(at);

@@ -226,6 +226,7 @@ mod tests {
             let at = writers[0].add_labels(&labels);
             writers[0].set(at, *score, alarm.then_some(ALARM));
         }
+        writers[0].publish_labels();
         board
     }
 

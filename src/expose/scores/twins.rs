@@ -81,6 +81,7 @@ mod tests {
             let labels = encode([("__name__", "m"), (name, "1")]);
             writers[0].add_labels(&labels);
         }
+        writers[0].publish_labels();
         let blocks = board.blocks();
         let mut set = EntrySet::empty(1024);
         (0..series.len()).for_each(|at| set.add(at));

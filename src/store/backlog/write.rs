@@ -5,9 +5,9 @@
 use super::{Pending, Plan, forget};
 use crate::engine::keep::GroupId;
 use crate::store::disk::{DiskError, Edit};
-use crate::store::outline::{self, BlockRef, Outline};
+use crate::store::outline::{self, BlockRef, Outline, positions};
 use crate::store::rollup::{self, Retention, Roller};
-use crate::store::{block, key, snapshot, value};
+use crate::store::{SLEEPER_VERSION, block, key, snapshot, value};
 use crate::telemetry::Metrics;
 use crate::window::chunk;
 use crate::window::decimal::Encoder;
@@ -25,6 +25,9 @@ impl Plan {
         }
     }
 }
+
+/// A block made of small ones spans at most this share of the window: what leaves, leaves whole.
+const MERGED_SHARE: i64 = 8;
 
 /// One group that is to be written.
 pub(super) struct Write<'a, G> {
@@ -44,6 +47,7 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
         plan: &mut Plan,
     ) -> Result<(), DiskError> {
         let (id, pending) = (self.id, self.pending);
+        let retention = self.retention;
         if pending.state.is_empty() {
             if let Some(outline) = on_disk {
                 forget(id, &outline, plan);
@@ -57,11 +61,12 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
                 outline.blocks.push(block.at);
             }
         }
-        let oldest_ms = pending.newest_ms.saturating_sub(self.retention.window_ms);
-        let mut expired = outline.take_expired(oldest_ms, self.retention.late_ms());
-        if self.retention.rolls_up() && !expired.is_empty() {
+        let oldest_ms = pending.newest_ms.saturating_sub(retention.window_ms);
+        let mut expired = outline.take_expired(oldest_ms, retention.late_ms());
+        if retention.rolls_up() && !expired.is_empty() {
             self.roll_up(&mut expired, &mut outline, plan)?;
         }
+        self.merge(&mut outline, plan)?;
         for block in &pending.blocks {
             if !expired.contains(&block.at) {
                 let key = key::block(id, block.at);
@@ -75,13 +80,22 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
             .into_iter()
             .map(|at| Edit::Remove(key::block(id, at)));
         plan.edits.extend(removed);
-        let oldest_ms = pending.newest_ms.saturating_sub(self.retention.rollups_ms);
+        let oldest_ms = pending.newest_ms.saturating_sub(retention.rollups_ms);
         let expired = outline.take_expired_rollups(oldest_ms);
         plan.expired += expired.len() as u64;
         let removed = expired
             .into_iter()
             .map(|at| Edit::Remove(key::rollup(id, at)));
         plan.edits.extend(removed);
+        for position in positions(outline.asleep & !pending.asleep) {
+            plan.edits.push(Edit::Remove(key::sleeper(id, position)));
+        }
+        outline.asleep = pending.asleep;
+        for (position, state) in &pending.sleepers {
+            let key = key::sleeper(id, *position);
+            let sealed = value::seal(SLEEPER_VERSION, &key, state.bytes());
+            plan.edits.push(Edit::Put(key, sealed));
+        }
         outline.state_parts =
             snapshot::put(id, &pending.state, outline.state_parts, &mut plan.edits);
         for (&of, bytes) in &pending.appendices {
@@ -99,6 +113,54 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
         let sealed = value::seal(outline::VERSION, &key, &outline.encode());
         plan.edits.push(Edit::Put(key, sealed));
         plan.outlines.push((id, Some(outline)));
+        Ok(())
+    }
+
+    /// Makes small blocks that are on disk one, so that a group has few keys: chunks of its series end
+    /// at different times, and each checkpoint writes those that ended since the last.
+    fn merge(&self, outline: &mut Outline, plan: &mut Plan) -> Result<(), DiskError> {
+        let waiting = |at: &BlockRef| self.pending.blocks.iter().any(|b| b.at == *at);
+        let small = outline.mergeable(self.retention.window_ms / MERGED_SHARE);
+        if small.is_empty() || small.iter().any(waiting) {
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(small.len());
+        for at in &small {
+            let key = key::block(self.id, *at);
+            let Some(sealed) = (self.get)(key.clone())? else {
+                return Ok(());
+            };
+            values.push((key, sealed));
+        }
+        let mut chunks = Vec::new();
+        for (key, sealed) in &values {
+            // Whatever is wrong with one stays as it is, for whoever reads it.
+            match value::open_any(block::VERSION, key, sealed).and_then(block::read) {
+                Ok(stored) => chunks.extend(stored),
+                Err(_) => return Ok(()),
+            }
+        }
+        let Some((first_ms, last_ms, payload)) = block::join(chunks) else {
+            return Ok(());
+        };
+        let at = BlockRef {
+            first_ms,
+            last_ms,
+            sequence: outline
+                .blocks
+                .iter()
+                .map(|b| b.sequence + 1)
+                .max()
+                .unwrap_or(0),
+            bytes: small.iter().map(|b| b.bytes).sum(),
+        };
+        let key = key::block(self.id, at);
+        let sealed = value::seal(block::VERSION, &key, &payload);
+        plan.edits.push(Edit::Put(key, sealed));
+        plan.edits
+            .extend(values.into_iter().map(|(key, _)| Edit::Remove(key)));
+        outline.blocks.retain(|b| !small.contains(b));
+        outline.blocks.push(at);
         Ok(())
     }
 
@@ -132,6 +194,7 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
                 first_ms: rolled.first_ms,
                 last_ms: rolled.last_ms,
                 sequence: sequence.unwrap_or_default(),
+                bytes: 0,
             };
             sequence = Some(at.sequence + 1);
             let key = key::rollup(self.id, at);

@@ -34,6 +34,7 @@ fn check(dir: &Path) -> (Checked, Vec<Complaint>) {
             b"bad" => Err("no state of a group".to_owned()),
             _ => Ok(()),
         },
+        |_| Ok(()),
         |c| complaints.push(c),
     );
     drop(view);
@@ -108,6 +109,7 @@ fn everything_that_is_wrong_is_said_once() {
             first_ms,
             last_ms,
             sequence,
+            bytes: 0,
         };
         outline.blocks.push(at);
         let key = key::block(id(0, 0), at);

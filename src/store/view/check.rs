@@ -6,8 +6,8 @@ use super::View;
 use crate::engine::keep::{GROUP_SERIES, GroupId};
 use crate::store::block::{self, Form, Stored};
 use crate::store::load::{pages, states};
-use crate::store::outline::{self, BlockRef, Outline};
-use crate::store::{DiskError, key, rollup, snapshot, value};
+use crate::store::outline::{self, BlockRef, Outline, positions};
+use crate::store::{DiskError, SLEEPER_VERSION, key, rollup, snapshot, value};
 use crate::window::histogram_chunk;
 use crate::window::rollup::decode as decode_rows;
 
@@ -30,6 +30,7 @@ pub struct Checked {
     pub rollup_blocks: u64,
     pub rollup_bytes: u64,
     pub rows: u64,
+    pub sleepers: u64,
 }
 
 /// First and last sample of each chunk of one series.
@@ -42,18 +43,19 @@ struct Check<'a> {
 
 impl View {
     /// Reads every value: version, checksum, content, and whether what belongs together is there.
-    /// `state` judges the bytes of a group's state. Holds 16 bytes for each chunk, to see whether
+    /// `state` judges the bytes of a group's state, `sleeper` those of a series that sleeps. Holds 16 bytes for each chunk, to see whether
     /// those of a series are apart.
     pub fn check(
         &self,
         mut state: impl FnMut(&[u8]) -> Result<(), String>,
+        mut sleeper: impl FnMut(&[u8]) -> Result<(), String>,
         mut complain: impl FnMut(Complaint),
     ) -> Checked {
         let mut check = Check {
             checked: Checked::default(),
             complain: &mut complain,
         };
-        if let Err(error) = self.check_all(&mut check, &mut state) {
+        if let Err(error) = self.check_all(&mut check, &mut state, &mut sleeper) {
             check.say("the store", &format!("reading ended early: {error}"));
         }
         check.checked
@@ -63,6 +65,7 @@ impl View {
         &self,
         check: &mut Check<'_>,
         state: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+        sleeper: &mut dyn FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), DiskError> {
         let disk = self.store.disk();
         let mut outlines: HashMap<GroupId, Outline> = HashMap::new();
@@ -99,6 +102,35 @@ impl View {
         })?;
         for id in outlines.keys().filter(|id| !stated.contains(id)) {
             check.say(&name(*id), "its state is missing");
+        }
+
+        let mut sleepers: HashMap<GroupId, u128> = HashMap::new();
+        let (from, to) = key::SLEEPERS;
+        pages(&disk, from, to, |key, sealed| {
+            check.checked.sleepers += 1;
+            let (Some(id), Some(position)) = (key::group(key), key::position_of_sleeper(key))
+            else {
+                return check.say("the key of a sleeper", "names no series");
+            };
+            let place = format!("series {position} of {}", name(id));
+            let opened = value::open(SLEEPER_VERSION, key, sealed).map_err(|e| e.to_string());
+            if let Err(why) = opened.and_then(&mut *sleeper) {
+                check.say(&format!("the state of {place}"), &why);
+            }
+            if outlines
+                .get(&id)
+                .is_none_or(|o| o.asleep >> position & 1 == 0)
+            {
+                check.say(&format!("the state of {place}"), "no outline names it");
+            }
+            *sleepers.entry(id).or_default() |= 1 << position;
+        })?;
+        for (id, outline) in &outlines {
+            let there = sleepers.get(id).copied().unwrap_or(0);
+            for position in positions(outline.asleep & !there) {
+                let place = format!("series {position} of {}", name(*id));
+                check.say(&place, "its state is missing");
+            }
         }
 
         let mut spans = Spans::new();

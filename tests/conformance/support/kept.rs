@@ -73,7 +73,7 @@ impl Store {
             for (member, bytes) in members(state) {
                 let kind = match &member.state {
                     State::Tracked(track) => Some(track.kind()),
-                    State::Plain(_) | State::Histogram(_) => None,
+                    State::Plain(_) | State::Histogram(_) | State::Asleep(_) => None,
                 };
                 let held = Held {
                     samples: Vec::new(),

@@ -6,6 +6,14 @@ use crate::score::track::Track;
 use crate::window::histogram_chunk::HistogramAppender;
 
 impl Histogram {
+    /// Every judge in it, and which part of the series it is.
+    pub fn judges_mut(&mut self) -> impl Iterator<Item = (u8, &mut Judge)> {
+        let floats = self.floats.as_mut().map(|track| (0, track.judge_mut()));
+        let stats = self.judges.iter_mut().zip(1_u8..);
+        let stats = stats.filter_map(|(judge, part)| Some((part, &mut **judge.as_mut()?)));
+        floats.into_iter().chain(stats)
+    }
+
     /// The open chunk of native samples.
     pub fn open(&self) -> Option<&HistogramAppender> {
         self.native.as_deref().map(|n| n.open())

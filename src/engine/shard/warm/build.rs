@@ -157,7 +157,7 @@ impl Build {
                 }
                 Ok(())
             }
-            Home::Nowhere => Ok(()),
+            Home::Asleep(_) | Home::Nowhere => Ok(()),
         }
     }
 
