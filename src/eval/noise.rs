@@ -316,3 +316,68 @@ fn series(plan: &Plan, kind: Kind, interval_s: u64, number: u64, length: u64) ->
     count.seconds = count.grown as f64 * interval_s as f64;
     count
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(kinds: &[Kind]) -> Plan {
+        Plan {
+            kinds: kinds.to_vec(),
+            intervals_s: vec![300],
+            forests: false,
+            ..Plan::new(12_000)
+        }
+    }
+
+    #[test]
+    fn what_is_clean_is_hardly_ever_medium_and_never_critical() {
+        let table = run(&plan(&Kind::ALL));
+        let mut sum = Count::default();
+        for row in &table.rows {
+            assert!(row.count.grown >= 9_900, "{}", row.kind.as_str());
+            assert_eq!(row.count.severity[3], 0, "{}", row.kind.as_str());
+            // One in a thousand is ten; too few samples to say more of one kind.
+            assert!(row.count.rarity[1] <= 40, "{}", row.kind.as_str());
+            sum.add(&row.count);
+        }
+        let most = SEVERITY_MAX[1] * sum.grown as f64;
+        assert!(sum.severity[1] as f64 <= most, "{sum:?}");
+    }
+
+    #[test]
+    fn the_same_table_on_one_thread_and_on_three() {
+        let one = plan(&[Kind::HeavyT3, Kind::RareSteps]);
+        let three = Plan {
+            threads: 3,
+            ..one.clone()
+        };
+        let (a, b) = (run(&one), run(&three));
+        assert_eq!(a.to_string(), b.to_string());
+        assert!(a.rows[0].count.over[0] > 0, "{a}");
+    }
+
+    #[test]
+    fn a_broken_limit_is_told() {
+        let count = Count {
+            grown: 1_000_000,
+            severity: [300, 200, 10, 11],
+            reached: [0, 0, 0, 8],
+            seconds: MONTH_S * 8.0,
+            ..Count::default()
+        };
+        let row = Row {
+            kind: Kind::Gaussian,
+            interval_s: 15,
+            count,
+        };
+        let broken = row.broken();
+        assert_eq!(broken.len(), 3, "{broken:?}");
+        assert!(broken[0].contains("medium on 2.0e-4"), "{broken:?}");
+        let slow = Row {
+            interval_s: 300,
+            ..row
+        };
+        assert_eq!(slow.broken().len(), 2);
+    }
+}
