@@ -216,17 +216,6 @@ proptest! {
 }
 
 #[test]
-fn the_state_of_a_judge_is_small() {
-    let spec = spec();
-    let track = grown(Shape::Daily, &spec, 1, 20_000);
-    let written = postcard::to_stdvec(track.judge()).unwrap().len();
-    // In memory the profile is apart: 48 buckets of 12 bytes.
-    let held = size_of_val(track.judge()) + 576;
-    assert!(written <= 1024, "{written} bytes written");
-    assert!(held <= 1024 + 256, "{held} bytes held");
-}
-
-#[test]
 fn a_counter_reset_and_a_restart_of_the_target_are_no_anomaly() {
     let spec = spec();
     let mut track = Track::new(&spec, Some((Kind::Counter, Source::Metadata)));

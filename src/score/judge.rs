@@ -523,3 +523,30 @@ fn towards_least(spec: &SeriesSpec, step: &Step, value: f64) -> f64 {
         f64::INFINITY
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What every series has for its score, rarity and onset, profile included, is at most 1 KiB; the
+    /// rules beside it make it little more.
+    #[test]
+    fn the_state_of_a_series_is_small() {
+        let spec = SeriesSpec::default();
+        let mut judge = Judge::new();
+        for i in 0..20_000 {
+            let (t_ms, value) = (i * 15_000, 100.0 + f64::from((i as i32 * 7919) % 13));
+            judge.judge(&spec, 15_000.0, Point { t_ms, value });
+        }
+        let ensemble = postcard::to_stdvec(&judge.ensemble).unwrap();
+        let onset = postcard::to_stdvec(&judge.onset).unwrap();
+        let rarity = postcard::to_stdvec(&judge.rarity).unwrap();
+        let parts = ensemble.len() + onset.len() + rarity.len();
+        assert!(parts <= 1024, "{parts} bytes written");
+        // In memory the profile is apart from the rest: 48 buckets of 12 bytes.
+        let held = size_of::<Ensemble>() + size_of::<Onset>() + size_of::<Rarity>() + 48 * 12;
+        assert!(held <= 1024, "{held} bytes held");
+        let all = postcard::to_stdvec(&judge).unwrap().len();
+        assert!(all <= 1152, "{all} bytes written");
+    }
+}
