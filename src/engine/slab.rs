@@ -52,9 +52,14 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Moves values from the end into free places, up to `most`, if there is a block of them; tells
-    /// `moved` each value and its new place. Gives memory back that nothing lies in.
-    pub fn close_up(&mut self, most: usize, mut moved: impl FnMut(&T, u32)) {
+    /// Moves values from the end into free places, up to `most`, if there is a block of them, until one
+    /// `stays`; tells `moved` each value and its new place. Gives memory back that nothing lies in.
+    pub fn close_up(
+        &mut self,
+        most: usize,
+        stays: impl Fn(&T) -> bool,
+        mut moved: impl FnMut(&T, u32),
+    ) {
         if ((self.used - self.held) as usize) < BLOCK {
             return;
         }
@@ -63,8 +68,11 @@ impl<T> Slab<T> {
                 break;
             }
             let last = self.used - 1;
-            self.used = last;
             let (block, at) = (last as usize / BLOCK, last as usize % BLOCK);
+            if self.blocks[block][at].as_ref().is_some_and(&stays) {
+                break;
+            }
+            self.used = last;
             let Some(value) = self.blocks[block][at].take() else {
                 continue;
             };
@@ -152,7 +160,7 @@ mod tests {
             slab.remove(places[i as usize]);
         }
         for _ in 0..10 {
-            slab.close_up(1_000, |value, to| places[*value as usize] = to);
+            slab.close_up(1_000, |_| false, |value, to| places[*value as usize] = to);
         }
         assert_eq!(slab.len(), 500);
         for i in (0..5_000).filter(left) {

@@ -433,7 +433,7 @@ impl Judge {
                 severity,
                 side,
                 reason,
-                settled: self.shifted(step, SETTLED),
+                settled: self.shifted(step, say::SETTLED),
                 away: self.away(step),
                 begins,
             },

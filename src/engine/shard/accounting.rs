@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::histogram::Slot as HistogramSlot;
+use super::tracked::Tracked;
 use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::score::judge::Judge;
@@ -78,7 +79,9 @@ impl Shard {
             groups.get(group).members[usize::from(position)]
                 .expect("BUG: a series that is here is a member of its group")
         };
-        self.tracked.close_up(MOVES_A_TICK, |slot, to| {
+        // What is under way for a forest knows its series by its place.
+        let stays = |slot: &Tracked| slot.track.judge().forest().is_some();
+        self.tracked.close_up(MOVES_A_TICK, stays, |slot, to| {
             let at = number(slot.group, slot.position);
             match table.home(at) {
                 // The floats of a native histogram.
@@ -90,12 +93,20 @@ impl Shard {
                 _ => table.settle(at, Home::Tracked(to)),
             }
         });
-        self.plain.close_up(MOVES_A_TICK, |slot, to| {
-            table.settle(number(slot.group, slot.position), Home::Plain(to));
-        });
-        self.asleep.close_up(MOVES_A_TICK, |slot, to| {
-            table.settle(number(slot.group, slot.position), Home::Asleep(to));
-        });
+        self.plain.close_up(
+            MOVES_A_TICK,
+            |_| false,
+            |slot, to| {
+                table.settle(number(slot.group, slot.position), Home::Plain(to));
+            },
+        );
+        self.asleep.close_up(
+            MOVES_A_TICK,
+            |_| false,
+            |slot, to| {
+                table.settle(number(slot.group, slot.position), Home::Asleep(to));
+            },
+        );
     }
 
     /// Gives up the newest series while memory is beyond its bound.
