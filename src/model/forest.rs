@@ -46,6 +46,10 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "deviation_60",
 ];
 
+/// Trees that are walked side by side: with cold memory eight take two thirds of the time of four, and
+/// with more the places in them no longer fit into registers.
+const SIDE_BY_SIDE: usize = 8;
+
 /// A grown forest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forest {
@@ -72,8 +76,8 @@ impl Forest {
         let mut row = [f32::INFINITY; LANES];
         row[..FEATURES].copy_from_slice(&Packed::from(x).unpack());
         let mut length = 0.0;
-        let (fours, rest) = self.roots.as_chunks::<4>();
-        for roots in fours {
+        let (some, rest) = self.roots.as_chunks::<SIDE_BY_SIDE>();
+        for roots in some {
             length += self.ways(*roots, &row);
         }
         for root in rest {
@@ -82,11 +86,11 @@ impl Forest {
         (length * self.factor).exp2().clamp(0.0, 1.0)
     }
 
-    /// Sum of the lengths of the ways through four trees, walked side by side: none waits for the
+    /// Sum of the lengths of the ways through several trees, walked side by side: none waits for the
     /// memory of another.
-    fn ways(&self, roots: [u32; 4], row: &[f32; LANES]) -> f32 {
+    fn ways(&self, roots: [u32; SIDE_BY_SIDE], row: &[f32; LANES]) -> f32 {
         let trees = roots.map(|root| &self.nodes[root as usize..]);
-        let mut at = [0_usize; 4];
+        let mut at = [0_usize; SIDE_BY_SIDE];
         for _ in 0..self.depth {
             for (at, tree) in at.iter_mut().zip(trees) {
                 *at = tree[*at].next(*at, row);

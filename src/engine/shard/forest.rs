@@ -183,17 +183,14 @@ impl Shard {
     }
 
     /// Gives the forests of a stored series their rows back.
-    pub(super) fn rejoin<'a>(
-        &self,
-        member: &mut Member,
-        appendices: impl Iterator<Item = &'a Appendix> + Clone,
-    ) {
+    pub(super) fn rejoin(&self, member: &mut Member, appendices: &[Appendix], position: u16) {
         let spec = &self.parts.specs.resolve(&member.labels).forest;
         let rejoin = |part: u8, judge: &mut Judge| {
             let Some(tier) = judge.forest_mut() else {
                 return;
             };
-            let whole = appendices.clone().find(|a| a.part == part);
+            let of = (position, part);
+            let whole = appendices.iter().find(|a| (a.position, a.part) == of);
             if !tier.restore(spec, whole.map(|a| &*a.bytes)) {
                 tracing::warn!("the rows of a forest are lost: it is grown from new ones");
             }

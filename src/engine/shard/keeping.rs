@@ -245,9 +245,8 @@ impl Shard {
         }
         for mut member in members {
             let position = self.groups.get(group).members.len() as u16;
-            let of_member = appendices.iter().filter(|a| a.position == position);
             if let Some(member) = &mut member {
-                self.rejoin(member, of_member);
+                self.rejoin(member, &appendices, position);
             }
             let at = member.and_then(|member| {
                 let kept_for = self.parts.specs.kept_for(&member.labels);

@@ -122,8 +122,7 @@ fn divide(rows: &mut [u32], column: &[f32], cut: f32) -> usize {
     let mut left = 0;
     for i in 0..rows.len() {
         let row = rows[i];
-        rows[i] = rows[left];
-        rows[left] = row;
+        rows.swap(i, left);
         left += usize::from(column[row as usize] < cut);
     }
     left

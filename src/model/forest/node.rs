@@ -53,12 +53,10 @@ impl Node {
     /// The node after this one, at `at`, on the way of `row`.
     #[inline]
     pub fn next(&self, at: usize, row: &[f32; LANES]) -> usize {
-        let left = row[usize::from(self.feature) % LANES] < self.cut;
-        if left {
-            at + 1
-        } else {
-            usize::from(self.right)
-        }
+        let left = usize::from(row[usize::from(self.feature) % LANES] < self.cut);
+        let right = usize::from(self.right);
+        // Not a branch: it could not be guessed.
+        right.wrapping_add((at + 1).wrapping_sub(right).wrapping_mul(left))
     }
 
     /// In a leaf, the length of the way to it.

@@ -14,19 +14,19 @@ impl Random {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
     }
 
     /// A number below `n`, which is not zero; so even that nobody will notice.
     pub fn below(&mut self, n: u32) -> u32 {
-        (((self.next() >> 32) * u64::from(n)) >> 32) as u32
+        (((self.word() >> 32) * u64::from(n)) >> 32) as u32
     }
 
     /// A number from 0 to below 1.
     pub fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 24) as f32
+        (self.word() >> 40) as f32 / (1 << 24) as f32
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_paper() {
         let mut random = Random::new(1_234_567);
-        let first = [random.next(), random.next(), random.next()];
+        let first = [random.word(), random.word(), random.word()];
         assert_eq!(
             first,
             [
