@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::engine::rules::{Rules, RulesError};
-use crate::model::group::Group;
+use crate::model::group;
 use crate::score::track::{Taken, Track};
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
@@ -67,10 +67,9 @@ impl Driver {
                 self.series(set.layout, &labels, &table.times, values)
             })
             .unzip();
-        let interval_s = item.interval_s as f64;
         let judged = match set.layout {
             Layout::Nab | Layout::Series => each[0].iter().map(|o| o.judged(set.layout)).collect(),
-            Layout::Machines => together(&each, |o| o.own, interval_s),
+            Layout::Machines => together(&each, |o| o.size),
         };
         let ablated = match (self.ablate, set.layout) {
             (false, _) | (_, Layout::Nab) => Vec::new(),
@@ -78,7 +77,7 @@ impl Driver {
                 .map(|v| variants[0].iter().map(|row| row[v]).collect())
                 .collect(),
             (true, Layout::Machines) => (0..VARIANTS)
-                .map(|v| together(&variants, |row| row[v], interval_s))
+                .map(|v| together(&variants, |row| row[v]))
                 .collect(),
         };
         Runs {
@@ -113,7 +112,9 @@ impl Driver {
                     _ => None,
                 },
             };
-            last = judgement.as_ref().map_or(last.held(), Outputs::of);
+            last = judgement
+                .as_ref()
+                .map_or(last.held(), |j| Outputs::of(j, spec.line));
             if self.ablate {
                 variants.push(ablation.take(judgement.as_ref()));
             }
@@ -125,14 +126,13 @@ impl Driver {
 }
 
 /// Evidence of all series of a machine, row by row.
-fn together<T>(each: &[Vec<T>], of: impl Fn(&T) -> f32, interval_s: f64) -> Vec<f32> {
-    let mut group = Group::new();
+fn together<T>(each: &[Vec<T>], of: impl Fn(&T) -> f32) -> Vec<f32> {
     let mut members = Vec::with_capacity(each.len());
     (0..each.first().map_or(0, Vec::len))
         .map(|row| {
             members.clear();
             members.extend(each.iter().map(|e| of(&e[row])));
-            group.take(&mut members, row as u32 + 1, interval_s)
+            group::together(&mut members)
         })
         .collect()
 }

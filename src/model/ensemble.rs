@@ -127,6 +127,10 @@ impl Step {
     }
 }
 
+/// Scales that a residual counts at most in the averages: they forget by a share of what they hold, so
+/// one wild value would stay in them for thousands of samples.
+const REACH: f64 = 1e6;
+
 /// The detectors of one series.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Ensemble {
@@ -179,7 +183,11 @@ impl Ensemble {
             Gap::Long => Averages::default(),
             Gap::None | Gap::Short => self.averages,
         };
-        let averages = before.with(residual);
+        let reach = REACH * scale;
+        let averages = before.with(match reach > 0.0 {
+            true => residual.clamp(-reach, reach),
+            false => residual,
+        });
         let n = self.n.saturating_add(1);
         let past = Past {
             value: x.value,

@@ -8,6 +8,8 @@
 
 mod write;
 
+pub(super) use write::forget;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::block;
 use super::disk::{DiskError, Edit};
 use super::outline::{BlockRef, Outline};
 use super::rollup::Retention;
-use super::{key, position, snapshot, value};
+use super::{position, value};
 use crate::engine::keep::{
     ClosedChunk, Cut, GroupId, GroupSnapshot, KeptFor, PARTITIONS, Sleeping, Wholes,
 };
@@ -330,26 +332,6 @@ impl Backlog {
         self.queued_bytes = self.bytes;
         (blocks, states)
     }
-}
-
-/// Removes a group with all its blocks.
-pub(super) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
-    plan.edits.push(Edit::Remove(key::outline(id)));
-    snapshot::remove(id, outline.state_parts, &mut plan.edits);
-    let appendices = outline.appendices.iter();
-    plan.edits
-        .extend(appendices.map(|&of| Edit::Remove(key::appendix(id, of))));
-    let blocks = outline.blocks.iter();
-    plan.edits
-        .extend(blocks.map(|&at| Edit::Remove(key::block(id, at))));
-    let rollups = outline.rollups.iter();
-    plan.edits
-        .extend(rollups.map(|&at| Edit::Remove(key::rollup(id, at))));
-    let sleepers = outline.sleepers();
-    plan.edits
-        .extend(sleepers.map(|p| Edit::Remove(key::sleeper(id, p))));
-    plan.expired += (outline.blocks.len() + outline.rollups.len()) as u64;
-    plan.outlines.push((id, None));
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use saimon::config::DetectConfig;
+use saimon::config::{DetectConfig, ForestUse, RuleConfig};
 use saimon::engine::keep::{GroupId, GroupSnapshot, Sleepers};
 use saimon::engine::pool::Pool;
 use saimon::engine::shard::Sleep;
@@ -39,10 +39,16 @@ impl Disk {
     }
 }
 
+/// Series with a forest stay awake, so none has one.
 fn detect() -> DetectConfig {
     DetectConfig {
         warmup: 20,
         young: 60,
+        rules: vec![RuleConfig {
+            selector: "{__name__=~\".+\"}".into(),
+            forest: Some(ForestUse::Never),
+            ..RuleConfig::default()
+        }],
         ..DetectConfig::default()
     }
 }

@@ -74,7 +74,7 @@ fn state_of_version_1_is_read_and_its_parts_move_to_where_they_belong() {
         assert!(
             again
                 .iter()
-                .all(|g| g.state.first().is_none_or(|v| *v == 4))
+                .all(|g| g.state.first().is_none_or(|v| *v == 5))
         );
         let mut d = Driver::restored(2, &detect(), 100, &again);
         d.send(&round, t);

@@ -10,10 +10,12 @@ pub(super) mod apart;
 
 mod old;
 mod peek;
+mod statistic;
 
 use serde::{Deserialize, Serialize};
 
 pub use old::NormHistogram;
+use statistic::stat_seed;
 
 use super::forest::Holder;
 use super::native::Native;
@@ -184,22 +186,6 @@ impl Slot {
             }),
             interval: &self.interval,
             last_ms: self.last_ms,
-        }
-    }
-
-    /// True if a statistic has a forest, or is yet to come and may have one.
-    fn has_forest(&self, i: usize) -> bool {
-        match &self.stats[i] {
-            StatSlot::Judged(stat) => stat.judge.forest().is_some(),
-            StatSlot::New | StatSlot::LeftOut => true,
-        }
-    }
-
-    /// The judge of a statistic, and the number of its spec.
-    pub(super) fn judge_mut(&mut self, i: usize) -> Option<(&mut Judge, u32)> {
-        match &mut self.stats[i] {
-            StatSlot::Judged(stat) => Some((&mut stat.judge, stat.spec)),
-            StatSlot::New | StatSlot::LeftOut => None,
         }
     }
 
@@ -609,9 +595,4 @@ impl Shard {
             }
         }
     }
-}
-
-/// The seed of a statistic: the fingerprint of its labels.
-fn stat_seed(labels: &[u8], i: usize) -> u64 {
-    fingerprint(&family::with(labels, LABEL, NAMES[i]))
 }

@@ -2,7 +2,7 @@
 //!
 //! What always holds: all of it is one step.
 
-use super::{Pending, Plan, forget};
+use super::{Pending, Plan};
 use crate::engine::keep::GroupId;
 use crate::store::disk::{DiskError, Edit};
 use crate::store::outline::{self, BlockRef, Outline, positions};
@@ -237,4 +237,24 @@ impl<G: Fn(Vec<u8>) -> Result<Option<Vec<u8>>, DiskError>> Write<'_, G> {
         }
         Ok(whole)
     }
+}
+
+/// Removes a group with all its blocks.
+pub(in crate::store) fn forget(id: GroupId, outline: &Outline, plan: &mut Plan) {
+    plan.edits.push(Edit::Remove(key::outline(id)));
+    snapshot::remove(id, outline.state_parts, &mut plan.edits);
+    let appendices = outline.appendices.iter();
+    plan.edits
+        .extend(appendices.map(|&of| Edit::Remove(key::appendix(id, of))));
+    let blocks = outline.blocks.iter();
+    plan.edits
+        .extend(blocks.map(|&at| Edit::Remove(key::block(id, at))));
+    let rollups = outline.rollups.iter();
+    plan.edits
+        .extend(rollups.map(|&at| Edit::Remove(key::rollup(id, at))));
+    let sleepers = outline.sleepers();
+    plan.edits
+        .extend(sleepers.map(|p| Edit::Remove(key::sleeper(id, p))));
+    plan.expired += (outline.blocks.len() + outline.rollups.len()) as u64;
+    plan.outlines.push((id, None));
 }
