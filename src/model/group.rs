@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! t = mean of the k strongest evidences, k = a third of the members, 3 to 6
-//! deviation = t / usual / 1.52
+//! deviation = t / usual / 1.7
 //! ```
 //!
 //! `usual` is a robust mean of t over a month: a step is clipped to three usual distances, and
@@ -31,7 +31,7 @@ const STRONGEST_SHARE: usize = 3;
 /// few are concerned.
 const STRONGEST: (usize, usize) = (3, 6);
 /// Quotient at the line.
-const LINE: f32 = 1.52;
+const LINE: f32 = 1.7;
 /// What is usual before anything is known, in units of a member's line: that of ten independent
 /// series without anomalies.
 const USUAL_FIRST: f32 = 0.6;
