@@ -174,8 +174,10 @@ mod tests {
                 rows.iter().sum::<f32>() / rows.len() as f32
             })
             .collect();
+        // Learned while the members were younger, the usual size is a little above it.
         for one in &usual {
-            assert!((one - 1.0 / LINE).abs() < 0.02, "{usual:?}");
+            assert!((one - usual[0]).abs() < 0.01, "{usual:?}");
+            assert!((one - 1.0 / LINE).abs() < 0.03, "{usual:?}");
         }
     }
 
