@@ -100,7 +100,7 @@ enum Format {
 ///
 /// # Errors
 /// If a configuration or the past cannot be read, or a file cannot be written.
-pub fn run(args: Args) -> anyhow::Result<u8> {
+pub fn run(args: &Args) -> anyhow::Result<u8> {
     let config = load(args.config.as_ref())?;
     let rules = Rules::try_from(&config.detect)?;
     let other = match &args.compare {
@@ -111,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut player = Player::new(rules, !args.no_forest, pictured, args.report_from);
     let mut second =
         other.map(|rules| Player::new(rules, !args.no_forest, false, args.report_from));
-    let place = place(&args, &config)?;
+    let place = place(args, &config)?;
     let read = input::play(&place, &config, &mut |event| {
         player.hear(&event);
         if let Some(second) = &mut second {

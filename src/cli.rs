@@ -202,7 +202,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             estimate::run(&args, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Backtest(args) => Ok(ExitCode::from(backtest::run(*args)?)),
+        Command::Backtest(args) => Ok(ExitCode::from(backtest::run(&args)?)),
         Command::Eval(args) => Ok(ExitCode::from(eval::run(&args)?)),
         Command::Inspect(args) => Ok(ExitCode::from(inspect::run(*args)?)),
         Command::Generate(args) => run_generate(*args),

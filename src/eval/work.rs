@@ -23,6 +23,9 @@ impl Rate {
     }
 }
 
+/// What became of the file of a number.
+type Numbered<T> = (usize, anyhow::Result<(u64, T)>);
+
 /// Does `each` for every file of `set`, the largest first, on several threads; `each` gives the
 /// number of samples it took and what came of them, which is given in the order of the files.
 ///
@@ -39,7 +42,7 @@ pub(super) fn through<T: Send>(
     order.sort_by_key(|i| std::cmp::Reverse(sizes(i)));
     let bar = bar(&set.name, set.items.len() as u64);
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, anyhow::Result<(u64, T)>)>> = Mutex::default();
+    let done: Mutex<Vec<Numbered<T>>> = Mutex::default();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads.unwrap_or(cores).clamp(1, set.items.len().max(1)) {

@@ -337,6 +337,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::key;
 
     fn id(number: u32) -> GroupId {
         GroupId {

@@ -34,7 +34,7 @@ pub(super) fn play(
         };
         let mut series = fetcher.source().series(&selectors, span).await?;
         series.retain(|s| place.wants(s));
-        let own = |s: &Box<[u8]>| {
+        let own = |s: &[u8]| {
             let name = labels::get(s, labels::METRIC_NAME).unwrap_or_default();
             crate::series::kind::is_own(name.as_bytes())
         };

@@ -74,9 +74,9 @@ enum Place {
     Outside(f64),
 }
 
-/// A window edge that is no row of its file.
+/// A window whose edges are no rows of its file, or that ends before it begins.
 #[derive(Debug, thiserror::Error)]
-#[error("a window edge is not among the times of the rows")]
+#[error("a window has edges that are no times of rows, or ends before it begins")]
 pub(crate) struct NoSuchRow;
 
 /// Place relative to a window's right edge, in its widths, to -1..1.
@@ -102,17 +102,20 @@ impl FileRows {
             spans.push((find(*first)?, find(*last)?));
         }
         spans.sort_unstable();
+        if spans.iter().any(|(first, last)| last < first) {
+            return Err(NoSuchRow);
+        }
         let mut places = vec![Place::Outside(1.0); n];
         for (number, (first, last)) in spans.iter().enumerate() {
             let width = (last + 1).saturating_sub(*first) as f64;
-            for row in *first..=*last {
-                let y = -((last - row + 1) as f64) / width;
-                places[row] = Place::Inside(number, squash(y) / squash(-1.0));
+            for (back, place) in places[*first..=*last].iter_mut().rev().enumerate() {
+                let y = -((back + 1) as f64) / width;
+                *place = Place::Inside(number, squash(y) / squash(-1.0));
             }
-            let stop = spans.get(number + 1).map_or(n, |next| next.0);
-            for row in last + 1..stop {
-                let y = (row - last) as f64 / (width - 1.0).max(1e-9);
-                places[row] = Place::Outside(-squash(y));
+            let stop = spans.get(number + 1).map_or(n, |next| next.0).max(last + 1);
+            for (after, place) in places[last + 1..stop].iter_mut().enumerate() {
+                let y = (after + 1) as f64 / (width - 1.0).max(1e-9);
+                *place = Place::Outside(-squash(y));
             }
         }
         let head = (PROBATION * n as f64)
