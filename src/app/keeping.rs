@@ -84,13 +84,13 @@ impl Keeping {
         match store.position() {
             Ok(position) => kept.position = position,
             Err(error) => {
-                tracing::warn!(%error, "the store does not say up to where it has everything: the whole write-ahead log is read")
+                tracing::warn!(%error, "the store does not say up to where it has everything: the whole write-ahead log is read");
             }
         }
         match store.families() {
             Ok(families) => kept.families = families,
             Err(error) => {
-                tracing::warn!(%error, "metadata cannot be read: senders will send it again")
+                tracing::warn!(%error, "metadata cannot be read: senders will send it again");
             }
         }
         Ok(kept)

@@ -154,7 +154,7 @@ impl Router {
             }
         }
         let record = origin.record.filter(|_| !permits.is_empty());
-        self.hand_over(permits, batches, families, record, routed)
+        self.hand_over(permits, batches, families.as_ref(), record, routed)
     }
 
     /// Keeps the record and sends everything while the line is held; nothing here waits for a shard.
@@ -162,7 +162,7 @@ impl Router {
         &self,
         permits: Vec<(usize, mpsc::PermitIterator<'_, Message>)>,
         batches: Vec<Batch>,
-        families: Option<Families>,
+        families: Option<&Families>,
         record: Option<Record<'_>>,
         routed: Routed,
     ) -> Result<Routed, RouteError> {
@@ -170,7 +170,7 @@ impl Router {
         let mut held = self.line.hold();
         let (seq, fate) = held.keep(record)?;
         for (shard, mut permits) in permits {
-            if let Some(families) = &families
+            if let Some(families) = families
                 && let Some(permit) = permits.next()
             {
                 permit.send(Message::Families(Families {

@@ -34,8 +34,8 @@ impl Averages {
         let mut next = *self;
         next.seen = self.seen.saturating_add(1).min(SPANS[AVERAGES - 1] as u8);
         let first = 1.0 / f64::from(next.seen);
-        for i in 0..AVERAGES {
-            let gain = GAINS[i].max(first);
+        for (i, gain) in GAINS.iter().enumerate() {
+            let gain = gain.max(first);
             let x = residual - f64::from(self.means[i]);
             next.means[i] = (f64::from(self.means[i]) + gain * x) as f32;
             let before = f64::from(self.deviations[i]);

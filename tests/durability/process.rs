@@ -136,15 +136,12 @@ impl Process {
         shards: usize,
         disk: &Disk,
         files: Option<Box<dyn Files>>,
-        options: Options,
+        mut options: Options,
         when_full: WhenFull,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let covered = disk.covered();
-        let options = Options {
-            covered: covered.iter().copied().max().unwrap_or(0),
-            ..options
-        };
+        options.covered = covered.iter().copied().max().unwrap_or(0);
         let log = files.map(|files| {
             let opened = Log::open(files, options, Arc::new(LogMetrics::default()));
             Arc::new(opened.unwrap().0)

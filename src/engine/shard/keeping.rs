@@ -99,11 +99,11 @@ impl Shard {
     pub fn families_in_order(&self) -> Vec<Family> {
         let known = self.families.iter();
         let mut all: Vec<_> = known
-            .map(|(name, known)| (known.order, name, known))
+            .map(|(name, known)| (known.order, &**name, known))
             .collect();
         all.sort_unstable_by_key(|(order, ..)| *order);
-        let family = |(_, name, known): (u32, &Box<str>, &Announced)| Family {
-            name: name.clone(),
+        let family = |(_, name, known): (u32, &str, &Announced)| Family {
+            name: name.into(),
             kind: known.kind,
             seq: known.seq,
         };

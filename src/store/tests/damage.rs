@@ -112,7 +112,7 @@ fn a_store_of_format_1_is_read_and_becomes_one_of_today() {
     let dir = temp.path().join("store");
     written(&dir);
     spoil(&dir, key::FORMAT.to_vec(), |v| {
-        *v.last_mut().unwrap() = b'1'
+        *v.last_mut().unwrap() = b'1';
     });
     let store = reopened(&dir);
     assert_eq!(all(&store).1.groups, 3);
@@ -126,7 +126,7 @@ fn a_store_of_another_format_is_moved_aside() {
     let dir = temp.path().join("store");
     written(&dir);
     spoil(&dir, key::FORMAT.to_vec(), |v| {
-        *v.last_mut().unwrap() = b'x'
+        *v.last_mut().unwrap() = b'x';
     });
     let metrics = Arc::new(Metrics::new());
     let opened = open(&dir, &metrics).unwrap();

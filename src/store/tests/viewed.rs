@@ -98,7 +98,7 @@ fn everything_that_is_wrong_is_said_once() {
     // A block that is not there, one with a flipped bit, one that overlaps, one that lies.
     let mut outline = Outline {
         newest_ms: NOW,
-        ..good.clone()
+        ..good
     };
     let missing = outline.blocks[0];
     let next = outline.blocks.iter().map(|b| b.sequence + 1).max().unwrap();
