@@ -11,6 +11,9 @@ use saimon::wire::proto::{LabelMatcher, Query, ReadRequest, ReadResponse};
 use crate::http;
 use crate::load::{Load, Senders, value};
 
+/// Longest answer that is unpacked, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
 /// What was found of what was acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -101,7 +104,8 @@ fn read(address: SocketAddr, part: &str) -> Result<saimon::wire::proto::QueryRes
         "remote read answered {status}: {}",
         String::from_utf8_lossy(&answer)
     );
-    let raw = snap::raw::Decoder::new().decompress_vec(&answer)?;
-    let mut response = ReadResponse::decode(&raw[..])?;
+    let mut raw = vec![0; snap::raw::decompress_len(&answer)?.min(ANSWER_BYTES_MAX)];
+    let filled = snap::raw::Decoder::new().decompress(&answer, &mut raw)?;
+    let mut response = ReadResponse::decode(&raw[..filled])?;
     response.results.pop().context("an answer without a result")
 }
