@@ -56,7 +56,7 @@ pub struct Args {
     /// Only this kind of noise; can be given several times
     #[arg(long, value_name = "KIND", requires = "noise")]
     kind: Vec<String>,
-    /// Configuration file; rules see the label set {__name__="<series>", corpus="<folder>"}
+    /// Configuration file; rules see the label set `{__name__="SERIES", corpus="FOLDER"}`
     #[arg(long, env = "SAIMON_CONFIG")]
     config: Option<PathBuf>,
     /// Write the figures to this file, as JSON

@@ -2,7 +2,7 @@
 //!
 //! A shard counts what it holds: sizes of its structures and of all that they point to, a share of its
 //! series at each tick, so a figure is at most sixteen ticks old; births count at once, by what a young
-//! series takes. What always holds: a new series is taken only below [`ROOM`] of the bound, so that what
+//! series takes. What always holds: a new series is taken only below `ROOM` of the bound, so that what
 //! is there has room to grow; beyond the bound the newest series go first. What it does not know: what
 //! an allocator adds (a tenth, as a rule), buffers of requests, and the cache of the store.
 

@@ -5,7 +5,7 @@
 //! one of these records is evidence, by how far beyond in units of the range so far. Under
 //! stationarity a record falls with probability 1/n (Rényi 1962), so the bar rises with the age of a
 //! series without anybody knowing its length, and a series with heavy tails raises its own bar. What
-//! follows a record of many signals is an onset once: see [`rest`](self::rest).
+//! follows a record of many signals is an onset once: see `onset::rest`.
 //!
 //! What always holds: a sample is judged from state that does not contain it, every number is finite
 //! for any finite input, nothing is allocated, and the same samples give the same bits. The season
