@@ -393,10 +393,14 @@ fn item_035_odd_values_pass_and_poison_nothing() {
     let calm = read(&saimon.scores());
     assert!((0.0..0.9).contains(&calm), "{calm} for an ordinary value");
     send(&ordinary(&mut rng)[..80]);
-    // One sample counts two thirds in the evidence, and the tails remember what was sent above.
+    // The tails remember what was sent above, so a thousand is not much to this series any more; but it
+    // is told from an ordinary value.
     send(&[1_000.0, 1_001.0]);
     let wild = read(&saimon.scores());
-    assert!((0.7..=1.0).contains(&wild), "it still sees a fault: {wild}");
+    assert!(
+        wild > calm + 0.2 && wild <= 1.0,
+        "it still sees a fault: {wild} after {calm}"
+    );
     assert!(
         saimon.samples(&labels(UP)) == bits(&all),
         "every bit is kept"
