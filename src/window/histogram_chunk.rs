@@ -216,14 +216,6 @@ impl HistogramAppender {
     /// # Errors
     /// If `bytes` are not a chunk of histograms in this encoding.
     pub fn resume(bytes: Vec<u8>, encoding: Encoding) -> Result<Self, HistogramChunkError> {
-        if let [0, 0, _, _, ..] = bytes[..] {
-            let one = [&[0, 1], &bytes[2..]].concat();
-            let one = Self::resume(one, encoding)?;
-            return Ok(Self {
-                state: one.state,
-                ..Self::default()
-            });
-        }
         let mut reader = HistogramReader::new(&bytes, encoding)?;
         let mut scratch = NativeHistogram::default();
         while let Some(read) = reader.next_into(&mut scratch) {
@@ -239,6 +231,23 @@ impl HistogramAppender {
             samples,
             first_ms,
             state,
+        })
+    }
+}
+
+impl HistogramAppender {
+    /// What [`Serialize`] wrote: an open chunk, or the newest sample behind a header of none.
+    fn restored(bytes: Vec<u8>, encoding: Encoding) -> Result<Self, HistogramChunkError> {
+        let [0, 0, newest @ ..] = &bytes[..] else {
+            return Self::resume(bytes, encoding);
+        };
+        if newest.len() < HEADER_BYTES - 1 {
+            return Self::resume(bytes, encoding);
+        }
+        let one = Self::resume([&[0, 1], newest].concat(), encoding)?;
+        Ok(Self {
+            state: one.state,
+            ..Self::default()
         })
     }
 }
@@ -260,7 +269,7 @@ impl Serialize for HistogramAppender {
 impl<'de> Deserialize<'de> for HistogramAppender {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (encoding, bytes) = Deserialize::deserialize(deserializer)?;
-        Self::resume(bytes, encoding).map_err(de::Error::custom)
+        Self::restored(bytes, encoding).map_err(de::Error::custom)
     }
 }
 
