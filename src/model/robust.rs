@@ -37,6 +37,19 @@ impl Robust {
         (x - f64::from(self.at)) / f64::from(self.scale).max(floor)
     }
 
+    pub fn location(&self) -> f64 {
+        f64::from(self.at)
+    }
+
+    pub fn scale(&self) -> f64 {
+        f64::from(self.scale)
+    }
+
+    /// As [`Robust::distance`], where the scale is `factor` times what it is on the whole.
+    pub fn distance_at(&self, x: f64, factor: f64, floor: f64) -> f64 {
+        (x - f64::from(self.at)) / (factor * f64::from(self.scale)).max(floor)
+    }
+
     /// Takes the signal; `n` counts the values, this one included.
     pub fn take(&mut self, x: f64, gain: f64, n: u32) {
         let c = clipped(x - f64::from(self.at), f64::from(self.scale), n);

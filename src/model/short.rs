@@ -18,6 +18,13 @@ pub struct Short {
     tail: Tail,
 }
 
+impl Short {
+    /// Where changes lie and how widely, over the whole day.
+    pub fn usual(&self) -> &Robust {
+        &self.usual
+    }
+}
+
 impl Detector for Short {
     const NAME: &'static str = "short_change";
 
@@ -27,7 +34,7 @@ impl Detector for Short {
         }
         let signal = past.residual - past.mean_5;
         let floor = (FLOOR_OF_SCALE * past.scale).max(past.floor);
-        let x = self.usual.distance(signal, floor).abs().ln_1p() as f32;
+        let x = self.usual.distance_at(signal, past.unrest, floor).abs().ln_1p() as f32;
         Some(Seen {
             signal,
             x,
