@@ -17,7 +17,7 @@ pub(super) const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 const BATCH_EDITS: usize = 4096;
 
 /// Written bytes that wait for a flush and are kept in memory until then, in case it fails.
-const UNFLUSHED_BYTES: u64 = 64 * 1024 * 1024;
+const UNFLUSHED_BYTES: u64 = 8 * 1024 * 1024;
 
 impl Writer {
     pub(super) fn write_all(&mut self, checkpoint: &Checkpoint) -> Result<(), DiskError> {
@@ -33,6 +33,7 @@ impl Writer {
             let edits = vec![position::through(checkpoint.seq)];
             self.unflushed += self.store.apply(edits, Vec::new())?;
         }
+        self.store.disk().tidy()?;
         self.flush()?;
         self.families_written = families.max(self.families_written);
         if let Ok(bytes) = self.store.disk().bytes() {
