@@ -211,7 +211,9 @@ impl SledStore {
                 batch.remove(filed);
             }
         }
-        let put = states.iter().filter_map(|(k, v)| Some((&**k, v.as_deref()?)));
+        let put = states
+            .iter()
+            .filter_map(|(k, v)| Some((&**k, v.as_deref()?)));
         let put: Vec<(&[u8], &[u8])> = put.collect();
         if !put.is_empty() {
             let pointers = self.states.write(&put).map_err(failed)?;
@@ -376,7 +378,9 @@ impl Backend for SledStore {
         let keys = moved.iter().map(|(key, ..)| &**key);
         insert_pointers(&mut batch, keys.zip(pointers));
         self.db.apply_batch(batch).map_err(disk_error)?;
-        moved.into_iter().for_each(|(_, at, _)| self.states.unpoint(at));
+        moved
+            .into_iter()
+            .for_each(|(_, at, _)| self.states.unpoint(at));
         Ok(())
     }
 

@@ -121,7 +121,11 @@ fn a_killed_process_leaves_no_torn_group() {
 /// How large a file of a process may become.
 fn limit_files(child: &Child, limit: &str) {
     let set = Command::new("prlimit")
-        .args([&format!("--fsize={limit}"), "--pid", &child.id().to_string()])
+        .args([
+            &format!("--fsize={limit}"),
+            "--pid",
+            &child.id().to_string(),
+        ])
         .status()
         .unwrap();
     assert!(set.success());

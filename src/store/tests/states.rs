@@ -121,7 +121,9 @@ fn forests_and_sleepers_of_a_lost_file_are_not_there() {
         ..changed(0, 0)
     };
     let rig = Rig::on(&dir, config());
-    assert!(rig.write([snapshot(vec![appendix(1, b"rows")], 5, 1 << 5)]));
+    // So much that the file is worth keeping when the state in it is replaced.
+    let rows = noise(1, 30_000);
+    assert!(rig.write([snapshot(vec![appendix(1, &rows)], 5, 1 << 5)]));
     let first = files(&dir);
     assert!(rig.write([snapshot(vec![appendix(2, b"more")], 6, 3 << 5)]));
     rig.stop();
@@ -164,7 +166,11 @@ fn what_nothing_points_to_is_deleted_and_its_name_not_used_again() {
     rig.stop();
     let after = files(&killed);
     assert!(orphans.iter().all(|(file, _)| !file.try_exists().unwrap()));
-    assert!(after.iter().all(|(file, _)| *file > orphans[0].0 || before.iter().any(|b| b.0 == *file)));
+    assert!(
+        after
+            .iter()
+            .all(|(file, _)| *file > orphans[0].0 || before.iter().any(|b| b.0 == *file))
+    );
     assert_eq!(at(&reopened(&killed), 1), [(0, 0), (1, 0), (2, 1)]);
 }
 
@@ -254,7 +260,11 @@ fn small_files_become_one() {
     rig.stop();
     let (groups, _) = all(&reopened(&dir));
     assert_eq!(groups.len(), 150);
-    assert!(groups.iter().all(|(id, bytes, _)| id.number.to_le_bytes() == bytes[..]));
+    assert!(
+        groups
+            .iter()
+            .all(|(id, bytes, _)| id.number.to_le_bytes() == bytes[..])
+    );
 }
 
 /// A file that cannot be read whole is not moved: what can be read of it stays readable.
@@ -305,7 +315,10 @@ fn states_in_sled_are_moved_into_files_and_that_can_be_broken_off() {
     store.disk().flush().unwrap();
     drop(store);
     sled::write_plain(&dir, plain.clone());
-    assert_eq!(sled::read_plain(&dir, &plain[0].0), Some(plain[0].1.clone()));
+    assert_eq!(
+        sled::read_plain(&dir, &plain[0].0),
+        Some(plain[0].1.clone())
+    );
     let expected: Vec<_> = (0..6).map(|g| (g, 0)).collect();
     assert_eq!(at(&reopened(&dir), 0), expected);
     assert_eq!(sled::read_plain(&dir, &plain[0].0), None);
