@@ -37,6 +37,14 @@ impl Robust {
         (x - f64::from(self.at)) / f64::from(self.scale).max(floor)
     }
 
+    /// The same of a signal `factor` times as large; `factor` is positive.
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            at: (f64::from(self.at) * factor) as f32,
+            scale: (f64::from(self.scale) * factor) as f32,
+        }
+    }
+
     /// Takes the signal; `n` counts the values, this one included.
     pub fn take(&mut self, x: f64, gain: f64, n: u32) {
         let c = clipped(x - f64::from(self.at), f64::from(self.scale), n);

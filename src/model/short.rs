@@ -18,6 +18,16 @@ pub struct Short {
     tail: Tail,
 }
 
+impl Short {
+    /// The same of a series that moves `factor` times as much.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            usual: self.usual.scaled(factor),
+            ..self.clone()
+        }
+    }
+}
+
 impl Detector for Short {
     const NAME: &'static str = "short_change";
 
