@@ -30,6 +30,7 @@ pub mod spec;
 pub mod still;
 pub mod tail;
 pub mod trend;
+pub mod volatility;
 pub mod watch;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub struct Past {
     pub gain: f64,
     /// How fast tails learn this sample; 0 before they do.
     pub tail_rate: f32,
+    /// By what factor short changes are larger at this time of the day than on the whole; positive.
+    pub unrest: f64,
     /// The sample has no neighbour before it.
     pub after_gap: bool,
 }

@@ -205,6 +205,7 @@ impl Ensemble {
                 None | Some(0) => 0.0,
                 Some(taught) => pace.tail_rate(taught),
             },
+            unrest: self.profile.unrest(&look, self.short.usual().scale()),
             after_gap: gap != Gap::None || self.n == 0,
         };
         let seen = [
@@ -251,6 +252,7 @@ impl Ensemble {
         let n = self.n.saturating_add(1);
         let past = step.past;
         let [jump, short, burst, history] = &step.seen;
+        let usual = *self.short.usual();
         if let Some(seen) = jump {
             self.jump.absorb(&past, seen, weight);
         }
@@ -267,6 +269,11 @@ impl Ensemble {
             self.profile.begin(pace, spec.day_ms);
         } else {
             self.profile.take(&step.look, step.z, pace, weight);
+            if let Some(seen) = short {
+                let size = seen.signal - usual.location();
+                self.profile
+                    .take_change(&step.look, size, usual.scale(), pace);
+            }
         }
         self.level.take(x.value, pace.level);
         self.still.take(self.n > 0 && x.value != self.last);

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::Pace;
 use super::robust::MAD_TO_SIGMA;
+use super::volatility::{Place, Volatility};
 
 /// Most buckets of a day: half an hour each in a day of 24 hours.
 const BUCKETS_MAX: usize = 48;
@@ -88,6 +89,7 @@ impl Bucket {
 pub struct Profile {
     /// Empty until the interval of the series is known; never resized after.
     buckets: Box<[Bucket]>,
+    volatility: Volatility,
 }
 
 /// Buckets of a day with so many samples; 0 if they are too few for a rhythm.
@@ -105,6 +107,8 @@ pub struct Look {
     pub usual: Option<f64>,
     /// The bucket that contains the moment.
     own: usize,
+    /// Where it lies between hours.
+    place: Place,
     /// Its day, modulo 256.
     day: u8,
 }
@@ -117,6 +121,7 @@ impl Profile {
             return Look {
                 usual: None,
                 own: 0,
+                place: Place::new(0.0, 0),
                 day: 0,
             };
         }
@@ -136,6 +141,7 @@ impl Profile {
         Look {
             usual: speaks.then_some(usual),
             own,
+            place: Place::new(within, count),
             day: t_ms.div_euclid(day_ms) as u8,
         }
     }
@@ -159,11 +165,31 @@ impl Profile {
     pub fn begin(&mut self, pace: &Pace, day_ms: i64) {
         let count = bucket_count(day_ms as f64 / pace.interval_ms());
         self.buckets = vec![Bucket::default(); count].into_boxed_slice();
+        self.volatility.begin(count);
+    }
+
+    /// By what factor short changes, of `scale` on the whole, are larger at a time.
+    pub fn unrest(&self, look: &Look, scale: f64) -> f64 {
+        self.volatility
+            .ratio(&look.place, scale, |hour| self.visits(hour))
+    }
+
+    /// Takes the size of a short change; [`Profile::take`] is to come first.
+    pub fn take_change(&mut self, look: &Look, size: f64, scale: f64, pace: &Pace) {
+        let visits = self.visits(look.place.own);
+        let volatility = &mut self.volatility;
+        volatility.take(&look.place, size, scale, visits, pace.bucket_gain);
+    }
+
+    /// Visits of an hour, which is two buckets.
+    fn visits(&self, hour: usize) -> u32 {
+        let buckets = self.buckets.iter().skip(2 * hour).take(2);
+        buckets.map(|b| u32::from(b.visits)).sum()
     }
 
     /// Bytes that it keeps apart from its own size.
     pub fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.buckets)
+        size_of_val(&*self.buckets) + self.volatility.heap_bytes()
     }
 
     /// True until [`Profile::begin`] found a day in which there are samples enough.

@@ -19,12 +19,20 @@ pub struct Short {
 }
 
 impl Short {
+impl Short {
+    /// Where changes lie and how widely, over the whole day.
+    pub fn usual(&self) -> &Robust {
+        &self.usual
+    }
+
     /// The same of a series that moves `factor` times as much.
     pub(super) fn scaled(&self, factor: f64) -> Self {
         Self {
             usual: self.usual.scaled(factor),
             ..self.clone()
         }
+    }
+}
     }
 }
 
@@ -37,7 +45,7 @@ impl Detector for Short {
         }
         let signal = past.residual - past.mean_5;
         let floor = (FLOOR_OF_SCALE * past.scale).max(past.floor);
-        let x = self.usual.distance(signal, floor).abs().ln_1p() as f32;
+        let x = self.usual.distance_at(signal, past.unrest, floor).abs().ln_1p() as f32;
         Some(Seen {
             signal,
             x,
