@@ -19,7 +19,6 @@ pub struct Short {
 }
 
 impl Short {
-impl Short {
     /// Where changes lie and how widely, over the whole day.
     pub fn usual(&self) -> &Robust {
         &self.usual
@@ -31,8 +30,6 @@ impl Short {
             usual: self.usual.scaled(factor),
             ..self.clone()
         }
-    }
-}
     }
 }
 
