@@ -37,7 +37,11 @@ impl Detector for Jump {
         }
         let signal = past.value - past.last;
         let floor = (FLOOR_OF_SCALE * past.scale).max(past.floor);
-        let x = self.usual.distance_at(signal, past.unrest, floor).abs().ln_1p() as f32;
+        let x = self
+            .usual
+            .distance_at(signal, past.unrest, floor)
+            .abs()
+            .ln_1p() as f32;
         Some(Seen {
             signal,
             x,

@@ -42,7 +42,11 @@ impl Detector for Short {
         }
         let signal = past.residual - past.mean_5;
         let floor = (FLOOR_OF_SCALE * past.scale).max(past.floor);
-        let x = self.usual.distance_at(signal, past.unrest, floor).abs().ln_1p() as f32;
+        let x = self
+            .usual
+            .distance_at(signal, past.unrest, floor)
+            .abs()
+            .ln_1p() as f32;
         Some(Seen {
             signal,
             x,
