@@ -62,7 +62,7 @@ impl Default for DetectConfig {
             day: Duration::from_secs(24 * 3600),
             warmup: 100,
             young: 2000,
-            line: 5.5,
+            line: 5.6,
             confirm: 2,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),

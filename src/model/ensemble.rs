@@ -178,7 +178,12 @@ impl Ensemble {
         let look = self
             .profile
             .look(spec.calendar.local_ms(x.t_ms), spec.day_ms);
-        let (location, scale) = (self.level.location(), self.level.scale());
+        // The first value lies where it is expected: there is nothing to compare it with.
+        let location = match self.level.count() {
+            0 => x.value,
+            _ => self.level.location(),
+        };
+        let scale = self.level.scale();
         let expected = location + look.usual.unwrap_or(0.0) * scale;
         let residual = x.value - expected;
         let before = match gap {

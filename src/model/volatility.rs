@@ -1,11 +1,11 @@
 //! How restless a series is at each hour of the day, next to how restless it is all in all.
 //!
-//! A change that is usual at noon may be a fault at night. For every two buckets of the profile, an
+//! Changes that are a fault at night may be usual in a rush. For every two buckets of the profile, an
 //! hour in a day of 24, a clipped running mean of the size of short changes is kept; divided by the
 //! scale of all of them it says by what factor changes of that hour are measured. What always holds:
-//! an hour that was hardly seen says one, and a calm hour is believed to be at most twice as calm, so
-//! that noise which happened to be small makes nobody's fault of the next day. What it does not know:
-//! the level at that time, which is the profile's.
+//! the factor is at least one, and one where the hour was hardly seen: that a calm hour is calmer
+//! than the rest makes nothing of it more suspicious (measured: it finds next to nothing and
+//! calls at night). What it does not know: the level at that time, which is the profile's.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,6 @@ use super::robust::MAD_TO_SIGMA;
 
 /// Visits at which an hour is believed as much as the rest of the day.
 const BELIEVED_HALF: f64 = 60.0;
-/// The smallest factor.
-const RATIO_MIN: f64 = 0.5;
 /// A change counts at most this many times the scale: the hour's own or that of all, the larger one.
 const CLIP: f32 = 4.0;
 
@@ -77,7 +75,7 @@ impl Volatility {
             (seen * f64::from(size) / scale + BELIEVED_HALF) / (seen + BELIEVED_HALF)
         };
         let (left, right) = (ratio(place.left, *left), ratio(place.right, *right));
-        (left + place.share * (right - left)).max(RATIO_MIN)
+        (left + place.share * (right - left)).max(1.0)
     }
 
     /// Takes the size of a change at a place, whatever its sign; `scale` is that of the whole day,
@@ -131,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn hours_get_the_factor_of_their_noise_and_calm_ones_half_at_least() {
+    fn restless_hours_get_the_factor_of_their_noise_and_calm_ones_none() {
         let volatility = learned(7);
         let ratio = |hour: f64| volatility.ratio(&place(hour), 3.0, |_| 420);
         assert!((2.0..3.0).contains(&ratio(14.5)), "{}", ratio(14.5));
-        assert_eq!(ratio(3.5), RATIO_MIN);
-        let rising = [9.5, 9.75, 10.0, 10.25, 10.5].map(ratio);
+        assert_eq!(ratio(3.5), 1.0);
+        let rising = [9.0, 9.75, 10.0, 10.25, 10.5].map(ratio);
         assert!(rising.is_sorted(), "{rising:?}");
         assert!((ratio(23.999) - ratio(0.001)).abs() < 0.01);
     }
