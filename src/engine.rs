@@ -11,6 +11,7 @@ pub mod history;
 pub mod jobs;
 pub mod journal;
 pub mod keep;
+pub mod kin;
 pub mod memory;
 mod merge;
 pub mod models;

@@ -8,6 +8,7 @@
 
 pub mod absence;
 pub mod averages;
+pub mod baseline;
 pub mod burst;
 pub mod calendar;
 pub mod ensemble;

@@ -47,6 +47,10 @@ pub struct DetectConfig {
     /// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising. How
     /// rare the score is for that very series counts too: see docs/models.md.
     pub severity: SeverityConfig,
+    /// Labels that change while what a series measures stays the same, as pods do with each rollout.
+    /// A new series that differs from an older one in these alone may begin with what is known of
+    /// that, at low confidence; see docs/models.md. Empty: every series begins with nothing.
+    pub siblings: Vec<String>,
     /// Changes for some series, by label selector. All rules that match a series apply, in order,
     /// later ones over earlier ones.
     pub rules: Vec<RuleConfig>,
@@ -65,6 +69,20 @@ impl Default for DetectConfig {
             time_zone: "UTC".to_owned(),
             forest: ForestConfig::default(),
             severity: SeverityConfig::default(),
+            siblings: [
+                "pod",
+                "pod_name",
+                "container_id",
+                "id",
+                "uid",
+                "instance",
+                "node",
+                "replica",
+                "task_id",
+                "alloc_id",
+            ]
+            .map(str::to_owned)
+            .into(),
             rules: Vec::new(),
         }
     }

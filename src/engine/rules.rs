@@ -39,6 +39,7 @@ pub enum RulesError {
 pub struct Rules {
     defaults: SeriesSpec,
     rules: Vec<(Selector, RuleConfig)>,
+    churning: Vec<String>,
 }
 
 impl TryFrom<&DetectConfig> for Rules {
@@ -73,7 +74,11 @@ impl TryFrom<&DetectConfig> for Rules {
             check(&key, rule)?;
             rules.push((selector, rule.clone()));
         }
-        Ok(Self { defaults, rules })
+        Ok(Self {
+            defaults,
+            rules,
+            churning: config.siblings.clone(),
+        })
     }
 }
 
@@ -129,6 +134,11 @@ impl Specs {
     /// The spec for a series, without a number.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         self.rules.resolve(canonical)
+    }
+
+    /// Labels in which the series of one family may differ.
+    pub fn churning(&self) -> &[String] {
+        &self.rules.churning
     }
 
     /// See [`Rules::kept_for`].

@@ -12,6 +12,7 @@ mod accounting;
 mod forest;
 pub mod histogram;
 mod keeping;
+mod kin;
 mod native;
 mod plain;
 mod sleep;
@@ -35,6 +36,7 @@ use super::batch::{Batch, Families, Row};
 use super::churn::Churn;
 use super::groups::{CLOSED_MAX, Groups};
 use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
+use super::kin::Kin;
 use super::memory::Budget;
 use super::prefetch::prefetch;
 use super::router::partition;
@@ -150,6 +152,7 @@ pub struct Shard {
     /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
     groups: Groups,
+    kin: Kin,
     families: HashMap<Box<str>, Announced>,
     epoch: u32,
     /// Families announced before a restart by records that are still to be taken again.
@@ -199,6 +202,7 @@ impl Shard {
             asleep: Slab::new(),
             left_out: HashMap::new(),
             groups: Groups::new(),
+            kin: Kin::default(),
             families: HashMap::new(),
             epoch: 0,
             expected: VecDeque::new(),
@@ -488,6 +492,7 @@ impl Shard {
 
     /// Forgets a series of any sort whose state is gone already.
     fn vacate(&mut self, at: u32, group: u32, position: u16, admitted: u32) {
+        self.remove_kin(at, (group, position));
         self.table.remove(at);
         self.parts.admission.release(admitted);
         let group = self.groups.get_mut(group);

@@ -21,6 +21,16 @@ pub struct Burst {
     tail: Tail,
 }
 
+impl Burst {
+    /// The same of a series that moves `factor` times as much.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            usual: self.usual.scaled(factor),
+            ..self.clone()
+        }
+    }
+}
+
 impl Detector for Burst {
     const NAME: &'static str = "burst";
 

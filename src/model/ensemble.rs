@@ -6,6 +6,8 @@
 //! always holds: [`Ensemble::score`] changes nothing and depends on nothing but the samples before,
 //! every number is finite for any finite input, and the same samples give the same bits.
 
+mod template;
+
 use serde::{Deserialize, Serialize};
 
 use super::averages::{Averages, SPAN_5, SPAN_10};

@@ -18,6 +18,16 @@ pub struct Jump {
     tail: Tail,
 }
 
+impl Jump {
+    /// The same of a series that moves `factor` times as much.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            usual: self.usual.scaled(factor),
+            ..self.clone()
+        }
+    }
+}
+
 impl Detector for Jump {
     const NAME: &'static str = "jump";
 

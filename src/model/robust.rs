@@ -37,6 +37,14 @@ impl Robust {
         (x - f64::from(self.at)) / f64::from(self.scale).max(floor)
     }
 
+    /// The same of a signal `factor` times as large; `factor` is positive.
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            at: (f64::from(self.at) * factor) as f32,
+            scale: (f64::from(self.scale) * factor) as f32,
+        }
+    }
+
     pub fn location(&self) -> f64 {
         f64::from(self.at)
     }

@@ -23,6 +23,14 @@ impl Short {
     pub fn usual(&self) -> &Robust {
         &self.usual
     }
+
+    /// The same of a series that moves `factor` times as much.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            usual: self.usual.scaled(factor),
+            ..self.clone()
+        }
+    }
 }
 
 impl Detector for Short {

@@ -7,11 +7,13 @@
 
 mod forest;
 mod say;
+mod template;
 
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
 use say::{BACK, reason_of, severity, side_of};
+pub use template::Template;
 
 use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
@@ -140,6 +142,9 @@ pub struct Judge {
     wary: u8,
     #[serde(skip)]
     pace: Pace,
+    /// For the first value; never kept beyond the sample that it was offered for.
+    #[serde(skip)]
+    template: Option<Box<Template>>,
 }
 
 impl Judge {
@@ -157,6 +162,7 @@ impl Judge {
             last_ms: i64::MIN,
             wary: 0,
             pace: Pace::default(),
+            template: None,
         }
     }
 
@@ -201,6 +207,7 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
+        self.begin_with_template(spec, interval_ms, x);
         let gap = self.gap(interval_ms, x.t_ms);
         let mut step = self.ensemble.score(&self.pace, spec, x, gap);
         if let Some(forest) = &mut self.forest

@@ -43,6 +43,7 @@ impl Shard {
         let shown = Shown::of(Phase::Warmup, None);
         let n = self.put_tracked(at, place, spec, track, shown, now_ms);
         self.table.settle(at, Home::Tracked(n));
+        self.add_kin(at, place);
     }
 
     /// Gives a track its place; whoever calls says in the table where it is.
@@ -94,6 +95,10 @@ impl Shard {
         let Some(mut slot) = self.tracked.get_mut(n) else {
             return Outcome::Skipped;
         };
+        if slot.track.judge().seen() == 0 && value.is_finite() {
+            self.offer_template(at, n);
+            slot = self.tracked.get_mut(n).expect("BUG: the series was there");
+        }
         if slot.epoch != self.epoch {
             self.declare(at, n);
             slot = self.tracked.get_mut(n).expect("BUG: the series was there");
