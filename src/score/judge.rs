@@ -64,6 +64,15 @@ pub struct Evidence {
     pub rule: Option<Rule>,
 }
 
+impl Evidence {
+    /// The evidence itself in units of the line, without the bounds for still series and least
+    /// deviations and without rules: what a group is judged by, where many series may stand still at
+    /// once and nobody minds.
+    pub fn in_lines(&self, spec: &SeriesSpec) -> f32 {
+        (f64::from(self.size) / spec.line) as f32
+    }
+}
+
 /// What became of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judgement {

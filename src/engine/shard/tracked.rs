@@ -5,6 +5,7 @@ use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::forest::tier::News;
+use crate::score::groups::counts_until;
 use crate::score::judge::Phase;
 use crate::score::track::{Taken, Track};
 use crate::score::verdict::Change;
@@ -118,9 +119,8 @@ impl Shard {
                 if let Some(judged) = judgement {
                     slot.judged_ms = now_ms;
                     forest = judged.forest;
-                    if let Some(score) = judged.score {
-                        self.parts.board.set(slot.board, score, judged.alarm);
-                    }
+                    let until_ms = counts_until(now_ms, slot.track.head().interval_ms());
+                    self.parts.board.tell(slot.board, spec, &judged, until_ms);
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
                     }
