@@ -39,11 +39,12 @@ impl Disk {
     }
 }
 
-/// Series with a forest stay awake, so none has one.
+/// Series with a forest stay awake, so none has one; so do those that are missed.
 fn detect() -> DetectConfig {
     DetectConfig {
         warmup: 20,
         young: 60,
+        absent: std::time::Duration::ZERO,
         rules: vec![RuleConfig {
             selector: "{__name__=~\".+\"}".into(),
             forest: Some(ForestUse::Never),
