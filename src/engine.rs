@@ -17,6 +17,7 @@ mod merge;
 pub mod models;
 pub mod pool;
 pub mod prefetch;
+pub mod presence;
 pub mod router;
 pub mod rules;
 pub mod shard;

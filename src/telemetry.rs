@@ -4,12 +4,14 @@
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
 pub mod durable;
+pub mod groups;
 pub mod history;
 pub mod log;
 pub mod memory;
 pub mod process;
 
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
+use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
 use prometheus_client::encoding::text::encode_registry;
@@ -212,6 +214,8 @@ pub struct Metrics {
     pub read_cut: Counter,
     /// `saimon_scores_left_out`: score lines that the last page left out.
     pub scores_left_out: Gauge,
+    /// `saimon_group*`: about groups.
+    pub groups: GroupMetrics,
     /// `saimon_store_ok`: 1 while the store takes writes.
     pub store_ok: Gauge,
     /// `saimon_store_moved_aside`: 1 if this process found a store it could not open.
@@ -342,6 +346,7 @@ impl Metrics {
                 "scores_left_out",
                 "score lines that the last page of scores left out: above the limit, or one series with another once names are escaped",
             ),
+            groups: GroupMetrics::made(&mut r),
             store_ok: r.made("store_ok", "1 while the store takes writes"),
             store_moved_aside: r.made(
                 "store_moved_aside",

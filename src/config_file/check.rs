@@ -19,6 +19,7 @@ use crate::config::{ClientConfig, Config, SeverityConfig};
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
+use crate::score::groups::GroupSpec;
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -264,6 +265,9 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        if let Err(error) = GroupSpec::try_from(&config.groups) {
+            self.pair(false, "groups.by", "groups.by", error.to_string());
+        }
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {
             if let Some(severity) = &rule.severity {

@@ -12,6 +12,7 @@ use super::churn::Churn;
 use super::history::Historian;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
+use super::presence::Presence;
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
@@ -69,6 +70,7 @@ impl Pool {
         metrics.forests_limit.set(i64::from(seats.max()));
         let budget = Arc::new(Budget::new(u64::MAX, spec.shards));
         let churn = Arc::new(Churn::new());
+        let presence = Arc::new(Presence::new());
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -86,6 +88,7 @@ impl Pool {
                     trainers: None,
                     budget: Arc::clone(&budget),
                     churn: Arc::clone(&churn),
+                    presence: Arc::clone(&presence),
                     sleep: None,
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,

@@ -8,6 +8,7 @@
 //! and what a shard computes depends on the samples of each series alone, never on how many shards
 //! there are.
 
+mod absence;
 mod accounting;
 mod forest;
 pub mod histogram;
@@ -39,6 +40,7 @@ use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::kin::Kin;
 use super::memory::Budget;
 use super::prefetch::prefetch;
+use super::presence::Presence;
 use super::router::partition;
 use super::rules::Specs;
 use super::slab::Slab;
@@ -116,6 +118,8 @@ pub struct ShardParts {
     pub trainers: Option<Trainers>,
     pub budget: Arc<Budget>,
     pub churn: Arc<Churn>,
+    /// Who still speaks, in all shards.
+    pub presence: Arc<Presence>,
     /// How idle series are put to sleep, if they are.
     pub sleep: Option<Sleep>,
     /// Most metric families whose metadata is remembered.
@@ -249,6 +253,9 @@ impl Shard {
         self.advance(batch.seq);
         self.tally.protocol = batch.protocol;
         self.tally.replayed = batch.replayed;
+        if !batch.replayed {
+            self.parts.presence.hear(batch.received_ms);
+        }
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);

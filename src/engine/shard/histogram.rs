@@ -24,6 +24,7 @@ use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
+use crate::score::groups;
 use crate::score::judge::{Judge, Phase};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
@@ -449,9 +450,8 @@ impl Shard {
         stat.judged_ms = now_ms;
         let at = slot.at;
         let forest = judged.forest;
-        if let Some(score) = judged.score {
-            self.parts.board.set(stat.board, score, judged.alarm);
-        }
+        let until_ms = groups::counts_until(now_ms, slot.interval.ms());
+        self.parts.board.tell(stat.board, spec, &judged, until_ms);
         if let Some(Change::Began(_)) = judged.change {
             self.tally.began += 1;
         }
