@@ -9,8 +9,10 @@ pub mod detect;
 pub mod forest;
 pub mod history;
 pub mod limits;
+pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod relabel;
 pub mod store;
 
 use std::time::Duration;
@@ -23,8 +25,10 @@ pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConf
 pub use forest::{ForestConfig, ForestUse};
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
+pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
 
 /// The whole file. Unknown keys are errors.
@@ -47,6 +51,8 @@ pub struct Config {
     /// How Prometheus reads the windows back by `remote_read`, see docs/remote-read.md. If it writes
     /// and reads with the same `external_labels`, none of these keys is needed.
     pub read: ReadConfig,
+    /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
+    pub outputs: OutputsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

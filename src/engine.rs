@@ -23,5 +23,6 @@ pub mod slab;
 pub mod state;
 pub mod table;
 pub mod tally;
+pub mod tap;
 pub mod trainer;
 pub mod worker;

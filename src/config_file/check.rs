@@ -5,6 +5,7 @@
 //! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
+mod outputs;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -138,7 +139,7 @@ impl Walk<'_> {
                         // An empty one for one that is wrong: those after it keep their numbers.
                         self.item(item, node, &format!("{path}[{i}]"))
                             .unwrap_or_else(|| match **item {
-                                Shape::Text => Json::String(String::new()),
+                                Shape::Text | Shape::AnyText => Json::String(String::new()),
                                 Shape::Choice(ref words) => {
                                     Json::from(words.first().map(|w| w.word.as_str()))
                                 }
@@ -274,6 +275,7 @@ impl Walk<'_> {
         }
         let history = &config.history;
         self.client("history", &history.client, history.url.as_ref());
+        self.outputs(&config.outputs);
         let store = &config.store;
         self.pair(
             store.forget >= store.window,

@@ -167,7 +167,7 @@ fn kind(shape: &Shape) -> &'static str {
         Shape::Number { .. } => "number",
         Shape::Duration { .. } => "duration",
         Shape::Size { .. } => "size",
-        Shape::Text => "text",
+        Shape::Text | Shape::AnyText => "text",
         Shape::Secret => "secret text",
         Shape::Url => "address",
         Shape::Selector => "selector",
@@ -230,6 +230,7 @@ fn example_item(out: &mut String, fields: &[Field], around: &[Field], indent: &s
         let outer = around.iter().find(|f| f.name == field.name);
         let value = outer
             .and_then(|f| f.default.clone())
+            .or_else(|| field.default.clone())
             .unwrap_or_else(|| sample(&field.shape));
         out.push_str(&format!("{indent}#   {dash}{}: {value}\n", field.name));
     }
@@ -239,6 +240,8 @@ fn example_item(out: &mut String, fields: &[Field], around: &[Field], indent: &s
 fn sample(shape: &Shape) -> String {
     match shape {
         Shape::Selector => "'{job=\"node\", mountpoint!~\"/run.*\"}'".to_owned(),
+        Shape::Url => "http://prometheus:9090/api/v1/write".to_owned(),
+        Shape::Text => "name".to_owned(),
         Shape::Bool => "true".to_owned(),
         Shape::Choice(choices) => choices.first().map_or_else(String::new, |c| c.word.clone()),
         Shape::Section(inner) => {
