@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-pub use row::{Extra, Row, RowError, rows};
+pub use row::{Extra, Row, RowError, raw_rows, rows};
 
 use super::keep::PARTITIONS;
 use crate::score::band::Band;
@@ -274,6 +274,26 @@ impl Outlet {
 /// All shards have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
+
+/// Rows for those who test what is behind a tap.
+#[cfg(test)]
+impl Rows {
+    pub fn of<'a>(seq: u64, rows: impl IntoIterator<Item = Row<'a>>) -> Self {
+        let (mut bytes, mut count) = (Vec::new(), 0);
+        for row in rows {
+            row::put(&mut bytes, &row);
+            count += 1;
+        }
+        Self {
+            shard: 0,
+            shards: 1,
+            seq,
+            count,
+            bytes,
+            made: 0,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

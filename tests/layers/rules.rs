@@ -54,7 +54,9 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
         "store" | "expose" => &["wire", "series", "window", "model", "score", "engine"],
-        "output" => &["wire", "series", "window", "model", "score", "engine", "client"],
+        "output" => &[
+            "wire", "series", "window", "model", "score", "engine", "client",
+        ],
         "backfill" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
         ],

@@ -60,16 +60,22 @@ pub(super) fn put(out: &mut Vec<u8>, row: &Row<'_>) {
 
 /// The rows in these bytes.
 pub fn rows(bytes: &[u8]) -> impl Iterator<Item = Result<Row<'_>, RowError>> {
+    raw_rows(bytes).map(|row| row.map(|(row, _)| row))
+}
+
+/// The rows in these bytes, each with its own bytes.
+pub fn raw_rows(bytes: &[u8]) -> impl Iterator<Item = Result<(Row<'_>, &[u8]), RowError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
+        let before = rest;
         let row = row(&mut rest).ok_or(RowError);
         if row.is_err() {
             rest = &[];
         }
-        Some(row)
+        Some(row.map(|row| (row, &before[..before.len() - rest.len()])))
     })
 }
 
