@@ -134,7 +134,9 @@ impl Running {
                 }
             };
             if tokio::time::timeout(LAST_ROUNDS, all).await.is_err() {
-                tracing::info!("scores that a receiver did not take in time are sent after the next start");
+                tracing::info!(
+                    "scores that a receiver did not take in time are sent after the next start"
+                );
             }
         });
     }

@@ -188,16 +188,20 @@ impl<T: Transport + Clone> Forward<T> {
         for (i, lane) in lanes.into_iter().enumerate() {
             queues[i % self.lanes.len()].extend(lane);
         }
-        let sending = self.lanes.iter_mut().zip(queues).map(|(lane, queue)| async {
-            let mut all = true;
-            for request in queue {
-                all &= lane.send(&request).await.end != End::GivenUp;
-                if !all {
-                    break;
+        let sending = self
+            .lanes
+            .iter_mut()
+            .zip(queues)
+            .map(|(lane, queue)| async {
+                let mut all = true;
+                for request in queue {
+                    all &= lane.send(&request).await.end != End::GivenUp;
+                    if !all {
+                        break;
+                    }
                 }
-            }
-            all
-        });
+                all
+            });
         let ended = round::together(sending).await;
         ended.into_iter().all(|all| all).then(|| {
             self.watch.newest(round.newest_ms);

@@ -68,7 +68,11 @@ impl Intake {
                 }
                 self.parts.outlet.done(rows);
             }
-            if self.parts.sync.is_some_and(|every| synced.elapsed() >= every) {
+            if self
+                .parts
+                .sync
+                .is_some_and(|every| synced.elapsed() >= every)
+            {
                 synced = Instant::now();
                 self.sync();
             }

@@ -69,7 +69,11 @@ impl Shape {
         };
         let mut unfit = 0;
         for (metric, made) in self.metrics.iter().enumerate() {
-            let Some(value) = (if ends { Some(stale()) } else { (made.value)(row) }) else {
+            let Some(value) = (if ends {
+                Some(stale())
+            } else {
+                (made.value)(row)
+            }) else {
                 continue;
             };
             let mut labels: LabelList<'_> = vec![(METRIC_NAME.into(), made.name.into())];

@@ -114,8 +114,14 @@ mod tests {
     #[test]
     fn every_mistake_is_found_with_its_line() {
         for (receiver, expected) in [
-            ("    - name: a", "3:7: outputs.remote_write[0]: has no `url`"),
-            ("    - url: ftp://a", "remote_write[0].url: is not an address"),
+            (
+                "    - name: a",
+                "3:7: outputs.remote_write[0]: has no `url`",
+            ),
+            (
+                "    - url: ftp://a",
+                "remote_write[0].url: is not an address",
+            ),
             (
                 "    - url: http://a\n      write_relabel_configs:\n        - {action: hashmod, target_label: x}",
                 "5:11: outputs.remote_write[0].write_relabel_configs[0].modulus: must be",

@@ -103,10 +103,7 @@ fn read(file: &File, slot: u64) -> Option<(u64, Saved)> {
 }
 
 /// Removes the files of receivers that are no more.
-pub(super) fn remove_others(
-    dir: &Path,
-    keep: impl Iterator<Item = String>,
-) -> std::io::Result<()> {
+pub(super) fn remove_others(dir: &Path, keep: impl Iterator<Item = String>) -> std::io::Result<()> {
     let keep: Vec<String> = keep.collect();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

@@ -37,7 +37,12 @@ fn every_action() {
         (
             abc.clone(),
             serde_json::json!({"source_labels": ["a"], "regex": "f(.*)", "target_label": "d", "separator": ";", "replacement": "ch${1}-ch${1}"}),
-            Some(vec![("a", "foo"), ("b", "bar"), ("c", "baz"), ("d", "choo-choo")]),
+            Some(vec![
+                ("a", "foo"),
+                ("b", "bar"),
+                ("c", "baz"),
+                ("d", "choo-choo"),
+            ]),
         ),
         (
             abc.clone(),
@@ -65,13 +70,23 @@ fn every_action() {
         (
             abc.clone(),
             serde_json::json!({"target_label": "d", "replacement": "fixed"}),
-            Some(vec![("a", "foo"), ("b", "bar"), ("c", "baz"), ("d", "fixed")]),
+            Some(vec![
+                ("a", "foo"),
+                ("b", "bar"),
+                ("c", "baz"),
+                ("d", "fixed"),
+            ]),
         ),
         // A target made of what matched; one that is no name changes nothing.
         (
             abc.clone(),
             serde_json::json!({"source_labels": ["a"], "regex": "(f)(.*)", "target_label": "${1}_x", "replacement": "$2"}),
-            Some(vec![("a", "foo"), ("b", "bar"), ("c", "baz"), ("f_x", "oo")]),
+            Some(vec![
+                ("a", "foo"),
+                ("b", "bar"),
+                ("c", "baz"),
+                ("f_x", "oo"),
+            ]),
         ),
         (
             vec![("a", "some-name")],
@@ -126,7 +141,12 @@ fn every_action() {
         (
             vec![("__meta_a", "1"), ("__meta_b", "2"), ("b", "3")],
             serde_json::json!({"regex": "__meta_(.*)", "action": "labelmap"}),
-            Some(vec![("__meta_a", "1"), ("__meta_b", "2"), ("a", "1"), ("b", "2")]),
+            Some(vec![
+                ("__meta_a", "1"),
+                ("__meta_b", "2"),
+                ("a", "1"),
+                ("b", "2"),
+            ]),
         ),
         (
             abc.clone(),
@@ -173,8 +193,14 @@ fn rules_follow_each_other() {
 fn what_prometheus_refuses_is_refused_by_its_key() {
     for (config, key) in [
         (serde_json::json!({}), "target_label"),
-        (serde_json::json!({"action": "hashmod", "target_label": "a"}), "modulus"),
-        (serde_json::json!({"action": "hashmod", "modulus": 2}), "target_label"),
+        (
+            serde_json::json!({"action": "hashmod", "target_label": "a"}),
+            "modulus",
+        ),
+        (
+            serde_json::json!({"action": "hashmod", "modulus": 2}),
+            "target_label",
+        ),
         (
             serde_json::json!({"action": "hashmod", "modulus": 2, "target_label": "a$1"}),
             "target_label",
@@ -194,7 +220,10 @@ fn what_prometheus_refuses_is_refused_by_its_key() {
             serde_json::json!({"action": "labeldrop", "source_labels": ["a"]}),
             "source_labels",
         ),
-        (serde_json::json!({"action": "labelmap", "replacement": "a-b"}), "replacement"),
+        (
+            serde_json::json!({"action": "labelmap", "replacement": "a-b"}),
+            "replacement",
+        ),
         (serde_json::json!({"action": "keep", "regex": "("}), "regex"),
     ] {
         let error = Relabel::new(&[rule(config.clone())]).unwrap_err();
