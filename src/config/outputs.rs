@@ -125,7 +125,7 @@ pub struct QueueConfig {
 pub struct MetadataConfig {
     /// Whether they are sent.
     pub send: bool,
-    /// How often.
+    /// How long from one time to the next.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "1d"))]
     pub send_interval: Duration,

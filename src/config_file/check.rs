@@ -163,6 +163,8 @@ impl Walk<'_> {
     /// An element of a list, with what it must not lack.
     fn item(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
         let value = self.value(shape, node, path);
+        self.places
+            .insert(path.to_owned(), (node.at, value.is_some()));
         if let (Shape::Section(fields), Some(_)) = (shape, &value) {
             for field in fields.iter().filter(|f| f.required()) {
                 if node.get(&field.name).is_none() {

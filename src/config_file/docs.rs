@@ -303,12 +303,31 @@ mod tests {
         let rule: String = example
             .lines()
             .skip_while(|l| !l.contains("rules: []"))
-            .filter_map(|l| l.strip_prefix("  #   "))
+            .skip(1)
+            .map_while(|l| l.strip_prefix("  #"))
+            .filter_map(|l| l.strip_prefix("   "))
             .map(|l| format!("    {l}\n"))
             .collect();
         let config = parse(&format!("detect:\n  rules:\n{rule}")).unwrap();
         let rule = &config.detect.rules[0];
         assert!(rule.model.is_some() && rule.severity.is_some() && rule.adapt.is_some());
+    }
+
+    #[test]
+    fn the_commented_receiver_of_the_example_is_valid() {
+        let example = example();
+        let receiver: String = example
+            .lines()
+            .skip_while(|l| !l.contains("remote_write: []"))
+            .skip(1)
+            .map_while(|l| l.strip_prefix("  #"))
+            .filter_map(|l| l.strip_prefix("   "))
+            .map(|l| format!("    {l}\n"))
+            .collect();
+        let config = parse(&format!("outputs:\n  remote_write:\n{receiver}")).unwrap();
+        let receiver = &config.outputs.remote_write[0];
+        assert_eq!(receiver.queue_config, Default::default());
+        assert_eq!(receiver.shown_name(), "name");
     }
 
     #[test]

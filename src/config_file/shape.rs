@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "store", "history", "alerting", "read", "limits"
+                "presets", "detect", "store", "history", "alerting", "read", "outputs", "limits"
             ]
         );
         assert_eq!(
