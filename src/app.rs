@@ -7,6 +7,7 @@
 
 mod history;
 mod keeping;
+mod output;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use crate::telemetry::Metrics;
 
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
+use output::Outputs;
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -62,6 +64,15 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     );
     keeping::bound(&mut pool, config);
     kept.lull(&mut pool, config);
+    let newest = kept.newest_record();
+    let outputs = Outputs::open(
+        &options.data_dir,
+        config,
+        &mut pool,
+        newest,
+        &metrics,
+        &clock,
+    )?;
     kept.restore(&mut pool, &*clock)?;
 
     let (sender, inbox) = sync_channel(KEPT_MAX);
@@ -79,11 +90,15 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         .writer(config, &engine, inbox, &clock, &metrics)
         .transpose()?;
     let recovery = Recovery::new(&kept, &engine.router, config, &metrics);
+    let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let served = runtime.block_on(run(
         config, options, &engine, reader, recovery, &metrics, &clock,
     ));
     stop(engine, writer);
+    if let Some(outputs) = outputs {
+        outputs.stop(&runtime);
+    }
     served
 }
 

@@ -10,8 +10,10 @@ pub mod forest;
 pub mod groups;
 pub mod history;
 pub mod limits;
+pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod relabel;
 pub mod store;
 
 use std::time::Duration;
@@ -25,8 +27,10 @@ pub use forest::{ForestConfig, ForestUse};
 pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
+pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
 
 /// The whole file. Unknown keys are errors.
@@ -51,6 +55,8 @@ pub struct Config {
     /// How Prometheus reads the windows back by `remote_read`, see docs/remote-read.md. If it writes
     /// and reads with the same `external_labels`, none of these keys is needed.
     pub read: ReadConfig,
+    /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
+    pub outputs: OutputsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

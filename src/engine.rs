@@ -25,5 +25,6 @@ pub mod slab;
 pub mod state;
 pub mod table;
 pub mod tally;
+pub mod tap;
 pub mod trainer;
 pub mod worker;

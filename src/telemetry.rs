@@ -8,12 +8,14 @@ pub mod groups;
 pub mod history;
 pub mod log;
 pub mod memory;
+pub mod output;
 pub mod process;
 
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
 use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
+use output::OutputMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -230,6 +232,8 @@ pub struct Metrics {
     pub store_blocks_dropped: Counter,
     /// `saimon_history_*`: what is read of the past of new series.
     pub history: HistoryMetrics,
+    /// `saimon_output_*`: what is sent to others.
+    pub output: OutputMetrics,
     /// `saimon_wal_*`: the write-ahead log.
     pub wal: Arc<LogMetrics>,
     /// `saimon_recovery_*`: what it gave back at the start.
@@ -363,6 +367,7 @@ impl Metrics {
                 "blocks deleted because they were past their retention",
             ),
             history: HistoryMetrics::made(&mut r),
+            output: OutputMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),
             checkpoint_duration: {

@@ -5,6 +5,7 @@
 //! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
+mod outputs;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -139,7 +140,7 @@ impl Walk<'_> {
                         // An empty one for one that is wrong: those after it keep their numbers.
                         self.item(item, node, &format!("{path}[{i}]"))
                             .unwrap_or_else(|| match **item {
-                                Shape::Text => Json::String(String::new()),
+                                Shape::Text | Shape::AnyText => Json::String(String::new()),
                                 Shape::Choice(ref words) => {
                                     Json::from(words.first().map(|w| w.word.as_str()))
                                 }
@@ -163,6 +164,8 @@ impl Walk<'_> {
     /// An element of a list, with what it must not lack.
     fn item(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
         let value = self.value(shape, node, path);
+        self.places
+            .insert(path.to_owned(), (node.at, value.is_some()));
         if let (Shape::Section(fields), Some(_)) = (shape, &value) {
             for field in fields.iter().filter(|f| f.required()) {
                 if node.get(&field.name).is_none() {
@@ -278,6 +281,7 @@ impl Walk<'_> {
         }
         let history = &config.history;
         self.client("history", &history.client, history.url.as_ref());
+        self.outputs(&config.outputs);
         let store = &config.store;
         self.pair(
             store.forget >= store.window,

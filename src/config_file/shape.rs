@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::yaml::{Node, Value};
 use super::{unit, yaml};
-use crate::config::{Config, RuleConfig, SeverityConfig};
+use crate::config::{Config, RelabelConfig, RemoteWriteConfig, RuleConfig, SeverityConfig};
 
 /// What a value may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub enum Shape {
     },
     /// Any text but the empty one.
     Text,
+    /// Any text, the empty one included.
+    AnyText,
     /// Text that is not shown.
     Secret,
     /// An `http://` or `https://` address.
@@ -81,7 +83,7 @@ pub struct Field {
 impl Field {
     /// True if every section of its kind needs this key.
     pub fn required(&self) -> bool {
-        self.shape == Shape::Selector && !self.optional
+        matches!(self.shape, Shape::Selector | Shape::Url) && !self.optional
     }
 }
 
@@ -121,6 +123,7 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
             };
         }
         Some("text") => return Shape::Text,
+        Some("any text") => return Shape::AnyText,
         Some("secret") => return Shape::Secret,
         Some("url") => return Shape::Url,
         Some("selector" | "optional selector") => return Shape::Selector,
@@ -149,16 +152,28 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
         },
         Some("string") => Shape::Text,
         Some("array") => {
-            // With the one section that is not set by default, for the order of its keys.
-            let item = defaults(&RuleConfig {
-                severity: Some(SeverityConfig::default()),
-                ..RuleConfig::default()
-            });
-            Shape::List(Box::new(shape(&schema["items"], Some(&item))))
+            let items = &schema["items"];
+            Shape::List(Box::new(shape(items, item(items).as_ref())))
         }
         Some("object") => Shape::Section(fields(schema, default)),
         _ => panic!("BUG: no shape for {schema}"),
     }
+}
+
+/// An element of a list of sections with its default values, for the order of its keys.
+fn item(schema: &Json) -> Option<Node> {
+    let keys = schema.get("properties")?.as_object()?;
+    Some(if keys.contains_key("selector") {
+        // With the one section that is not set by default.
+        defaults(&RuleConfig {
+            severity: Some(SeverityConfig::default()),
+            ..RuleConfig::default()
+        })
+    } else if keys.contains_key("source_labels") {
+        defaults(&RelabelConfig::default())
+    } else {
+        defaults(&RemoteWriteConfig::default())
+    })
 }
 
 fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
@@ -211,7 +226,8 @@ fn written(shape: &Shape, node: &Node) -> Option<String> {
     match shape {
         Shape::Duration { .. } => unit::parse_duration(&text).map(unit::duration),
         Shape::Size { .. } => unit::parse_size(&text).map(unit::size),
-        Shape::Selector => None,
+        Shape::Selector | Shape::Url => None,
+        Shape::AnyText => Some(format!("'{text}'")),
         _ => Some(text),
     }
 }
@@ -313,7 +329,8 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "groups", "store", "history", "alerting", "read", "limits"
+                "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
+                "limits"
             ]
         );
         assert_eq!(

@@ -18,6 +18,7 @@ use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
+use super::tap::{Outlet, TapSpec, taps};
 use super::trainer::Trainers;
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -94,6 +95,7 @@ impl Pool {
                     forget_ms: spec.forget_ms,
                     keeps: spec.keeps,
                     wants_history: spec.wants_history,
+                    tap: None,
                 })
             })
             .collect();
@@ -123,6 +125,16 @@ impl Pool {
         for shard in &mut self.shards {
             shard.set_budget(Arc::clone(&budget));
         }
+    }
+
+    /// Has scores handed to whoever takes them out of what is given back. To be called before
+    /// anything is restored.
+    pub fn tap(&mut self, spec: &TapSpec) -> Outlet {
+        let (taps, outlet) = taps(self.shards.len(), spec);
+        for (shard, tap) in self.shards.iter_mut().zip(taps) {
+            shard.set_tap(tap);
+        }
+        outlet
     }
 
     /// Has idle series put to sleep. To be called before anything is restored.
