@@ -56,7 +56,6 @@ impl Ensemble {
 #[cfg(test)]
 mod tests {
     use super::super::*;
-    use super::*;
 
     const DAY: i64 = 86_400_000;
 
