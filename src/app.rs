@@ -7,6 +7,7 @@
 
 mod history;
 mod keeping;
+mod output;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,11 +27,13 @@ use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
 use crate::expose::{self, Health, State};
+use crate::score::groups::{GroupSpec, Groups};
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
+use output::Outputs;
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -61,6 +64,15 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     );
     keeping::bound(&mut pool, config);
     kept.lull(&mut pool, config);
+    let newest = kept.newest_record();
+    let outputs = Outputs::open(
+        &options.data_dir,
+        config,
+        &mut pool,
+        newest,
+        &metrics,
+        &clock,
+    )?;
     kept.restore(&mut pool, &*clock)?;
 
     let (sender, inbox) = sync_channel(KEPT_MAX);
@@ -78,11 +90,15 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         .writer(config, &engine, inbox, &clock, &metrics)
         .transpose()?;
     let recovery = Recovery::new(&kept, &engine.router, config, &metrics);
+    let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let served = runtime.block_on(run(
         config, options, &engine, reader, recovery, &metrics, &clock,
     ));
     stop(engine, writer);
+    if let Some(outputs) = outputs {
+        outputs.stop(&runtime);
+    }
     served
 }
 
@@ -109,6 +125,7 @@ async fn run(
         router: engine.router.clone(),
         reader,
         board: Arc::clone(&engine.board),
+        groups: Arc::new(Groups::new(GroupSpec::try_from(&config.groups)?)),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
         read: Arc::new(config.read.clone()),

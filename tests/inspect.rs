@@ -120,7 +120,9 @@ fn write(serving: &Serving, start_ms: i64) -> Written {
 fn inspect(data: &Path, args: &[&str]) -> Output {
     // Options go behind the subcommand.
     let (first, rest) = match args.split_first() {
-        Some((first, rest)) if matches!(*first, "check" | "export" | "seasons") => (vec![*first], rest),
+        Some((first, rest)) if matches!(*first, "check" | "export" | "seasons") => {
+            (vec![*first], rest)
+        }
         _ => (Vec::new(), args),
     };
     Command::new(SAIMON)
@@ -446,7 +448,11 @@ fn the_season_of_a_series_is_said_and_none_is_made_up() {
             samples: (from..from + 24)
                 .map(|i| {
                     let turn = i as f64 / 48.0 * std::f64::consts::TAU;
-                    let day = if name == "daily" { 10.0 * turn.sin() } else { 0.0 };
+                    let day = if name == "daily" {
+                        10.0 * turn.sin()
+                    } else {
+                        0.0
+                    };
                     proto::Sample {
                         value: 50.0 + day + rng.f64() + rng.f64() + rng.f64(),
                         timestamp: start_ms + i * HALF_MS,
@@ -470,7 +476,10 @@ fn the_season_of_a_series_is_said_and_none_is_made_up() {
     assert_eq!(of(0), (&"daily".into(), &"day".into()), "{said}");
     assert_eq!(of(1), (&"noise".into(), &"none".into()), "{said}");
     assert_eq!(said["series"][0]["hours"], 28 * 24);
-    assert!(said["series"][0]["strength"].as_f64().unwrap() > 0.8, "{said}");
+    assert!(
+        said["series"][0]["strength"].as_f64().unwrap() > 0.8,
+        "{said}"
+    );
     let table = text(&inspect(&data, &["seasons", "daily"]));
     assert!(table.contains("day ") && table.contains(" %"), "{table}");
 }

@@ -43,9 +43,15 @@ fn table() {
             }
             let past = hours(&path);
             let fit = Baseline::fit(&past);
-            let season = fit.as_ref().map_or("too short".to_owned(), |f| f.season().to_string());
+            let season = fit
+                .as_ref()
+                .map_or("too short".to_owned(), |f| f.season().to_string());
             let strength = fit.map_or(0.0, |f| f.strength());
-            println!("{set} {} {season} {strength:.2} {} hours", path.display(), past.len());
+            println!(
+                "{set} {} {season} {strength:.2} {} hours",
+                path.display(),
+                past.len()
+            );
             let all = found.entry(season).or_default();
             all.0 += 1;
             all.1 += strength;

@@ -37,6 +37,11 @@ pub struct DetectConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Duration,
+    /// How long a series must be silent at least before it is missed, and five times as long as it ever
+    /// is besides. A series that ended by a stale marker is not. `0s`: no series is missed.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
+    pub absent: Duration,
     /// Time zone of the wall clock that people live by: rhythms of the day and cron expressions
     /// follow it, with its changes of summer and winter time. A name such as `Europe/Berlin`.
     #[schemars(length(min = 1), extend("format" = "text"))]
@@ -66,6 +71,7 @@ impl Default for DetectConfig {
             confirm: 2,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),
+            absent: Duration::from_secs(300),
             time_zone: "UTC".to_owned(),
             forest: ForestConfig::default(),
             severity: SeverityConfig::default(),
@@ -160,6 +166,10 @@ pub struct RuleConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Option<Duration>,
+    /// Overrides `detect.absent`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
+    pub absent: Option<Duration>,
     /// Overrides `detect.day`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]

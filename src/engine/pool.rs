@@ -12,11 +12,13 @@ use super::churn::Churn;
 use super::history::Historian;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
+use super::presence::Presence;
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
+use super::tap::{Outlet, TapSpec, taps};
 use super::trainer::Trainers;
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -69,6 +71,7 @@ impl Pool {
         metrics.forests_limit.set(i64::from(seats.max()));
         let budget = Arc::new(Budget::new(u64::MAX, spec.shards));
         let churn = Arc::new(Churn::new());
+        let presence = Arc::new(Presence::new());
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -86,11 +89,13 @@ impl Pool {
                     trainers: None,
                     budget: Arc::clone(&budget),
                     churn: Arc::clone(&churn),
+                    presence: Arc::clone(&presence),
                     sleep: None,
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,
                     keeps: spec.keeps,
                     wants_history: spec.wants_history,
+                    tap: None,
                 })
             })
             .collect();
@@ -120,6 +125,16 @@ impl Pool {
         for shard in &mut self.shards {
             shard.set_budget(Arc::clone(&budget));
         }
+    }
+
+    /// Has scores handed to whoever takes them out of what is given back. To be called before
+    /// anything is restored.
+    pub fn tap(&mut self, spec: &TapSpec) -> Outlet {
+        let (taps, outlet) = taps(self.shards.len(), spec);
+        for (shard, tap) in self.shards.iter_mut().zip(taps) {
+            shard.set_tap(tap);
+        }
+        outlet
     }
 
     /// Has idle series put to sleep. To be called before anything is restored.

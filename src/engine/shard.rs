@@ -8,6 +8,7 @@
 //! and what a shard computes depends on the samples of each series alone, never on how many shards
 //! there are.
 
+mod absence;
 mod accounting;
 mod forest;
 pub mod histogram;
@@ -39,11 +40,13 @@ use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::kin::Kin;
 use super::memory::Budget;
 use super::prefetch::prefetch;
+use super::presence::Presence;
 use super::router::partition;
 use super::rules::Specs;
 use super::slab::Slab;
 use super::table::{Home, Table};
 use super::tally::{Admission, Tally};
+use super::tap::Tap;
 use super::trainer::Trainers;
 use crate::model::forest::seat::Seats;
 use crate::score::board::BoardWriter;
@@ -116,6 +119,8 @@ pub struct ShardParts {
     pub trainers: Option<Trainers>,
     pub budget: Arc<Budget>,
     pub churn: Arc<Churn>,
+    /// Who still speaks, in all shards.
+    pub presence: Arc<Presence>,
     /// How idle series are put to sleep, if they are.
     pub sleep: Option<Sleep>,
     /// Most metric families whose metadata is remembered.
@@ -126,6 +131,8 @@ pub struct ShardParts {
     pub keeps: bool,
     /// Whether births are remembered for a historian.
     pub wants_history: bool,
+    /// To those who send scores on, if there are any.
+    pub tap: Option<Tap>,
 }
 
 /// What is known of a family.
@@ -249,6 +256,12 @@ impl Shard {
         self.advance(batch.seq);
         self.tally.protocol = batch.protocol;
         self.tally.replayed = batch.replayed;
+        if !batch.replayed {
+            self.parts.presence.hear(batch.received_ms);
+        }
+        if let Some(tap) = &mut self.parts.tap {
+            tap.begin(batch.seq, batch.replayed);
+        }
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);
@@ -340,6 +353,10 @@ impl Shard {
 
     /// Looks at a share of the series: hides those that fell silent, forgets those long gone.
     pub fn tick(&mut self, now_ms: i64) {
+        if let Some(tap) = &mut self.parts.tap {
+            // What a clock ends is in no record.
+            tap.begin(self.applied, false);
+        }
         if self.ticked_ms.is_some_and(|last| now_ms - last > JUMP_MS) {
             self.grace_until_ms = now_ms.saturating_add(GRACE_MS);
         }
@@ -377,10 +394,32 @@ impl Shard {
         self.publish();
     }
 
-    /// Shows what has changed: counts, and the labels of new series.
+    /// Shows what has changed: counts, the labels of new series, and what is to be sent on.
     fn publish(&mut self) {
         self.tally.publish(&self.parts.metrics);
         self.table.publish();
+        self.flush_tap();
+    }
+
+    pub(super) fn set_tap(&mut self, tap: Tap) {
+        self.parts.tap = Some(tap);
+    }
+
+    /// Hands over what is to be sent on, as far as there is room.
+    pub(super) fn flush_tap(&mut self) {
+        if let Some(tap) = &mut self.parts.tap {
+            self.parts.metrics.output.overloaded(tap.flush());
+        }
+    }
+
+    /// Where the rows end that were made for others so far.
+    pub(super) fn tap_mark(&self) -> u64 {
+        self.parts.tap.as_ref().map_or(0, Tap::mark)
+    }
+
+    /// True if what was made for others up to this mark is dealt with.
+    pub(super) fn is_tap_settled(&self, mark: u64) -> bool {
+        self.parts.tap.as_ref().is_none_or(|t| t.is_settled(mark))
     }
 
     fn look_at_left_out(&mut self, at: u32, now_ms: i64) {

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::judge::Judgement;
 use super::label_text;
 use crate::config::Severity;
+use crate::model::SeriesSpec;
 use crate::series::label_store::{LabelBytes, LabelReader, LabelStore, Place};
 
 /// Entries that are allocated together.
@@ -171,6 +173,10 @@ pub struct Entry {
     labels: AtomicU64,
     score: AtomicU32,
     alarm: AtomicU32,
+    /// What it says to its groups ...
+    evidence: AtomicU32,
+    /// ... and until when, in seconds.
+    until_s: AtomicU32,
 }
 
 impl Entry {
@@ -179,6 +185,8 @@ impl Entry {
             labels: AtomicU64::new(NOBODY),
             score: AtomicU32::new(ABSENT),
             alarm: AtomicU32::new(ABSENT),
+            evidence: AtomicU32::new(ABSENT),
+            until_s: AtomicU32::new(0),
         }
     }
 
@@ -191,6 +199,20 @@ impl Entry {
     /// The anomaly under way, if any.
     pub fn alarm(&self) -> Option<Alarm> {
         Alarm::unpack(self.alarm.load(Ordering::Relaxed))
+    }
+
+    /// What the newest sample is worth to the groups of the series, in units of its line; `None` if
+    /// there is none that is still of now.
+    pub fn evidence(&self, now_ms: i64) -> Option<f32> {
+        let until_ms = i64::from(self.until_s.load(Ordering::Relaxed)) * 1000;
+        let bits = self.evidence.load(Ordering::Relaxed);
+        (bits != ABSENT && now_ms <= until_ms).then(|| f32::from_bits(bits))
+    }
+
+    /// Tells apart the series that have had this entry; `None` if none has it.
+    pub(super) fn holder(&self) -> Option<u64> {
+        let place = self.labels.load(Ordering::Relaxed);
+        (place != NOBODY).then_some(place)
     }
 }
 
@@ -340,6 +362,16 @@ impl BoardWriter {
         self.free.push(at);
     }
 
+    /// Shows what became of a sample; `until_ms` says until when it counts for the groups of its
+    /// series. In warm-up there is nothing to show.
+    pub fn tell(&self, at: u32, spec: &SeriesSpec, judged: &Judgement, until_ms: i64) {
+        if let Some(score) = judged.score {
+            self.set(at, score, judged.alarm);
+            let evidence = judged.evidence.map_or(0.0, |e| e.in_lines(spec));
+            self.weigh(at, evidence, until_ms);
+        }
+    }
+
     /// Shows a new score and the anomaly under way.
     pub fn set(&self, at: u32, score: f32, alarm: Option<Alarm>) {
         debug_assert!(
@@ -353,9 +385,20 @@ impl BoardWriter {
             .store(alarm.map_or(ABSENT, Alarm::pack), Ordering::Relaxed);
     }
 
+    /// Says what the newest sample is worth to the groups of the series: its evidence in units of its
+    /// line, and until when it counts.
+    pub fn weigh(&self, at: u32, evidence: f32, until_ms: i64) {
+        let entry = self.entry(at);
+        // Up to 2106.
+        let until_s = u32::try_from(until_ms / 1000).unwrap_or(0);
+        entry.evidence.store(evidence.to_bits(), Ordering::Relaxed);
+        entry.until_s.store(until_s, Ordering::Relaxed);
+    }
+
     /// Leaves the series out until its next score.
     pub fn hide(&self, at: u32) {
         let entry = self.entry(at);
+        entry.evidence.store(ABSENT, Ordering::Relaxed);
         entry.score.store(ABSENT, Ordering::Relaxed);
         entry.alarm.store(ABSENT, Ordering::Relaxed);
     }

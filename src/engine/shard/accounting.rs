@@ -144,7 +144,7 @@ impl Shard {
     fn give_up(&mut self, at: u32) -> bool {
         match self.table.home(at) {
             Home::Tracked(n) => {
-                let Some(slot) = self.take_tracked(n) else {
+                let Some(slot) = self.take_tracked(at, n) else {
                     return false;
                 };
                 self.vacate(at, slot.group, slot.position, 1);

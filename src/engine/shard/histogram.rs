@@ -24,6 +24,7 @@ use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
+use crate::score::groups;
 use crate::score::judge::{Judge, Phase};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
@@ -68,6 +69,8 @@ struct Stat {
     shown: Shown,
     /// Wall clock of its newest value.
     judged_ms: i64,
+    /// Those who hear of scores were told that there are none any more.
+    ended: bool,
 }
 
 /// A statistic of a histogram: the number of that, and which.
@@ -332,7 +335,7 @@ impl Shard {
         }
         slot.live = slot.live.saturating_sub(u32::from(!was_ended));
         if slot.live == 0 && !slot.is_native_at(t_ms) {
-            self.end_stats(h);
+            self.end_stats(h, t_ms);
         }
         self.touch(group, t_ms);
     }
@@ -445,12 +448,22 @@ impl Shard {
             return;
         };
         let spec = self.parts.specs.get(stat.spec);
+        let tap = self.parts.tap.as_mut();
+        let band = tap.as_ref().filter(|t| t.wants().band).and_then(|_| {
+            let interval_ms = slot.interval.ms();
+            stat.judge.band(spec, interval_ms, x.t_ms, Some(x.value))
+        });
         let judged = stat.judge.judge(spec, slot.interval.ms(), x);
         stat.judged_ms = now_ms;
+        stat.ended = false;
         let at = slot.at;
         let forest = judged.forest;
-        if let Some(score) = judged.score {
-            self.parts.board.set(stat.board, score, judged.alarm);
+        let until_ms = groups::counts_until(now_ms, slot.interval.ms());
+        self.parts.board.tell(stat.board, spec, &judged, until_ms);
+        if let Some(tap) = tap {
+            let partition = self.groups.get(slot.group).id.partition;
+            let labels = self.table.kept_labels(stat.labels);
+            tap.judged(partition, labels, x.t_ms, &judged, band);
         }
         if let Some(Change::Began(_)) = judged.change {
             self.tally.began += 1;
@@ -489,20 +502,31 @@ impl Shard {
             labels,
             shown: Shown::default(),
             judged_ms: now_ms,
+            ended: false,
         };
         self.tally.show(&mut stat.shown, shown.waiting(slot.waits));
         slot.stats[i] = StatSlot::Judged(Box::new(stat));
     }
 
     /// The histogram ended: its statistics vanish from the board, their models wait.
-    pub(super) fn end_stats(&mut self, h: u32) {
+    pub(super) fn end_stats(&mut self, h: u32, t_ms: i64) {
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
         let waits = slot.waits;
+        let partition = self.groups.get(slot.group).id.partition;
         for stat in &mut slot.stats {
             if let StatSlot::Judged(stat) = stat {
                 stat.judge.close();
+                let spec = self.parts.specs.get(stat.spec);
+                if stat.judge.phase(spec) != Phase::Warmup
+                    && !std::mem::replace(&mut stat.ended, true)
+                    && let Some(tap) = &mut self.parts.tap
+                {
+                    // Parts of a histogram may end one by one, the last not with the newest time.
+                    let t_ms = t_ms.max(slot.last_ms.saturating_add(1));
+                    tap.ended(partition, self.table.kept_labels(stat.labels), t_ms);
+                }
                 self.parts.board.hide(stat.board);
                 self.tally
                     .show(&mut stat.shown, Shown::ended().waiting(waits));
@@ -572,13 +596,20 @@ impl Shard {
             if let StatSlot::Judged(stat) = stat
                 && now_ms.saturating_sub(stat.judged_ms) as f64 > silent
             {
+                let had_score = self.parts.board.entry(stat.board).score().is_some();
+                if had_score && let Some(tap) = &mut self.parts.tap {
+                    stat.ended = true;
+                    let partition = self.groups.get(slot.group).id.partition;
+                    let labels = self.table.kept_labels(stat.labels);
+                    tap.ended(partition, labels, slot.last_ms.saturating_add(1));
+                }
                 self.parts.board.hide(stat.board);
                 let shown = Shown::ended().waiting(slot.waits);
                 self.tally.show(&mut stat.shown, shown);
             }
         }
         if let Some(n) = slot.floats {
-            self.hide_if_silent(n, now_ms);
+            self.hide_if_silent(at, n, now_ms);
             self.forget_floats(h, n, now_ms);
         }
         self.forget_native(h, now_ms);
@@ -588,7 +619,10 @@ impl Shard {
     fn forget_floats(&mut self, h: u32, n: u32, now_ms: i64) {
         let arrived_ms = self.tracked.get(n).map(|s| s.arrived_ms);
         if arrived_ms.is_some_and(|ms| self.is_long_ago(ms, now_ms)) {
-            self.take_tracked(n);
+            if let Some(slot) = self.histograms.get_mut(h) {
+                let at = slot.at;
+                self.take_tracked(at, n);
+            }
             self.parts.admission.release(1);
             if let Some(slot) = self.histograms.get_mut(h) {
                 slot.floats = None;

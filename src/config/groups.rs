@@ -1,0 +1,27 @@
+//! Which series belong together.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Series that belong together by their labels, see docs/groups.md.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupsConfig {
+    /// By which labels series are grouped. Each entry makes groups of a kind of its own: one label, or
+    /// several with commas between them, for example `[job, instance, 'cluster,namespace']`. A series
+    /// that lacks one of the labels is in no group of that kind. `[]`: no groups.
+    pub by: Vec<String>,
+    /// Groups of all kinds together. Series of groups beyond it are in none and are counted in
+    /// `saimon_group_series_left_out`. One takes two lines on `/metrics/scores`.
+    #[schemars(range(min = 1, max = 100000))]
+    pub max: u32,
+}
+
+impl Default for GroupsConfig {
+    fn default() -> Self {
+        Self {
+            by: vec!["job".to_owned(), "instance".to_owned()],
+            max: 2000,
+        }
+    }
+}
