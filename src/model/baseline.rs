@@ -283,7 +283,7 @@ fn clipped(past: &[Hour]) -> Option<Vec<Hour>> {
     let wide = median(past.iter().map(|h| (h.1 - middle).abs()).collect());
     let mean = past.iter().map(|h| (h.1 - middle).abs()).sum::<f64>() / past.len() as f64;
     // Where most hours are equal the median deviation says nothing.
-    let wide = CLIP * wide.max(mean);
+    let wide = CLIP * if wide > 0.0 { wide } else { mean };
     (wide > 0.0).then(|| {
         let clip = |h: &Hour| (h.0, h.1.clamp(middle - wide, middle + wide));
         past.iter().map(clip).collect()
