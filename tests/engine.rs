@@ -17,6 +17,8 @@ mod running;
 mod sleep;
 #[path = "engine/stored.rs"]
 mod stored;
+#[path = "engine/tap.rs"]
+mod tap;
 #[path = "engine/windows.rs"]
 mod windows;
 
