@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::config_file;
 use crate::engine::rules::Rules;
 use crate::generate::clean::Kind;
+use crate::model::group::Usual;
 use crate::series::labels;
 use column::Outputs;
 use corpus::{Item, Layout, Set};
@@ -204,7 +205,7 @@ fn one(
     Ok((done, ablated.collect()))
 }
 
-/// Metrics of each event of a machine, strongest first, with their peaks.
+/// Metrics of each event of a machine, those that stand out most first, and by how much.
 type Ranking = Vec<Vec<(String, f32)>>;
 
 /// What one file gives to the figures, and the causes of its events.
@@ -222,13 +223,14 @@ fn part(set: &Set, item: &Item, table: &Table, runs: &Runs) -> anyhow::Result<(P
     }
     let mut causes = Vec::new();
     let mut ranking = Ranking::new();
-    for event in &item.events {
+    let usual: Vec<Vec<Usual>> = runs.each.iter().map(|e| usual_before(item, e)).collect();
+    for (i, event) in item.events.iter().enumerate() {
         let rows = event.first_row..=event.last_row.min(table.times.len().saturating_sub(1));
-        let peak = |outputs: &Vec<Outputs>| {
+        let peak = |(outputs, usual): (&Vec<Outputs>, &Vec<Usual>)| {
             let inside = outputs.get(rows.clone()).unwrap_or_default();
-            inside.iter().map(|o| o.own).fold(0.0, f32::max)
+            usual[i].stands_out(inside.iter().map(|o| o.size).fold(0.0, f32::max))
         };
-        let peaks: Vec<f32> = runs.each.iter().map(peak).collect();
+        let peaks: Vec<f32> = runs.each.iter().zip(&usual).map(peak).collect();
         let order = figures::causes::order(&peaks);
         let labelled = |metric: usize| event.metrics.contains(&table.names[metric]);
         if event.first_row >= from {
@@ -238,6 +240,23 @@ fn part(set: &Set, item: &Item, table: &Table, runs: &Runs) -> anyhow::Result<(P
         ranking.push(named.collect());
     }
     Ok((scored(item, table, &runs.judged, causes), ranking))
+}
+
+/// What was usual for a metric when each event began.
+fn usual_before(item: &Item, outputs: &[Outputs]) -> Vec<Usual> {
+    let mut order: Vec<usize> = (0..item.events.len()).collect();
+    order.sort_by_key(|e| item.events[*e].first_row);
+    let mut all = vec![Usual::new(); item.events.len()];
+    let (mut usual, mut row) = (Usual::new(), 0);
+    for event in order {
+        let first = item.events[event].first_row.min(outputs.len());
+        for o in &outputs[row..first.max(row)] {
+            usual.take(o.size);
+        }
+        row = first.max(row);
+        all[event] = usual;
+    }
+    all
 }
 
 /// The rows that count.

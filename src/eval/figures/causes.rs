@@ -1,4 +1,4 @@
-//! Which metrics of a machine caused an event: metrics in the order of their peaks within it.
+//! Which metrics of a machine caused an event: metrics in the order in which they stand out in it.
 
 use serde::Serialize;
 
