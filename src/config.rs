@@ -7,10 +7,13 @@
 pub mod client;
 pub mod detect;
 pub mod forest;
+pub mod groups;
 pub mod history;
 pub mod limits;
+pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod relabel;
 pub mod store;
 
 use std::time::Duration;
@@ -21,10 +24,13 @@ use serde::{Deserialize, Serialize};
 pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use forest::{ForestConfig, ForestUse};
+pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
+pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
 
 /// The whole file. Unknown keys are errors.
@@ -37,6 +43,8 @@ pub struct Config {
     pub presets: Vec<Preset>,
     /// What is modelled and how.
     pub detect: DetectConfig,
+    /// Which series belong together, and how they are judged as one, see docs/groups.md.
+    pub groups: GroupsConfig,
     /// What is kept on disk and for how long.
     pub store: StoreConfig,
     /// Where the past of new series is read from, so that their models need not wait for a warm-up.
@@ -47,6 +55,8 @@ pub struct Config {
     /// How Prometheus reads the windows back by `remote_read`, see docs/remote-read.md. If it writes
     /// and reads with the same `external_labels`, none of these keys is needed.
     pub read: ReadConfig,
+    /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
+    pub outputs: OutputsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

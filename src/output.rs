@@ -1,7 +1,9 @@
 //! Sending series by remote write, 1.0 and 2.0.
 //!
 //! The parts: what is sent ([`series`]), how it looks on the wire ([`encode_v1`], [`encode_v2`],
-//! [`request`]), and one writer that sends it until it is taken or cannot be ([`sender`]). Who has
+//! [`request`]), and one writer that sends it until it is taken or cannot be ([`sender`]). Scores
+//! come from the shards' taps to a queue on disk ([`intake`], [`queue`]), are made series of
+//! ([`scores`]), and go to each receiver by a task of its own ([`forward`]). Who has
 //! several writers gives each series to one of them, always the same ([`lane_of`]), and hands over a
 //! series' samples in order of time: then they arrive in order, whatever fails on the way.
 //!
@@ -11,9 +13,13 @@
 pub mod answer;
 pub mod encode_v1;
 pub mod encode_v2;
+pub mod forward;
 pub mod headers;
+pub mod intake;
+pub mod queue;
 pub mod request;
 pub mod retry_after;
+pub mod scores;
 pub mod sender;
 pub mod series;
 pub mod transport;

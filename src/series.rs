@@ -6,4 +6,6 @@ pub mod kind;
 pub mod label_store;
 pub mod labels;
 pub mod matcher;
+pub mod md5;
 mod re2;
+pub mod relabel;

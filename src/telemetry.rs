@@ -4,14 +4,18 @@
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
 pub mod durable;
+pub mod groups;
 pub mod history;
 pub mod log;
 pub mod memory;
+pub mod output;
 pub mod process;
 
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
+use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
+use output::OutputMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -212,6 +216,8 @@ pub struct Metrics {
     pub read_cut: Counter,
     /// `saimon_scores_left_out`: score lines that the last page left out.
     pub scores_left_out: Gauge,
+    /// `saimon_group*`: about groups.
+    pub groups: GroupMetrics,
     /// `saimon_store_ok`: 1 while the store takes writes.
     pub store_ok: Gauge,
     /// `saimon_store_moved_aside`: 1 if this process found a store it could not open.
@@ -226,6 +232,8 @@ pub struct Metrics {
     pub store_blocks_dropped: Counter,
     /// `saimon_history_*`: what is read of the past of new series.
     pub history: HistoryMetrics,
+    /// `saimon_output_*`: what is sent to others.
+    pub output: OutputMetrics,
     /// `saimon_wal_*`: the write-ahead log.
     pub wal: Arc<LogMetrics>,
     /// `saimon_recovery_*`: what it gave back at the start.
@@ -342,6 +350,7 @@ impl Metrics {
                 "scores_left_out",
                 "score lines that the last page of scores left out: above the limit, or one series with another once names are escaped",
             ),
+            groups: GroupMetrics::made(&mut r),
             store_ok: r.made("store_ok", "1 while the store takes writes"),
             store_moved_aside: r.made(
                 "store_moved_aside",
@@ -358,6 +367,7 @@ impl Metrics {
                 "blocks deleted because they were past their retention",
             ),
             history: HistoryMetrics::made(&mut r),
+            output: OutputMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),
             checkpoint_duration: {

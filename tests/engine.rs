@@ -13,10 +13,14 @@ mod histograms;
 mod history;
 #[path = "support/running.rs"]
 mod running;
+#[path = "engine/siblings.rs"]
+mod siblings;
 #[path = "engine/sleep.rs"]
 mod sleep;
 #[path = "engine/stored.rs"]
 mod stored;
+#[path = "engine/tap.rs"]
+mod tap;
 #[path = "engine/windows.rs"]
 mod windows;
 

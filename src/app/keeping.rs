@@ -102,6 +102,11 @@ impl Keeping {
         self.position.newest().max(announced.unwrap_or(0))
     }
 
+    /// The newest record of the write-ahead log; without one, any number is that of a record.
+    pub(super) fn newest_record(&self) -> u64 {
+        self.log.as_ref().map_or(u64::MAX, |log| log.last_seq())
+    }
+
     /// Has idle series put to sleep, if there is a store to put them.
     pub(super) fn lull(&self, pool: &mut Pool, config: &Config) {
         if let Some(store) = &self.store {

@@ -38,7 +38,7 @@ const RESERVED: [&str; 18] = [
 ];
 
 /// How a server is asked: who saimon says it is, whom it trusts, and how long it waits. The keys are
-/// those of Prometheus' `remote_read`.
+/// those of Prometheus' `remote_read` and `remote_write`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ClientConfig {
@@ -174,7 +174,7 @@ impl Serialize for Secret {
 }
 
 /// An `http://` or `https://` address. User and password in it are used and never shown.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transparent, extend("format" = "url"))]
 pub struct Address(String);

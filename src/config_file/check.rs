@@ -5,6 +5,7 @@
 //! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
+mod outputs;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -15,10 +16,11 @@ use super::shape::{self, Field, Shape};
 use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
-use crate::config::{ClientConfig, Config, SeverityConfig};
+use crate::config::{ClientConfig, Config, GroupsConfig, SeverityConfig};
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
+use crate::score::groups::GroupSpec;
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -138,7 +140,7 @@ impl Walk<'_> {
                         // An empty one for one that is wrong: those after it keep their numbers.
                         self.item(item, node, &format!("{path}[{i}]"))
                             .unwrap_or_else(|| match **item {
-                                Shape::Text => Json::String(String::new()),
+                                Shape::Text | Shape::AnyText => Json::String(String::new()),
                                 Shape::Choice(ref words) => {
                                     Json::from(words.first().map(|w| w.word.as_str()))
                                 }
@@ -162,6 +164,8 @@ impl Walk<'_> {
     /// An element of a list, with what it must not lack.
     fn item(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
         let value = self.value(shape, node, path);
+        self.places
+            .insert(path.to_owned(), (node.at, value.is_some()));
         if let (Shape::Section(fields), Some(_)) = (shape, &value) {
             for field in fields.iter().filter(|f| f.required()) {
                 if node.get(&field.name).is_none() {
@@ -264,6 +268,17 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        if let Err(error) = GroupSpec::try_from(&config.groups) {
+            let own = GroupsConfig {
+                joint_by: GroupsConfig::default().joint_by,
+                ..config.groups.clone()
+            };
+            let key = match GroupSpec::try_from(&own) {
+                Ok(_) => "groups.joint_by",
+                Err(_) => "groups.by",
+            };
+            self.pair(false, key, key, error.to_string());
+        }
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {
             if let Some(severity) = &rule.severity {
@@ -274,6 +289,7 @@ impl Walk<'_> {
         }
         let history = &config.history;
         self.client("history", &history.client, history.url.as_ref());
+        self.outputs(&config.outputs);
         let store = &config.store;
         self.pair(
             store.forget >= store.window,

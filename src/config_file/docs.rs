@@ -167,7 +167,7 @@ fn kind(shape: &Shape) -> &'static str {
         Shape::Number { .. } => "number",
         Shape::Duration { .. } => "duration",
         Shape::Size { .. } => "size",
-        Shape::Text => "text",
+        Shape::Text | Shape::AnyText => "text",
         Shape::Secret => "secret text",
         Shape::Url => "address",
         Shape::Selector => "selector",
@@ -208,7 +208,8 @@ fn example_fields(out: &mut String, fields: &[Field], indent: &str) {
                 example_fields(out, inner, &format!("{indent}  "));
             }
             (Shape::List(item), _) => {
-                out.push_str(&format!("{indent}{}: []\n", field.name));
+                let default = field.default.as_deref().unwrap_or("[]");
+                out.push_str(&format!("{indent}{}: {default}\n", field.name));
                 if let Shape::Section(inner) = item.as_ref() {
                     example_item(out, inner, fields, indent);
                 }
@@ -230,6 +231,7 @@ fn example_item(out: &mut String, fields: &[Field], around: &[Field], indent: &s
         let outer = around.iter().find(|f| f.name == field.name);
         let value = outer
             .and_then(|f| f.default.clone())
+            .or_else(|| field.default.clone())
             .unwrap_or_else(|| sample(&field.shape));
         out.push_str(&format!("{indent}#   {dash}{}: {value}\n", field.name));
     }
@@ -239,6 +241,8 @@ fn example_item(out: &mut String, fields: &[Field], around: &[Field], indent: &s
 fn sample(shape: &Shape) -> String {
     match shape {
         Shape::Selector => "'{job=\"node\", mountpoint!~\"/run.*\"}'".to_owned(),
+        Shape::Url => "http://prometheus:9090/api/v1/write".to_owned(),
+        Shape::Text => "name".to_owned(),
         Shape::Bool => "true".to_owned(),
         Shape::Choice(choices) => choices.first().map_or_else(String::new, |c| c.word.clone()),
         Shape::Section(inner) => {
@@ -300,12 +304,31 @@ mod tests {
         let rule: String = example
             .lines()
             .skip_while(|l| !l.contains("rules: []"))
-            .filter_map(|l| l.strip_prefix("  #   "))
+            .skip(1)
+            .map_while(|l| l.strip_prefix("  #"))
+            .filter_map(|l| l.strip_prefix("   "))
             .map(|l| format!("    {l}\n"))
             .collect();
         let config = parse(&format!("detect:\n  rules:\n{rule}")).unwrap();
         let rule = &config.detect.rules[0];
         assert!(rule.model.is_some() && rule.severity.is_some() && rule.adapt.is_some());
+    }
+
+    #[test]
+    fn the_commented_receiver_of_the_example_is_valid() {
+        let example = example();
+        let receiver: String = example
+            .lines()
+            .skip_while(|l| !l.contains("remote_write: []"))
+            .skip(1)
+            .map_while(|l| l.strip_prefix("  #"))
+            .filter_map(|l| l.strip_prefix("   "))
+            .map(|l| format!("    {l}\n"))
+            .collect();
+        let config = parse(&format!("outputs:\n  remote_write:\n{receiver}")).unwrap();
+        let receiver = &config.outputs.remote_write[0];
+        assert_eq!(receiver.queue_config, Default::default());
+        assert_eq!(receiver.shown_name(), "name");
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     })?;
     if let Some(folder) = path.parent() {
         config.history.client.beside(folder);
+        for receiver in &mut config.outputs.remote_write {
+            receiver.client.beside(folder);
+        }
     }
     Ok(preset::resolve(config))
 }

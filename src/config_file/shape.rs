@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::yaml::{Node, Value};
 use super::{unit, yaml};
-use crate::config::{Config, RuleConfig, SeverityConfig};
+use crate::config::{Config, RelabelConfig, RemoteWriteConfig, RuleConfig, SeverityConfig};
 
 /// What a value may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub enum Shape {
     },
     /// Any text but the empty one.
     Text,
+    /// Any text, the empty one included.
+    AnyText,
     /// Text that is not shown.
     Secret,
     /// An `http://` or `https://` address.
@@ -81,7 +83,7 @@ pub struct Field {
 impl Field {
     /// True if every section of its kind needs this key.
     pub fn required(&self) -> bool {
-        self.shape == Shape::Selector && !self.optional
+        matches!(self.shape, Shape::Selector | Shape::Url) && !self.optional
     }
 }
 
@@ -121,6 +123,7 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
             };
         }
         Some("text") => return Shape::Text,
+        Some("any text") => return Shape::AnyText,
         Some("secret") => return Shape::Secret,
         Some("url") => return Shape::Url,
         Some("selector" | "optional selector") => return Shape::Selector,
@@ -149,16 +152,28 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
         },
         Some("string") => Shape::Text,
         Some("array") => {
-            // With the one section that is not set by default, for the order of its keys.
-            let item = defaults(&RuleConfig {
-                severity: Some(SeverityConfig::default()),
-                ..RuleConfig::default()
-            });
-            Shape::List(Box::new(shape(&schema["items"], Some(&item))))
+            let items = &schema["items"];
+            Shape::List(Box::new(shape(items, item(items).as_ref())))
         }
         Some("object") => Shape::Section(fields(schema, default)),
         _ => panic!("BUG: no shape for {schema}"),
     }
+}
+
+/// An element of a list of sections with its default values, for the order of its keys.
+fn item(schema: &Json) -> Option<Node> {
+    let keys = schema.get("properties")?.as_object()?;
+    Some(if keys.contains_key("selector") {
+        // With the one section that is not set by default.
+        defaults(&RuleConfig {
+            severity: Some(SeverityConfig::default()),
+            ..RuleConfig::default()
+        })
+    } else if keys.contains_key("source_labels") {
+        defaults(&RelabelConfig::default())
+    } else {
+        defaults(&RemoteWriteConfig::default())
+    })
 }
 
 fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
@@ -185,13 +200,23 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
         .collect()
 }
 
+/// A list of words as a file would say it.
+fn list(items: &[Node]) -> String {
+    let word = |node: &Node| match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let words: Vec<String> = items.iter().filter_map(word).collect();
+    format!("[{}]", words.join(", "))
+}
+
 /// A default as a file would say it.
 fn written(shape: &Shape, node: &Node) -> Option<String> {
     let text = match &node.value {
         Value::Null | Value::Map(_) if !matches!(shape, Shape::Labels | Shape::Headers) => {
             return None;
         }
-        Value::List(_) => return Some("[]".to_owned()),
+        Value::List(items) => return Some(list(items)),
         Value::Null | Value::Map(_) => return Some("{}".to_owned()),
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
@@ -201,7 +226,8 @@ fn written(shape: &Shape, node: &Node) -> Option<String> {
     match shape {
         Shape::Duration { .. } => unit::parse_duration(&text).map(unit::duration),
         Shape::Size { .. } => unit::parse_size(&text).map(unit::size),
-        Shape::Selector => None,
+        Shape::Selector | Shape::Url => None,
+        Shape::AnyText => Some(format!("'{text}'")),
         _ => Some(text),
     }
 }
@@ -303,11 +329,12 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "store", "history", "alerting", "read", "limits"
+                "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
+                "limits"
             ]
         );
         assert_eq!(
-            names(section(&top[4].shape)),
+            names(section(&top[5].shape)),
             ["min_severity", "hold", "job", "labels"]
         );
     }

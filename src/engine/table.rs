@@ -231,6 +231,11 @@ impl Table {
         self.labels.add(labels)
     }
 
+    /// Label bytes that [`Table::keep_labels`] took.
+    pub fn kept_labels(&self, place: Place) -> &[u8] {
+        self.labels.get(place)
+    }
+
     pub fn drop_labels(&mut self, place: Place) {
         self.labels.release(place);
     }

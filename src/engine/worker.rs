@@ -19,6 +19,9 @@ use crate::telemetry::Metrics;
 
 /// How long a shard with nothing to do waits before it offers its next partition again.
 const OFFER_AGAIN: Duration = Duration::from_millis(2);
+/// How long a snapshot waits for those who take the scores that came before it. A queue whose disk
+/// hangs for longer may lose scores in a crash, and does not hold up the log.
+const SETTLE_WAIT: Duration = Duration::from_secs(30);
 
 /// What a worker is made with, besides its shard.
 pub struct Worker {
@@ -45,6 +48,8 @@ struct Handing {
     stops: bool,
     /// Made, and not taken yet.
     offered: Option<Kept>,
+    /// What must be dealt with before it may be taken, and since when it waits for that.
+    behind: Option<(u64, Instant)>,
     /// Families that the writer has.
     families: usize,
 }
@@ -125,8 +130,18 @@ impl Worker {
             *handing = Handing::default();
             return true;
         };
-        let next = handing.offered.take().or_else(|| self.next(shard, handing));
-        let Some(next) = next else {
+        if handing.offered.is_none() {
+            handing.offered = self.next(shard, handing);
+            handing.behind = Some((shard.tap_mark(), Instant::now()));
+        }
+        if let Some((mark, since)) = handing.behind {
+            shard.flush_tap();
+            if !shard.is_tap_settled(mark) && since.elapsed() < SETTLE_WAIT {
+                return false;
+            }
+            handing.behind = None;
+        }
+        let Some(next) = handing.offered.take() else {
             return true;
         };
         match kept.try_send(next) {
@@ -182,6 +197,12 @@ impl Worker {
         handing.urgent.clear();
         let mut next = offered.or_else(|| self.next(shard, &mut handing));
         while let Some(message) = next {
+            let (mark, since) = (shard.tap_mark(), Instant::now());
+            shard.flush_tap();
+            while !shard.is_tap_settled(mark) && since.elapsed() < SETTLE_WAIT {
+                std::thread::sleep(OFFER_AGAIN);
+                shard.flush_tap();
+            }
             if kept.send(message).is_err() {
                 return;
             }

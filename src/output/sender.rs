@@ -33,6 +33,10 @@ pub const SAY_EVERY: Duration = Duration::from_secs(10);
 pub struct Rules {
     /// How long one request is repeated; `None`: for ever, as Prometheus does.
     pub retry_for: Option<Duration>,
+    /// Pauses between attempts: the first, and the longest, to which they double.
+    pub back_off: (Duration, Duration),
+    /// Whoever sends keeps what was given up because the sender was told to stop.
+    pub kept: bool,
     /// What is answered with 429 is sent again. Prometheus drops it unless told otherwise.
     pub retry_on_429: bool,
     /// A receiver that does not take 2.0 is sent 1.0 from then on.
@@ -47,6 +51,8 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             retry_for: None,
+            back_off: BACK_OFF,
+            kept: false,
             retry_on_429: false,
             fall_back: false,
             answer_wait: ANSWER_WAIT,
@@ -172,7 +178,8 @@ impl<T: Transport> Sender<T> {
         {
             return (End::NotSpoken, 0);
         }
-        let (mut attempt, mut spent, mut back_off) = (0_u32, Duration::ZERO, BACK_OFF.0);
+        let (mut attempt, mut spent) = (0_u32, Duration::ZERO);
+        let (mut back_off, longest) = self.rules.back_off;
         loop {
             let since = Instant::now();
             let (verdict, status, text) = self.attempt(&request, attempt).await;
@@ -180,6 +187,14 @@ impl<T: Transport> Sender<T> {
             attempt += 1;
             match verdict {
                 Verdict::Written => return (End::Written, request.samples),
+                // It read 2.0 as 1.0 and found nothing in it (protocol 2.0, "required written response
+                // headers"): nothing of it is there, so it is sent again as what that receiver knows.
+                Verdict::Short { written: None }
+                    if self.rules.fall_back && self.make_again(&mut request) =>
+                {
+                    self.falls_back();
+                    attempt = 0;
+                }
                 Verdict::Short { written } => {
                     let what = short(&request, written);
                     self.lost(&what, request.samples - written.unwrap_or(0));
@@ -196,17 +211,17 @@ impl<T: Transport> Sender<T> {
                         self.lost(what, request.samples);
                         return (End::NotSpoken, 0);
                     }
-                    tracing::warn!(
-                        "the receiver does not take remote write 2.0, sending 1.0 instead"
-                    );
-                    self.spoken.0.store(true, Ordering::Relaxed);
+                    self.falls_back();
                     attempt = 0;
                 }
                 Verdict::Again { after } => {
                     self.watch.failed(&text);
                     let pause = after.unwrap_or(back_off);
-                    back_off = (back_off * 2).min(BACK_OFF.1);
+                    back_off = (back_off * 2).min(longest);
                     let too_long = |limit| spent + pause > limit;
+                    if self.stop.is_cancelled() && self.rules.kept {
+                        return (End::GivenUp, 0);
+                    }
                     if self.stop.is_cancelled() || self.rules.retry_for.is_some_and(too_long) {
                         self.lost(&format!("given up: {text}"), request.samples);
                         return (End::GivenUp, 0);
@@ -219,6 +234,12 @@ impl<T: Transport> Sender<T> {
                     }
                 }
             }
+        }
+    }
+
+    fn falls_back(&self) {
+        if !self.spoken.0.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the receiver does not take remote write 2.0, sending 1.0 instead");
         }
     }
 

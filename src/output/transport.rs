@@ -3,14 +3,19 @@
 //! [`Transport`] is all that a sender knows of the network, so that the client behind it can be
 //! another one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+
+use crate::client::ClientError;
+use crate::config::ClientConfig;
+use crate::config::client::Address;
 
 /// Bytes of an answer that are read; remote write answers are empty or one line.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -40,6 +45,43 @@ pub trait Transport: Send + Sync {
     /// Waits between two attempts.
     fn pause(&self, wait: Duration) -> impl Future<Output = ()> + Send {
         tokio::time::sleep(wait)
+    }
+}
+
+/// The client that everything else is asked with: TLS, authentication and headers as configured.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    client: Arc<crate::client::Client>,
+    /// What stands behind the client's address: it is that of the receiver itself.
+    path: &'static str,
+}
+
+impl Configured {
+    /// # Errors
+    /// If the configuration contradicts itself.
+    pub fn new(address: &Address, config: &ClientConfig) -> Result<Self, ClientError> {
+        let whole = address.parts().2;
+        let ends_in_slash = whole.ends_with('/') || !whole.contains('/');
+        Ok(Self {
+            client: Arc::new(crate::client::Client::new(address, config)?),
+            path: if ends_in_slash { "/" } else { "" },
+        })
+    }
+}
+
+impl Transport for Configured {
+    async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let sent = self.client.send(Method::POST, self.path, &headers, body);
+        let answer = sent.await.map_err(|error| error.to_string())?;
+        Ok(Answer {
+            status: answer.status,
+            headers: answer.headers.clone(),
+            text: answer.error_text().await,
+        })
     }
 }
 

@@ -62,6 +62,19 @@ pub fn is_plain(canonical: &[u8]) -> bool {
         .all(|(name, _)| is_plain_label_name(name) && !Family::Anomaly.claims(name))
 }
 
+/// The labels of a series' scores, with names as the source has them: all of its own but its name,
+/// clashes moved, then `source_metric`.
+pub fn score_labels(canonical: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let metric = labels::get(canonical, METRIC_NAME).unwrap_or_default();
+    labels::iter(canonical)
+        .filter(|(name, _)| *name != METRIC_NAME)
+        .map(|(name, value)| match Family::Score.claims(name) {
+            true => (Cow::Owned(format!("{MOVED}{name}")), value),
+            false => (Cow::Borrowed(name), value),
+        })
+        .chain([(Cow::Borrowed(SOURCE), metric)])
+}
+
 /// The text for canonical label bytes.
 pub fn render(canonical: &[u8]) -> LabelText {
     let (mut odd, mut clashes) = (false, false);
@@ -175,7 +188,8 @@ fn text<'a>(
     out.into_boxed_str()
 }
 
-fn push(out: &mut String, name: &str, value: &str) {
+/// Appends one label as the exposition formats have it.
+pub fn push(out: &mut String, name: &str, value: &str) {
     if is_plain_label_name(name) {
         out.push_str(name);
     } else {

@@ -123,6 +123,19 @@ impl Track {
         value: f64,
         start_ms: Option<i64>,
     ) -> Taken {
+        self.take_seen(spec, t_ms, value, start_ms, |_, _, _| {})
+    }
+
+    /// The same for somebody who looks at the judge, the usual interval in milliseconds and the value
+    /// to be judged just before it is: what the judge expects, it expects then.
+    pub fn take_seen(
+        &mut self,
+        spec: &SeriesSpec,
+        t_ms: i64,
+        value: f64,
+        start_ms: Option<i64>,
+        before: impl FnOnce(&Judge, f64, Point),
+    ) -> Taken {
         match self.head.order(t_ms, value) {
             Order::Newer => {}
             old => return Taken::Old(old),
@@ -149,11 +162,11 @@ impl Track {
             Scored::First
         };
         let judgement = match scored {
-            Scored::Value(value) => Some(self.judge.judge(
-                spec,
-                self.head.interval_ms(),
-                Point { t_ms, value },
-            )),
+            Scored::Value(value) => {
+                let (interval_ms, x) = (self.head.interval_ms(), Point { t_ms, value });
+                before(&self.judge, interval_ms, x);
+                Some(self.judge.judge(spec, interval_ms, x))
+            }
             Scored::First => None,
             Scored::Reset => {
                 note.reset = true;

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running program with its data in a folder of its own; both end with it.
 pub(crate) struct Program {
     child: Child,
+    command: Command,
+    ready: String,
     pub(crate) address: SocketAddr,
     folder: TempDir,
 }
@@ -29,7 +31,7 @@ impl Drop for Program {
     }
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     TcpListener::bind(free).unwrap().local_addr().unwrap()
 }
@@ -39,22 +41,53 @@ impl Program {
         let (address, folder) = (free_port(), tempfile::tempdir().unwrap());
         let mut command = command(address, folder.path());
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        command.stdout(Stdio::null()).stderr(log);
         let child = command
-            .stdout(Stdio::null())
-            .stderr(log)
             .spawn()
             .unwrap_or_else(|e| panic!("{command:?}: {e}; make test installs it"));
         let program = Self {
             child,
+            command,
+            ready: ready.to_owned(),
             address,
             folder,
         };
+        program.wait();
+        program
+    }
+
+    fn wait(&self) {
         let since = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() || program.get(ready).status != 200 {
-            assert!(since.elapsed() < PATIENCE, "{}", program.log());
+        while std::net::TcpStream::connect(self.address).is_err()
+            || self.get(&self.ready).status != 200
+        {
+            assert!(since.elapsed() < PATIENCE, "{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        program
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) {
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, with the data that it had.
+    pub(crate) fn start_again(&mut self) {
+        self.child = self.command.spawn().unwrap();
+        self.wait();
+    }
+
+    /// Sends it a signal, for example `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// A Prometheus with this configuration, which takes remote write.

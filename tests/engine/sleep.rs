@@ -39,11 +39,12 @@ impl Disk {
     }
 }
 
-/// No series has a forest.
+/// No series has a forest, nor is missed: those that are stay awake.
 fn detect() -> DetectConfig {
     DetectConfig {
         warmup: 20,
         young: 60,
+        absent: std::time::Duration::ZERO,
         rules: vec![RuleConfig {
             selector: "{__name__=~\".+\"}".into(),
             forest: Some(ForestUse::Never),

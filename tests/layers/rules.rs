@@ -53,7 +53,10 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "model" => &["wire", "series", "window"],
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
-        "store" | "expose" | "output" => &["wire", "series", "window", "model", "score", "engine"],
+        "store" | "expose" => &["wire", "series", "window", "model", "score", "engine"],
+        "output" => &[
+            "wire", "series", "window", "model", "score", "engine", "client",
+        ],
         "backfill" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
         ],

@@ -67,6 +67,11 @@ pub(super) fn read(shape: &Shape, value: &Value) -> Result<Json, String> {
             wrong("text: put it in quotes")
         }
         (Shape::Text, _) => wrong("text"),
+        (Shape::AnyText, Value::Text(text)) => Ok(Json::from(text.as_str())),
+        (Shape::AnyText, Value::Bool(_) | Value::Int(_) | Value::Float(_)) => {
+            wrong("text: put it in quotes")
+        }
+        (Shape::AnyText, _) => wrong("text"),
         // What is there is not repeated: it may be a password without its quotes.
         (Shape::Secret, Value::Text(text)) if !text.is_empty() => Ok(Json::from(text.as_str())),
         (Shape::Secret, Value::Text(_)) => Err("is empty".to_owned()),

@@ -144,7 +144,7 @@ impl Shard {
     fn give_up(&mut self, at: u32) -> bool {
         match self.table.home(at) {
             Home::Tracked(n) => {
-                let Some(slot) = self.take_tracked(n) else {
+                let Some(slot) = self.take_tracked(at, n) else {
                     return false;
                 };
                 self.vacate(at, slot.group, slot.position, 1);
@@ -202,6 +202,7 @@ impl Shard {
         memory.index += (slabs - models - windows)
             + self.table.index_bytes()
             + self.groups.heap_bytes()
+            + self.kin.heap_bytes()
             + self.births.capacity() * size_of::<super::warm::Birth>();
         memory.labels += self.table.label_bytes();
         memory.board += self.parts.board.heap_bytes();

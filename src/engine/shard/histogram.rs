@@ -10,6 +10,7 @@ pub(super) mod apart;
 
 mod old;
 mod peek;
+mod quiet;
 mod statistic;
 
 use serde::{Deserialize, Serialize};
@@ -17,13 +18,14 @@ use serde::{Deserialize, Serialize};
 pub use old::NormHistogram;
 use statistic::stat_seed;
 
+use super::Shard;
 use super::forest::Holder;
 use super::native::Native;
-use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard};
 use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
+use crate::score::groups;
 use crate::score::judge::{Judge, Phase};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
@@ -68,6 +70,8 @@ struct Stat {
     shown: Shown,
     /// Wall clock of its newest value.
     judged_ms: i64,
+    /// Those who hear of scores were told that there are none any more.
+    ended: bool,
 }
 
 /// A statistic of a histogram: the number of that, and which.
@@ -332,7 +336,7 @@ impl Shard {
         }
         slot.live = slot.live.saturating_sub(u32::from(!was_ended));
         if slot.live == 0 && !slot.is_native_at(t_ms) {
-            self.end_stats(h);
+            self.end_stats(h, t_ms);
         }
         self.touch(group, t_ms);
     }
@@ -445,12 +449,22 @@ impl Shard {
             return;
         };
         let spec = self.parts.specs.get(stat.spec);
+        let tap = self.parts.tap.as_mut();
+        let band = tap.as_ref().filter(|t| t.wants().band).and_then(|_| {
+            let interval_ms = slot.interval.ms();
+            stat.judge.band(spec, interval_ms, x.t_ms, Some(x.value))
+        });
         let judged = stat.judge.judge(spec, slot.interval.ms(), x);
         stat.judged_ms = now_ms;
+        stat.ended = false;
         let at = slot.at;
         let forest = judged.forest;
-        if let Some(score) = judged.score {
-            self.parts.board.set(stat.board, score, judged.alarm);
+        let until_ms = groups::counts_until(now_ms, slot.interval.ms());
+        self.parts.board.tell(stat.board, spec, &judged, until_ms);
+        if let Some(tap) = tap {
+            let partition = self.groups.get(slot.group).id.partition;
+            let labels = self.table.kept_labels(stat.labels);
+            tap.judged(partition, labels, x.t_ms, &judged, band);
         }
         if let Some(Change::Began(_)) = judged.change {
             self.tally.began += 1;
@@ -489,25 +503,10 @@ impl Shard {
             labels,
             shown: Shown::default(),
             judged_ms: now_ms,
+            ended: false,
         };
         self.tally.show(&mut stat.shown, shown.waiting(slot.waits));
         slot.stats[i] = StatSlot::Judged(Box::new(stat));
-    }
-
-    /// The histogram ended: its statistics vanish from the board, their models wait.
-    pub(super) fn end_stats(&mut self, h: u32) {
-        let Some(slot) = self.histograms.get_mut(h) else {
-            return;
-        };
-        let waits = slot.waits;
-        for stat in &mut slot.stats {
-            if let StatSlot::Judged(stat) = stat {
-                stat.judge.close();
-                self.parts.board.hide(stat.board);
-                self.tally
-                    .show(&mut stat.shown, Shown::ended().waiting(waits));
-            }
-        }
     }
 
     /// Counts the statistics as waiting for history, or as not.
@@ -556,43 +555,6 @@ impl Shard {
             });
             slot.interval = stored.interval;
             slot.last_ms = stored.last_ms;
-        }
-    }
-
-    /// Hides statistics that fell silent, forgets what is long gone.
-    pub(super) fn look_at_histogram(&mut self, at: u32, h: u32, now_ms: i64) {
-        for i in 0..STATS {
-            self.look_at_forest(Holder::Stat((h, i)));
-        }
-        let Some(slot) = self.histograms.get_mut(h) else {
-            return;
-        };
-        let silent = (SILENT_INTERVALS * slot.interval.ms()).max(SILENT_MIN_MS);
-        for stat in &mut slot.stats {
-            if let StatSlot::Judged(stat) = stat
-                && now_ms.saturating_sub(stat.judged_ms) as f64 > silent
-            {
-                self.parts.board.hide(stat.board);
-                let shown = Shown::ended().waiting(slot.waits);
-                self.tally.show(&mut stat.shown, shown);
-            }
-        }
-        if let Some(n) = slot.floats {
-            self.hide_if_silent(n, now_ms);
-            self.forget_floats(h, n, now_ms);
-        }
-        self.forget_native(h, now_ms);
-        debug_assert!(self.table.home(at) != Home::Nowhere || self.histograms.get(h).is_none());
-    }
-
-    fn forget_floats(&mut self, h: u32, n: u32, now_ms: i64) {
-        let arrived_ms = self.tracked.get(n).map(|s| s.arrived_ms);
-        if arrived_ms.is_some_and(|ms| self.is_long_ago(ms, now_ms)) {
-            self.take_tracked(n);
-            self.parts.admission.release(1);
-            if let Some(slot) = self.histograms.get_mut(h) {
-                slot.floats = None;
-            }
         }
     }
 }

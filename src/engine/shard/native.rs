@@ -233,7 +233,7 @@ impl Shard {
             self.close(group, closed_native(position, chunk));
         }
         if sample.is_stale() {
-            self.end_stats(h);
+            self.end_stats(h, t_ms);
             return Outcome::Stale;
         }
         if let Some(stats) = kept.stats {

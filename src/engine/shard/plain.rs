@@ -138,7 +138,7 @@ impl Shard {
 
     /// Takes the model from a series that turned out to be part of a histogram.
     pub(super) fn demote(&mut self, at: u32, n: u32) {
-        if let Some(slot) = self.take_tracked(n) {
+        if let Some(slot) = self.take_tracked(at, n) {
             let place = (slot.group, slot.position);
             self.put_plain(at, place, slot.track.into_window(), slot.arrived_ms);
             self.set_waits(at, slot.waits);
@@ -164,6 +164,7 @@ impl Shard {
         let place = (slot.group, slot.position);
         let n = self.put_tracked(at, place, spec, track, Shown::ended(), slot.arrived_ms);
         self.table.settle(at, Home::Tracked(n));
+        self.add_kin(at, place);
         self.set_waits(at, slot.waits);
         self.groups.get_mut(slot.group).dirty = true;
     }

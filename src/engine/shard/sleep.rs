@@ -89,7 +89,7 @@ impl Shard {
             self.close(group, closed(position, chunk));
         }
         if let Ok(state) = state {
-            self.take_tracked(n);
+            self.take_tracked(at, n);
             let sleeper = Sleeper {
                 last_ms,
                 plain: false,

@@ -336,3 +336,54 @@ fn the_log_is_not_flooded() {
     assert_eq!(said.due(start + SAY_EVERY), Some(2));
     assert_eq!(said.due(start + SAY_EVERY * 2), Some(0));
 }
+
+#[tokio::test]
+async fn a_receiver_that_reads_2_0_as_1_0_is_sent_the_same_again_as_1_0() {
+    let rules = Rules {
+        fall_back: true,
+        ..Rules::default()
+    };
+    let mut bench = bench(rules, &[Does::Answers(204), Does::Answers(204)]);
+    let sent = bench.send(Protocol::V2).await;
+    assert_eq!((sent.end, sent.written), (End::Written, 10));
+    let versions: Vec<_> = bench
+        .posts()
+        .iter()
+        .map(|(headers, _)| headers["x-prometheus-remote-write-version"].clone())
+        .collect();
+    assert_eq!(versions, ["2.0.0", "0.1.0"]);
+    assert_eq!(bench.spoken.instead_of(Protocol::V2), Protocol::V1);
+    // One that says that it wrote nothing has read it.
+    let zero = Does::With(204, SAMPLES_WRITTEN, "0");
+    let rules = Rules {
+        fall_back: true,
+        ..Rules::default()
+    };
+    let mut bench = self::bench(rules, &[zero]);
+    assert_eq!(bench.send(Protocol::V2).await.end, End::Short);
+}
+
+#[tokio::test]
+async fn pauses_are_as_configured_and_what_is_kept_elsewhere_is_not_lost() {
+    let rules = Rules {
+        back_off: (Duration::from_millis(100), Duration::from_millis(300)),
+        kept: true,
+        ..Rules::default()
+    };
+    let script = [500, 500, 500, 500].map(Does::Answers);
+    let mut bench = bench(
+        rules.clone(),
+        &[&script[..], &[Does::Answers(204)]].concat(),
+    );
+    assert_eq!(bench.send(Protocol::V1).await.end, End::Written);
+    assert_eq!(bench.pauses(), [100, 200, 300, 300]);
+    let mut bench = self::bench(rules, &script);
+    bench.stop.cancel();
+    assert_eq!(bench.send(Protocol::V1).await.end, End::GivenUp);
+    assert_eq!(bench.posts().len(), 1);
+    assert!(
+        bench.said().iter().all(|s| !s.contains("given up")),
+        "{:?}",
+        bench.said()
+    );
+}
