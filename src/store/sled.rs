@@ -404,7 +404,7 @@ impl Backend for SledStore {
 }
 
 /// What the machine refuses beside sled.
-fn failed(error: std::io::Error) -> DiskError {
+fn failed(error: impl std::fmt::Display) -> DiskError {
     DiskError::Failed(error.to_string())
 }
 
