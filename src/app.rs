@@ -110,9 +110,9 @@ fn groups(pool: &mut Pool, config: &Config, metrics: &Arc<Metrics>) -> anyhow::R
     let joint =
         Joints::start(&spec, metrics).context("the thread of groups could not be started")?;
     let mut groups = Groups::new(spec);
-    if let Some((joints, joined, thread)) = joint {
-        pool.look_together(&joints, thread);
-        groups.with_joint(joined);
+    if let Some(joint) = joint {
+        pool.look_together(&joint.joints, joint.thread);
+        groups.with_joint(joint.joined);
     }
     Ok(Arc::new(groups))
 }

@@ -12,6 +12,7 @@ pub mod worker;
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::model::joint::MEMBERS_MAX;
 use crate::score::board::EntryOf;
@@ -54,6 +55,17 @@ pub enum Note {
     },
     Leave(Place),
     Samples(Vec<Told>),
+}
+
+/// Groups that are looked at.
+#[derive(Debug)]
+pub struct Started {
+    /// For the shards.
+    pub joints: Arc<Joints>,
+    /// What is shown of them.
+    pub joined: Arc<Joined>,
+    /// Ends after the last shard.
+    pub thread: JoinHandle<()>,
 }
 
 /// Who is where.
@@ -100,10 +112,7 @@ impl Joints {
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn start(
-        spec: &GroupSpec,
-        metrics: &Arc<Metrics>,
-    ) -> std::io::Result<Option<(Arc<Self>, Arc<Joined>, std::thread::JoinHandle<()>)>> {
+    pub fn start(spec: &GroupSpec, metrics: &Arc<Metrics>) -> std::io::Result<Option<Started>> {
         let Some((joints, notes)) = Self::new(spec, metrics) else {
             return Ok(None);
         };
@@ -112,7 +121,11 @@ impl Joints {
         let thread = std::thread::Builder::new()
             .name("groups".to_owned())
             .spawn(move || worker.run(&notes))?;
-        Ok(Some((joints, joined, thread)))
+        Ok(Some(Started {
+            joints,
+            joined,
+            thread,
+        }))
     }
 
     /// Gives a series a place in its group, if it has one and there is room.

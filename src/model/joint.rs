@@ -32,7 +32,12 @@ const LEARNED: u32 = 500;
 /// Rows that the tail remembers.
 const TAIL_ROWS: f32 = 100_000.0;
 /// -ln of one in ten thousand.
-const LINE_NATS: f32 = 9.210_340;
+const LINE_NATS: f32 = 9.210_34;
+/// Residuals count with this power: the largest of several has a lighter tail than a distance of one
+/// series, so the lightest tail that is believed in is Pareto with index 2/0.15 here.
+const POWER: f32 = 2.0;
+/// What a row over the line teaches the tail: what goes on for hours must not become usual in minutes.
+const TEACHES: f32 = 0.05;
 /// Smoothing over two rows, as of the evidence of series.
 const SMOOTHING: f32 = 2.0 / 3.0;
 /// Rows over the line among the newest three that begin an anomaly ...
@@ -126,13 +131,14 @@ impl Joint {
     fn judge(&mut self, row: &[f32; MEMBERS_MAX], alone: f32, a_day: f32) -> Option<Opinion> {
         let residual = self.relation.as_ref()?.residual(row)?;
         self.smoothed += SMOOTHING * (residual.size - self.smoothed);
-        let x = self.smoothed.ln_1p();
+        let x = POWER * self.smoothed.ln_1p();
         let nats = self.tail.nats(x);
         self.judged = self.judged.saturating_add(1);
-        self.tail
-            .learn(x, 1.0 / (self.judged as f32).min(TAIL_ROWS));
         let grown = self.judged > LEARNED;
         let deviation = if grown { nats / LINE_NATS } else { 0.0 };
+        let teaches = if deviation >= 1.0 { TEACHES } else { 1.0 };
+        let rate = teaches / (self.judged as f32).min(TAIL_ROWS);
+        self.tail.learn(x, rate);
         let began = self.hear(deviation >= 1.0, alone < 1.0);
         if self
             .lasts

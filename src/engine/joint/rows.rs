@@ -96,7 +96,7 @@ impl Rows {
     }
 
     /// The next row, if it is whole or need not be waited for any longer.
-    pub fn next(&mut self) -> Option<Row> {
+    pub fn ready(&mut self) -> Option<Row> {
         let front = self.pending.front()?;
         let whole = self.lately != 0 && front.present & self.lately == self.lately;
         if !whole && self.newest - front.slot < LAG {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn given(rows: &mut Rows) -> Vec<(i64, [f32; 3])> {
-        std::iter::from_fn(|| rows.next())
+        std::iter::from_fn(|| rows.ready())
             .map(|row| (row.slot, [row.z[0], row.z[1], row.z[2]]))
             .collect()
     }

@@ -109,7 +109,7 @@ impl Worker {
         };
         let a_day = group.rows.a_day();
         let mut newest = None;
-        while let Some(row) = group.rows.next() {
+        while let Some(row) = group.rows.ready() {
             // Fits are done by libraries that may panic.
             let judged = catch_unwind(AssertUnwindSafe(|| {
                 group.joint.take(&row.z, row.alone, a_day)
