@@ -9,6 +9,7 @@ pub mod churn;
 pub mod groups;
 pub mod history;
 pub mod jobs;
+pub mod joint;
 pub mod journal;
 pub mod keep;
 pub mod kin;

@@ -17,6 +17,7 @@ pub mod flatline;
 pub mod forest;
 pub mod group;
 pub mod history;
+pub mod joint;
 pub mod jump;
 pub mod level;
 pub mod onset;

@@ -19,6 +19,8 @@ mod siblings;
 mod sleep;
 #[path = "engine/stored.rs"]
 mod stored;
+#[path = "engine/tap.rs"]
+mod tap;
 #[path = "engine/windows.rs"]
 mod windows;
 

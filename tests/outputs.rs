@@ -5,6 +5,8 @@
 mod client;
 #[path = "outputs/feed.rs"]
 mod feed;
+#[path = "outputs/hashmod.rs"]
+mod hashmod;
 #[path = "outputs/killed.rs"]
 mod killed;
 #[allow(dead_code, reason = "the conformance tests use all of it")]

@@ -16,7 +16,7 @@ use super::shape::{self, Field, Shape};
 use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
-use crate::config::{ClientConfig, Config, SeverityConfig};
+use crate::config::{ClientConfig, Config, GroupsConfig, SeverityConfig};
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
@@ -269,7 +269,15 @@ impl Walk<'_> {
     fn together(&mut self, config: &Config) {
         self.forest(config);
         if let Err(error) = GroupSpec::try_from(&config.groups) {
-            self.pair(false, "groups.by", "groups.by", error.to_string());
+            let own = GroupsConfig {
+                joint_by: GroupsConfig::default().joint_by,
+                ..config.groups.clone()
+            };
+            let key = match GroupSpec::try_from(&own) {
+                Ok(_) => "groups.joint_by",
+                Err(_) => "groups.by",
+            };
+            self.pair(false, key, key, error.to_string());
         }
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {

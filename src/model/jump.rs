@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::robust::Robust;
-use super::tail::Tail;
+use super::tail::{self, Tail};
 use super::{Detector, Past, Seen};
 
 /// Changes are measured in units of at least this share of the level's scale.
@@ -37,11 +37,7 @@ impl Detector for Jump {
         }
         let signal = past.value - past.last;
         let floor = (FLOOR_OF_SCALE * past.scale).max(past.floor);
-        let x = self
-            .usual
-            .distance_at(signal, past.unrest, floor)
-            .abs()
-            .ln_1p() as f32;
+        let x = tail::size(self.usual.distance_at(signal, past.unrest, floor).abs());
         Some(Seen {
             signal,
             x,

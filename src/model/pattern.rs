@@ -9,7 +9,7 @@
 //! Each is judged by its own usual deviation, and by how far out it has been before: a series whose
 //! sequences often go astray raises its own bar.
 //!
-//! Cost: three dozen operations a sample, 52 bytes. What it can't see: a change of order that keeps
+//! Cost: three dozen operations a sample, 56 bytes. What it can't see: a change of order that keeps
 //! crossing rate and profile, a frequency that changes by less than about a factor of three, and a
 //! missing peak of a rhythm other than the day's.
 
@@ -104,6 +104,8 @@ pub struct Pattern {
     usual_short: Usual,
     /// The furthest out that is known, in usual deviations.
     furthest: f32,
+    /// How far out it was a sample ago: what touches the line once is no sequence.
+    before: f32,
     n: u32,
     /// Samples with a profile.
     profiled: u32,
@@ -113,7 +115,7 @@ impl Pattern {
     /// How odd the sequence up to the last sample is, in units of what is too odd: 1 and more is an
     /// unusual pattern.
     pub fn ratio(&self) -> f32 {
-        self.distance() / TIMES.max(BEYOND_KNOWN * self.furthest)
+        self.distance().min(self.before) / TIMES.max(BEYOND_KNOWN * self.furthest)
     }
 
     /// Which way the values lie that break the pattern (true: above), where it is a movement that did
@@ -147,6 +149,7 @@ impl Pattern {
     /// Takes one sample. `calm` says that nothing else is odd: only then is it learned as usual.
     pub fn take(&mut self, x: &Shape, calm: bool) {
         let distance = self.distance();
+        self.before = distance;
         if distance > self.furthest {
             self.furthest += KNOWN_GAIN * (distance - self.furthest);
         } else {

@@ -73,13 +73,13 @@ impl Forward {
         stop: &CancellationToken,
     ) -> Result<Self, ForwardError> {
         let transport = Configured::new(&config.url, &config.client)?;
-        Self::over(transport, config, reader, metrics, clock, stop)
+        Self::over(&transport, config, reader, metrics, clock, stop)
     }
 }
 
 impl<T: Transport + Clone> Forward<T> {
     fn over(
-        transport: T,
+        transport: &T,
         config: &RemoteWriteConfig,
         reader: Reader,
         metrics: &OutputMetrics,

@@ -111,3 +111,60 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::keep::PARTITIONS;
+    use crate::engine::tap::{TapSpec, Wants, taps};
+    use crate::output::queue::{Queue, ReaderSpec};
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("output");
+        let metrics = Metrics::new();
+        let reader = ReaderSpec {
+            name: "r".to_owned(),
+            limit: 1 << 30,
+        };
+        let (writer, mut readers) =
+            Queue::open(&folder, &[reader], u64::MAX, &metrics.output).unwrap();
+        let spec = TapSpec {
+            wants: Wants::default(),
+            have: Box::new([0; PARTITIONS]),
+        };
+        let (mut taps, outlet) = taps(1, &spec);
+        let thread = spawn(IntakeParts {
+            outlet,
+            writer,
+            min_score: 0.0,
+            sync: Some(Duration::ZERO),
+            metrics: metrics.output.clone(),
+        })
+        .unwrap();
+        let tap = &mut taps[0];
+        let mut end = |t_ms| {
+            tap.begin(1, false);
+            tap.ended(0, b"labels", t_ms);
+            assert_eq!(tap.flush(), 0);
+            while !tap.is_settled(tap.mark()) {
+                std::thread::yield_now();
+            }
+        };
+        // No segment can be made in a folder that is gone ...
+        std::fs::remove_dir_all(&folder).unwrap();
+        end(1);
+        end(2);
+        // ... and they can when it is back.
+        std::fs::create_dir(&folder).unwrap();
+        end(3);
+        drop(taps);
+        thread.join().unwrap();
+        let page = metrics.openmetrics();
+        let lost = "saimon_output_dropped_total{receiver=\"all\",reason=\"disk\"} 2";
+        assert!(page.contains(lost), "{page}");
+        assert_eq!(readers[0].advance().unwrap().record.unwrap().count, 1);
+    }
+}

@@ -173,6 +173,8 @@ pub struct Entry {
     labels: AtomicU64,
     score: AtomicU32,
     alarm: AtomicU32,
+    /// The anomaly that its group sees in it, see [`crate::model::joint`].
+    joint: AtomicU32,
     /// What it says to its groups ...
     evidence: AtomicU32,
     /// ... and until when, in seconds.
@@ -185,6 +187,7 @@ impl Entry {
             labels: AtomicU64::new(NOBODY),
             score: AtomicU32::new(ABSENT),
             alarm: AtomicU32::new(ABSENT),
+            joint: AtomicU32::new(ABSENT),
             evidence: AtomicU32::new(ABSENT),
             until_s: AtomicU32::new(0),
         }
@@ -196,9 +199,10 @@ impl Entry {
         (bits != ABSENT).then(|| f32::from_bits(bits))
     }
 
-    /// The anomaly under way, if any.
+    /// The anomaly under way, if any: its own, or else the one that its group sees in it.
     pub fn alarm(&self) -> Option<Alarm> {
-        Alarm::unpack(self.alarm.load(Ordering::Relaxed))
+        let own = Alarm::unpack(self.alarm.load(Ordering::Relaxed));
+        own.or_else(|| Alarm::unpack(self.joint.load(Ordering::Relaxed)))
     }
 
     /// What the newest sample is worth to the groups of the series, in units of its line; `None` if
@@ -217,6 +221,26 @@ impl Entry {
 }
 
 type Entries = Arc<[Entry]>;
+
+/// The entry of one series, for somebody who is not its shard.
+#[derive(Debug, Clone)]
+pub struct EntryOf {
+    entries: Entries,
+    at: usize,
+    holder: u64,
+}
+
+impl EntryOf {
+    /// Shows the anomaly that the group of the series sees in it, or that it sees none any more. Nothing
+    /// happens if another series has the entry now.
+    pub fn tell_joint(&self, alarm: Option<Alarm>) {
+        let entry = &self.entries[self.at];
+        if entry.labels.load(Ordering::Relaxed) == self.holder {
+            let bits = alarm.map_or(ABSENT, Alarm::pack);
+            entry.joint.store(bits, Ordering::Relaxed);
+        }
+    }
+}
 
 /// Entries that lie together, and the way to their labels.
 #[derive(Debug, Clone)]
@@ -358,6 +382,7 @@ impl BoardWriter {
     /// Takes the entry back from a series that is forgotten.
     pub fn remove(&mut self, at: u32) {
         self.hide(at);
+        self.entry(at).joint.store(ABSENT, Ordering::Relaxed);
         self.entry(at).labels.store(NOBODY, Ordering::Relaxed);
         self.free.push(at);
     }
@@ -401,6 +426,15 @@ impl BoardWriter {
         entry.evidence.store(ABSENT, Ordering::Relaxed);
         entry.score.store(ABSENT, Ordering::Relaxed);
         entry.alarm.store(ABSENT, Ordering::Relaxed);
+    }
+
+    /// The entry for somebody else to hold.
+    pub fn entry_of(&self, at: u32) -> EntryOf {
+        EntryOf {
+            entries: Arc::clone(&self.blocks[at as usize / BLOCK]),
+            at: at as usize % BLOCK,
+            holder: self.entry(at).labels.load(Ordering::Relaxed),
+        }
     }
 
     /// One entry.

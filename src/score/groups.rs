@@ -7,11 +7,13 @@
 //! given in the order of their labels. What it does not know: series that share no label and still
 //! move together.
 
+pub mod joint;
 mod spec;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::joint::Joined;
 use self::spec::Kind;
 pub use self::spec::{GroupError, GroupSpec};
 use super::board::{AlarmState, Block, Board, Entry};
@@ -81,6 +83,7 @@ pub struct Standings {
 pub struct Groups {
     spec: GroupSpec,
     memo: Mutex<Memo>,
+    joint: Arc<Joined>,
 }
 
 /// Who was in which group when the last page was made.
@@ -124,7 +127,18 @@ impl Groups {
         Self {
             spec,
             memo: Mutex::default(),
+            joint: Arc::default(),
         }
+    }
+
+    /// With what is said of series that move together.
+    pub fn with_joint(&mut self, joint: Arc<Joined>) {
+        self.joint = joint;
+    }
+
+    /// What is said of series that move together.
+    pub fn joint(&self) -> &Joined {
+        &self.joint
     }
 
     /// By which labels a group is one, as the configuration has it.

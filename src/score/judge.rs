@@ -93,6 +93,8 @@ pub struct Judgement {
     pub onset: OnsetOutput,
     /// What happened to the forest.
     pub forest: News,
+    /// The value's distance from the level in scales, at most 30.
+    pub z: f32,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -268,6 +270,7 @@ impl Judge {
             severity,
             onset,
             forest: news,
+            z: step.z,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What saimon says about groups of series.
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::Register;
@@ -11,6 +12,10 @@ pub struct GroupMetrics {
     groups: Gauge,
     /// `saimon_group_series_left_out`.
     left_out: Gauge,
+    /// `saimon_group_joint_anomalies_total`.
+    joint_anomalies: Counter,
+    /// `saimon_group_joint_samples_lost_total`.
+    joint_lost: Counter,
 }
 
 impl GroupMetrics {
@@ -24,7 +29,25 @@ impl GroupMetrics {
                 "group_series_left_out",
                 "memberships of series in groups that there was no room for: groups.max",
             ),
+            joint_anomalies: r.made(
+                "group_joint_anomalies",
+                "anomalies of series that no longer move with others of their group",
+            ),
+            joint_lost: r.made(
+                "group_joint_samples_lost",
+                "samples that could not be looked at together with others in time",
+            ),
         }
+    }
+
+    /// An anomaly of a group began.
+    pub fn began(&self) {
+        self.joint_anomalies.inc();
+    }
+
+    /// Samples were not looked at together.
+    pub fn lost(&self, samples: usize) {
+        self.joint_lost.inc_by(samples as u64);
     }
 
     /// Notes what the last page had.

@@ -24,6 +24,10 @@ mod conformance_e;
 mod conformance_f;
 mod conformance_g;
 mod conformance_h;
+#[allow(
+    dead_code,
+    reason = "tests/outputs.rs kills programs and starts them again"
+)]
 mod outside;
 mod page;
 mod receiver;

@@ -31,7 +31,7 @@ impl Drop for Program {
     }
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     TcpListener::bind(free).unwrap().local_addr().unwrap()
 }
@@ -69,6 +69,11 @@ impl Program {
     /// Kills it.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) {
         self.child.wait().unwrap();
     }
 

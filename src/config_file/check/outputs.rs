@@ -36,9 +36,14 @@ impl Walk<'_> {
     fn receiver(&mut self, path: &str, receiver: &RemoteWriteConfig) {
         self.client(path, &receiver.client, Some(&receiver.url));
         for (i, rule) in receiver.write_relabel_configs.iter().enumerate() {
-            if let Err(error) = Relabel::new(std::slice::from_ref(rule)) {
-                let rule = format!("{path}.write_relabel_configs[{i}]");
-                self.at_key(&format!("{rule}.{}", error.key), error.what);
+            let at = format!("{path}.write_relabel_configs[{i}]");
+            // A key that is wrong by itself may be why the rest does not fit.
+            let within = |key: &str| key.strip_prefix(&at).is_some_and(|k| k.starts_with('.'));
+            let fits = |(key, (_, ok)): (&String, &(At, bool))| *ok || !within(key);
+            if let Err(error) = Relabel::new(std::slice::from_ref(rule))
+                && self.places.iter().all(fits)
+            {
+                self.at_key(&format!("{at}.{}", error.key), error.what);
             }
         }
         let series = format!("{path}.series");

@@ -62,7 +62,7 @@ impl Maker {
             if until_row.is_some_and(|until| self.reader.row() >= until) {
                 break;
             }
-            let met = self.reader.next()?;
+            let met = self.reader.advance()?;
             round.full += met.full;
             round.damaged += met.damaged;
             let Some(record) = met.record else {

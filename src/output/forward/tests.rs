@@ -16,6 +16,7 @@ use crate::output::transport::Answer;
 use crate::series::labels;
 use crate::telemetry::Metrics;
 use crate::wire::proto;
+use crate::wire::snappy::BodyPool;
 use crate::wire::write::is_stale;
 
 /// Statuses of the next answers, then 204; 0: no answer, -1: none ever.
@@ -52,11 +53,15 @@ impl Transport for Script {
     }
 }
 
+fn read(body: &[u8]) -> proto::WriteRequest {
+    let raw = BodyPool::new(1).decompress(body, 1 << 20).unwrap();
+    proto::WriteRequest::decode(&raw[..]).unwrap()
+}
+
 fn samples(bodies: &[Bytes]) -> Vec<(String, i64, f64)> {
     let mut out = Vec::new();
     for body in bodies {
-        let raw = snap::raw::Decoder::new().decompress_vec(body).unwrap();
-        let request = proto::WriteRequest::decode(raw.as_slice()).unwrap();
+        let request = read(body);
         for series in request.timeseries {
             let n = series.labels.iter().find(|l| l.name == "n").unwrap();
             let sample = &series.samples[0];
@@ -105,7 +110,7 @@ fn bench(dir: &Path, tune: impl FnOnce(&mut RemoteWriteConfig)) -> Bench {
     let (script, stop) = (Script::default(), CancellationToken::new());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
     let forward = Forward::over(
-        script.clone(),
+        &script,
         &config,
         readers.remove(0),
         &metrics.output,
@@ -308,8 +313,7 @@ async fn metrics_are_announced_before_their_samples() {
     assert_eq!(bench.taken().len(), 0);
     let (script, _) = bench.drain().await;
     let taken = script.taken.lock().unwrap();
-    let raw = snap::raw::Decoder::new().decompress_vec(&taken[0]).unwrap();
-    let request = proto::WriteRequest::decode(raw.as_slice()).unwrap();
+    let request = read(&taken[0]);
     let metadata = &request.metadata[0];
     assert_eq!(metadata.metric_family_name, "saimon_anomaly_score");
     assert_eq!(metadata.r#type, 2);

@@ -1,6 +1,6 @@
 //! One receiver's way through the queue.
 //!
-//! Records are read ahead of what is settled: [`Reader::next`] moves on, [`Reader::intend`] writes
+//! Records are read ahead of what is settled: [`Reader::advance`] moves on, [`Reader::intend`] writes
 //! down what is about to be sent, and [`Reader::commit`] that it has been. After a crash in between
 //! [`Reader::intent`] says what may have arrived already: if just that is sent again, in requests of
 //! the same bytes, nothing is lost by a receiver that refuses what it knows.
@@ -106,7 +106,7 @@ impl Reader {
         self.intent.take()
     }
 
-    /// Number of the row that [`Reader::next`] gives next.
+    /// Number of the row that [`Reader::advance`] gives next.
     pub fn row(&self) -> u64 {
         self.at.row
     }
@@ -125,7 +125,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the disk does not answer. The same is read again next time.
-    pub fn next(&mut self) -> std::io::Result<Met> {
+    pub fn advance(&mut self) -> std::io::Result<Met> {
         let mut met = Met::default();
         loop {
             let state = self.queue.lock();

@@ -46,7 +46,7 @@ fn batch(seq: u64, times: std::ops::Range<i64>) -> Rows {
 fn read(reader: &mut Reader) -> (Vec<i64>, u64, u64) {
     let (mut times, mut full, mut damaged) = (Vec::new(), 0, 0);
     loop {
-        let met = reader.next().unwrap();
+        let met = reader.advance().unwrap();
         full += met.full;
         damaged += met.damaged;
         let Some(record) = met.record else {
@@ -77,11 +77,11 @@ fn what_is_settled_is_not_read_again_and_what_was_under_way_is_known() {
     }
     assert_eq!(reader.pending(), 50);
     for _ in 0..2 {
-        reader.next().unwrap();
+        reader.advance().unwrap();
     }
     reader.intend(3).unwrap();
     reader.commit().unwrap();
-    reader.next().unwrap();
+    reader.advance().unwrap();
     reader.intend(4).unwrap();
     // Killed.
     drop((writer, reader));

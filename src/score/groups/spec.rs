@@ -39,6 +39,10 @@ pub(super) struct Kind {
 pub struct GroupSpec {
     pub(super) kinds: Vec<Kind>,
     pub(super) max: usize,
+    /// The labels of the groups whose series are looked at together.
+    pub joint_by: Box<[Box<str>]>,
+    /// Most such groups.
+    pub joint_max: usize,
 }
 
 impl TryFrom<&GroupsConfig> for GroupSpec {
@@ -50,19 +54,7 @@ impl TryFrom<&GroupsConfig> for GroupSpec {
         }
         let mut kinds: Vec<Kind> = Vec::new();
         for (number, by) in config.by.iter().enumerate() {
-            let mut names: Vec<Box<str>> = Vec::new();
-            for name in by.split(',').map(str::trim) {
-                if !is_plain_label_name(name) || name.starts_with("__") {
-                    return Err(GroupError::Label(name.to_owned()));
-                }
-                if TAKEN.contains(&name) {
-                    return Err(GroupError::Taken(name.to_owned()));
-                }
-                if names.iter().any(|n| &**n == name) {
-                    return Err(GroupError::Twice(name.to_owned()));
-                }
-                names.push(name.into());
-            }
+            let names = names(by)?;
             let text = names.join(",").into_boxed_str();
             if kinds.iter().any(|k| k.text == text) {
                 return Err(GroupError::Twice(text.into()));
@@ -76,8 +68,28 @@ impl TryFrom<&GroupsConfig> for GroupSpec {
         Ok(Self {
             kinds,
             max: config.max as usize,
+            joint_by: names(&config.joint_by)?.into(),
+            joint_max: config.joint_max as usize,
         })
     }
+}
+
+/// The labels of one way to group.
+fn names(by: &str) -> Result<Vec<Box<str>>, GroupError> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    for name in by.split(',').map(str::trim) {
+        if !is_plain_label_name(name) || name.starts_with("__") {
+            return Err(GroupError::Label(name.to_owned()));
+        }
+        if TAKEN.contains(&name) {
+            return Err(GroupError::Taken(name.to_owned()));
+        }
+        if names.iter().any(|n| &**n == name) {
+            return Err(GroupError::Twice(name.to_owned()));
+        }
+        names.push(name.into());
+    }
+    Ok(names)
 }
 
 impl Default for GroupSpec {

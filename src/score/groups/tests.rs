@@ -15,6 +15,7 @@ fn groups(by: &[&str], max: u32) -> Groups {
     let config = GroupsConfig {
         by: by.iter().map(|b| (*b).to_owned()).collect(),
         max,
+        ..GroupsConfig::default()
     };
     Groups::new(GroupSpec::try_from(&config).unwrap())
 }
