@@ -130,12 +130,13 @@ fn a_sibling_that_sleeps_is_woken() {
         disk.take(&sleeping.snapshots());
         tick(&mut sleeping, late * STEP_MS);
     }
-    assert_eq!(sleeping.phase("asleep"), OLD as i64);
+    let asleep = sleeping.phase("asleep");
+    assert!(asleep > OLD as i64 / 2, "{asleep}");
     for driver in [&mut awake, &mut sleeping] {
         steps(driver, &all, late..late + LOOKED_AT);
     }
     assert!(scored(&sleeping) > 10);
-    assert!(sleeping.phase("asleep") < OLD as i64);
+    assert!(sleeping.phase("asleep") < asleep);
     let new = |driver: &Driver| {
         let mut shown = driver.shown();
         shown.retain(|text, _| text.contains("-1\""));
