@@ -106,7 +106,7 @@ impl Baseline {
             };
             earns(best.clone().with(&more), &mut best)
         };
-        let other = strongest(seen, &Fit::of(seen, &best)?)
+        let other = strongest(seen, &Fit::of(seen, &best)?, week)
             .filter(|period| earns(best.clone().with(&harmonics(*period)), &mut best));
         let season = match (other, day, week) {
             (Some(hours), _, _) => Season::Other(hours),
@@ -292,7 +292,7 @@ fn clipped(past: &[Hour]) -> Option<Vec<Hour>> {
 
 /// The length in hours of the strongest rhythm in what a fit leaves, refined to a tenth of an hour;
 /// those of the calendar and their harmonics are not looked for.
-fn strongest(past: &[Hour], fit: &Fit) -> Option<f64> {
+fn strongest(past: &[Hour], fit: &Fit, week: bool) -> Option<f64> {
     let left: Vec<Hour> = past.iter().map(|h| (h.0, h.1 - fit.at(h.0))).collect();
     let power = |period: f64| {
         let (mut c, mut s) = (0.0, 0.0);
@@ -305,8 +305,10 @@ fn strongest(past: &[Hour], fit: &Fit) -> Option<f64> {
     };
     let of_the_calendar = |period: f64| {
         let cycles = past.len() as f64 / period;
-        let near = |known: f64| (cycles - past.len() as f64 / known).abs() < 1.5;
-        (1..=6).any(|h| near(DAY_H / f64::from(h)) || near(WEEK_H as f64 / f64::from(h)))
+        let near = |known: f64, by: f64| (cycles - past.len() as f64 / known).abs() < by;
+        // A week that is not smooth has sidebands that the fit leaves out.
+        (1..=6).any(|h| near(DAY_H / f64::from(h), 1.5) || near(WEEK_H as f64 / f64::from(h), 1.5))
+            || week && (7..=24).any(|k| near(WEEK_H as f64 / f64::from(k), 0.6))
     };
     // Of a rhythm that came five times at least; frequencies half a cycle of the past apart.
     let span = past.len() as f64;

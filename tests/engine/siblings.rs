@@ -1,11 +1,14 @@
 //! New series of a family that churns begin with what an older sibling of their partition knows.
 
+use std::sync::Arc;
+
 use saimon::config::DetectConfig;
 use saimon::engine::router::partition;
 use saimon::series::{family, labels};
 
 use crate::STEP_MS;
 use crate::driver::Driver;
+use crate::sleep::{Disk, IDLE_MS, sleepy, tick};
 
 /// Pods of before, and of the next rollout.
 const OLD: usize = 240;
@@ -111,4 +114,33 @@ fn a_restart_before_or_after_a_birth_changes_nothing() {
             assert_eq!(a.get(text), Some(score), "{text}, restarted at {at}");
         }
     }
+}
+
+#[test]
+fn a_sibling_that_sleeps_is_woken() {
+    let all: Vec<_> = (0..OLD + NEW).map(pod).collect();
+    let disk = Arc::new(Disk::default());
+    let mut awake = Driver::new(1, &detect(), 1000);
+    let mut sleeping = sleepy(1, &detect(), &disk);
+    for driver in [&mut awake, &mut sleeping] {
+        steps(driver, &all, 0..ROLLOUT);
+    }
+    let late = ROLLOUT + 2 * IDLE_MS / STEP_MS;
+    for _ in 0..3 {
+        disk.take(&sleeping.snapshots());
+        tick(&mut sleeping, late * STEP_MS);
+    }
+    let asleep = sleeping.phase("asleep");
+    assert!(asleep > OLD as i64 / 2, "{asleep}");
+    for driver in [&mut awake, &mut sleeping] {
+        steps(driver, &all, late..late + LOOKED_AT);
+    }
+    assert!(scored(&sleeping) > 10);
+    assert!(sleeping.phase("asleep") < asleep);
+    let new = |driver: &Driver| {
+        let mut shown = driver.shown();
+        shown.retain(|text, _| text.contains("-1\""));
+        shown
+    };
+    assert_eq!(new(&awake), new(&sleeping));
 }

@@ -12,11 +12,11 @@ use saimon::telemetry::{Outcome, ReasonLabel, Text};
 use crate::driver::Driver;
 use crate::{STEP_MS, round, series};
 
-const IDLE_MS: i64 = 3_600_000;
+pub(crate) const IDLE_MS: i64 = 3_600_000;
 
 /// What a store has of sleepers.
 #[derive(Debug, Default)]
-struct Disk(Mutex<HashMap<(GroupId, u16), Vec<u8>>>);
+pub(crate) struct Disk(Mutex<HashMap<(GroupId, u16), Vec<u8>>>);
 
 impl Sleepers for Disk {
     fn states(&self, of: &[(GroupId, u16)]) -> Result<Vec<Option<Vec<u8>>>, String> {
@@ -27,7 +27,7 @@ impl Sleepers for Disk {
 
 impl Disk {
     /// As the store's writer does it.
-    fn take(&self, groups: &[GroupSnapshot]) {
+    pub(crate) fn take(&self, groups: &[GroupSnapshot]) {
         let mut kept = self.0.lock().unwrap();
         for group in groups {
             kept.retain(|(id, p), _| *id != group.id || group.asleep >> p & 1 == 1);
@@ -69,7 +69,7 @@ fn with_forests() -> DetectConfig {
     }
 }
 
-fn sleepy(shards: usize, detect: &DetectConfig, disk: &Arc<Disk>) -> Driver {
+pub(crate) fn sleepy(shards: usize, detect: &DetectConfig, disk: &Arc<Disk>) -> Driver {
     Driver::made(shards, detect, 1000, &[], 0, lull(disk))
 }
 
@@ -82,7 +82,7 @@ fn lull(disk: &Arc<Disk>) -> impl FnOnce(&mut Pool) {
     }
 }
 
-fn tick(driver: &mut Driver, now_ms: i64) {
+pub(crate) fn tick(driver: &mut Driver, now_ms: i64) {
     for shard in &mut driver.shards {
         shard.tick(now_ms);
     }
