@@ -114,6 +114,7 @@ fn measure(args: &Args, folder: &Path) -> Result<Figures> {
     figures.written(saimon.stop()?);
     let data = &often.data;
     figures.disk = bytes_of(&data.join("store"));
+    figures.states_disk = bytes_of(&data.join("store/states"));
     figures.inspected(&inspect(args, data, folder)?)?;
 
     // A start after a proper stop, then five minutes that no checkpoint has, and a kill.

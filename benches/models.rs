@@ -50,6 +50,7 @@ fn past(noise: &mut Noise, n: u32) -> Past {
         n,
         gain: 1.0 / 2000.0,
         tail_rate: 1e-4,
+        unrest: 1.0,
         after_gap: false,
     }
 }

@@ -22,11 +22,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
+use crate::engine::joint::Joints;
 use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
 use crate::expose::{self, Health, State};
+use crate::score::groups::{GroupSpec, Groups};
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
@@ -73,6 +75,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         &clock,
     )?;
     kept.restore(&mut pool, &*clock)?;
+    let groups = groups(&mut pool, config, &metrics)?;
 
     let (sender, inbox) = sync_channel(KEPT_MAX);
     let mut engine = pool
@@ -92,7 +95,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let served = runtime.block_on(run(
-        config, options, &engine, reader, recovery, &metrics, &clock,
+        config, options, &engine, groups, reader, recovery, &metrics, &clock,
     ));
     stop(engine, writer);
     if let Some(outputs) = outputs {
@@ -101,10 +104,28 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     served
 }
 
+/// Groups as they are shown, and the thread that looks at some of them together.
+fn groups(pool: &mut Pool, config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<Groups>> {
+    let spec = GroupSpec::try_from(&config.groups)?;
+    let joint =
+        Joints::start(&spec, metrics).context("the thread of groups could not be started")?;
+    let mut groups = Groups::new(spec);
+    if let Some((joints, joined, thread)) = joint {
+        pool.look_together(&joints, thread);
+        groups.with_joint(joined);
+    }
+    Ok(Arc::new(groups))
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the parts that a run is made of, once"
+)]
 async fn run(
     config: &Config,
     options: &ServeOptions,
     engine: &Engine,
+    groups: Arc<Groups>,
     reader: Reader,
     recovery: Option<Recovery>,
     metrics: &Arc<Metrics>,
@@ -124,6 +145,7 @@ async fn run(
         router: engine.router.clone(),
         reader,
         board: Arc::clone(&engine.board),
+        groups,
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
         read: Arc::new(config.read.clone()),

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod detect;
 pub mod forest;
+pub mod groups;
 pub mod history;
 pub mod limits;
 pub mod outputs;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use forest::{ForestConfig, ForestUse};
+pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
@@ -41,6 +43,8 @@ pub struct Config {
     pub presets: Vec<Preset>,
     /// What is modelled and how.
     pub detect: DetectConfig,
+    /// Which series belong together, and how they are judged as one, see docs/groups.md.
+    pub groups: GroupsConfig,
     /// What is kept on disk and for how long.
     pub store: StoreConfig,
     /// Where the past of new series is read from, so that their models need not wait for a warm-up.

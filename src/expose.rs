@@ -29,6 +29,7 @@ use crate::config::{LimitsConfig, ReadConfig};
 use crate::engine::ask::Reader;
 use crate::engine::router::Router;
 use crate::score::board::Board;
+use crate::score::groups::Groups;
 use crate::telemetry::Metrics;
 
 /// What the surface works on. Cheap to clone.
@@ -39,6 +40,8 @@ pub struct State {
     /// Answers what is in the windows.
     pub reader: Reader,
     pub board: Arc<Board>,
+    /// Which series of the board belong together.
+    pub groups: Arc<Groups>,
     pub metrics: Arc<Metrics>,
     pub limits: Arc<LimitsConfig>,
     pub read: Arc<ReadConfig>,

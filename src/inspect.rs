@@ -7,6 +7,7 @@
 mod check;
 pub(crate) mod export;
 mod list;
+mod seasons;
 pub(crate) mod series;
 
 use std::io::{self, BufWriter, Write};
@@ -47,6 +48,8 @@ enum Command {
     Check(Check),
     /// Write samples of series as CSV or OpenMetrics
     Export(Export),
+    /// Say which rhythm series have, and whether they rise or fall, by their long past
+    Seasons(Seasons),
 }
 
 /// Where to look.
@@ -104,6 +107,24 @@ enum Sort {
 }
 
 #[derive(Debug, Parser)]
+struct Seasons {
+    /// Only series that match, for example '{job="node"}'
+    #[arg(value_parser = Selector::parse)]
+    selector: Option<Selector>,
+    #[command(flatten)]
+    place: Place,
+    /// Configuration file: days and weeks are those of its time zone
+    #[arg(long, env = "SAIMON_CONFIG")]
+    config: Option<PathBuf>,
+    /// Series shown at most
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    /// Write one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Parser)]
 struct Check {
     #[command(flatten)]
     place: Place,
@@ -151,6 +172,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         None => list::run(&args.list, &mut out).map(|()| 0),
         Some(Command::Check(check)) => check::run(&check, &mut out),
         Some(Command::Export(export)) => export::run(&export, &mut out).map(|()| 0),
+        Some(Command::Seasons(seasons)) => seasons::run(&seasons, &mut out).map(|()| 0),
     };
     match done.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         // Whoever reads has seen enough.

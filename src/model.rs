@@ -8,6 +8,7 @@
 
 pub mod absence;
 pub mod averages;
+pub mod baseline;
 pub mod burst;
 pub mod calendar;
 pub mod ensemble;
@@ -16,6 +17,7 @@ pub mod flatline;
 pub mod forest;
 pub mod group;
 pub mod history;
+pub mod joint;
 pub mod jump;
 pub mod level;
 pub mod onset;
@@ -30,6 +32,7 @@ pub mod spec;
 pub mod still;
 pub mod tail;
 pub mod trend;
+pub mod volatility;
 pub mod watch;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +83,8 @@ pub struct Past {
     pub gain: f64,
     /// How fast tails learn this sample; 0 before they do.
     pub tail_rate: f32,
+    /// By what factor short changes are larger at this time of the day than on the whole; positive.
+    pub unrest: f64,
     /// The sample has no neighbour before it.
     pub after_gap: bool,
 }

@@ -7,6 +7,7 @@
 
 pub mod band;
 pub mod board;
+pub mod groups;
 pub mod judge;
 pub mod label_text;
 pub mod old;

@@ -19,6 +19,7 @@ mod position;
 mod rollup;
 mod sled;
 mod snapshot;
+mod states;
 mod value;
 pub mod view;
 pub mod writer;

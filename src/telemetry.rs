@@ -4,6 +4,7 @@
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
 pub mod durable;
+pub mod groups;
 pub mod history;
 pub mod log;
 pub mod memory;
@@ -11,6 +12,7 @@ pub mod output;
 pub mod process;
 
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
+use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
 use output::OutputMetrics;
@@ -214,6 +216,8 @@ pub struct Metrics {
     pub read_cut: Counter,
     /// `saimon_scores_left_out`: score lines that the last page left out.
     pub scores_left_out: Gauge,
+    /// `saimon_group*`: about groups.
+    pub groups: GroupMetrics,
     /// `saimon_store_ok`: 1 while the store takes writes.
     pub store_ok: Gauge,
     /// `saimon_store_moved_aside`: 1 if this process found a store it could not open.
@@ -346,6 +350,7 @@ impl Metrics {
                 "scores_left_out",
                 "score lines that the last page of scores left out: above the limit, or one series with another once names are escaped",
             ),
+            groups: GroupMetrics::made(&mut r),
             store_ok: r.made("store_ok", "1 while the store takes writes"),
             store_moved_aside: r.made(
                 "store_moved_aside",

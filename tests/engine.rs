@@ -13,6 +13,8 @@ mod histograms;
 mod history;
 #[path = "support/running.rs"]
 mod running;
+#[path = "engine/siblings.rs"]
+mod siblings;
 #[path = "engine/sleep.rs"]
 mod sleep;
 #[path = "engine/stored.rs"]

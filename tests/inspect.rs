@@ -120,7 +120,9 @@ fn write(serving: &Serving, start_ms: i64) -> Written {
 fn inspect(data: &Path, args: &[&str]) -> Output {
     // Options go behind the subcommand.
     let (first, rest) = match args.split_first() {
-        Some((first, rest)) if matches!(*first, "check" | "export") => (vec![*first], rest),
+        Some((first, rest)) if matches!(*first, "check" | "export" | "seasons") => {
+            (vec![*first], rest)
+        }
         _ => (Vec::new(), args),
     };
     Command::new(SAIMON)
@@ -422,4 +424,62 @@ fn mistakes_are_said() {
         );
     }
     assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_season_of_a_series_is_said_and_none_is_made_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("saimon.yaml");
+    std::fs::write(&config, "store:\n  window: 40d\n  forget: 60d\n").unwrap();
+    let config = config.to_str().unwrap();
+    let data = folder.path().join("data");
+    let serving = Serving::start_with(&data, "127.0.0.1:0", &["--config", config]);
+    // Four weeks by the half hour, in two requests a day.
+    const HALF_MS: i64 = 1_800_000;
+    let start_ms = (now_ms() / 86_400_000 - 28) * 86_400_000;
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut client = serving.connect();
+    for from in (0..28 * 48).step_by(24) {
+        let timeseries = ["daily", "noise"].map(|name| proto::TimeSeries {
+            labels: vec![proto::Label {
+                name: "__name__".to_owned(),
+                value: name.to_owned(),
+            }],
+            samples: (from..from + 24)
+                .map(|i| {
+                    let turn = i as f64 / 48.0 * std::f64::consts::TAU;
+                    let day = if name == "daily" {
+                        10.0 * turn.sin()
+                    } else {
+                        0.0
+                    };
+                    proto::Sample {
+                        value: 50.0 + day + rng.f64() + rng.f64() + rng.f64(),
+                        timestamp: start_ms + i * HALF_MS,
+                    }
+                })
+                .collect(),
+            ..proto::TimeSeries::default()
+        });
+        let request = proto::WriteRequest {
+            timeseries: timeseries.into(),
+            ..proto::WriteRequest::default()
+        };
+        assert_eq!(client.write(&request).status, 204);
+    }
+    serving.settled(2 * 28 * 48);
+    drop(client);
+    assert_eq!(serving.terminate().0, 0);
+    let said = text(&inspect(&data, &["seasons", "--json"]));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let of = |i: usize| (&said["series"][i]["series"], &said["series"][i]["season"]);
+    assert_eq!(of(0), (&"daily".into(), &"day".into()), "{said}");
+    assert_eq!(of(1), (&"noise".into(), &"none".into()), "{said}");
+    assert_eq!(said["series"][0]["hours"], 28 * 24);
+    assert!(
+        said["series"][0]["strength"].as_f64().unwrap() > 0.8,
+        "{said}"
+    );
+    let table = text(&inspect(&data, &["seasons", "daily"]));
+    assert!(table.contains("day ") && table.contains(" %"), "{table}");
 }

@@ -110,6 +110,7 @@ impl House {
             metrics: Arc::clone(&metrics),
             limits: Arc::new(LimitsConfig::default()),
             read: Arc::default(),
+            groups: Arc::default(),
             clock: shared,
             health: Arc::new(Health::default()),
         };

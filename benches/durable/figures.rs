@@ -30,8 +30,9 @@ pub(crate) struct Figures {
     pub(crate) log_written: u64,
     pub(crate) store_written: u64,
     pub(crate) written: u64,
-    /// Files of the store.
+    /// Files of the store, and those of them that hold states.
     pub(crate) disk: u64,
+    pub(crate) states_disk: u64,
     pub(crate) samples_on_disk: u64,
     pub(crate) chunk_bytes: u64,
     pub(crate) state_bytes: u64,
@@ -81,15 +82,26 @@ impl Figures {
             format!("{:.2} B", self.chunk_bytes as f64 / on_disk),
             "4 B",
         );
-        let rest = self.disk.saturating_sub(self.state_bytes);
         row(
             "the same, all files of the store but the states",
-            format!("{:.2} B", rest as f64 / on_disk),
+            format!(
+                "{:.2} B",
+                self.disk.saturating_sub(self.states_disk) as f64 / on_disk
+            ),
             "4 B",
         );
         row(
-            "state of a series",
-            format!("{:.0} B", self.state_bytes as f64 / series),
+            "the same, all files of the store",
+            format!("{:.2} B", self.disk as f64 / on_disk),
+            "",
+        );
+        row(
+            "state of a series, as it is handed over and in its file",
+            format!(
+                "{:.0} B, {:.0} B",
+                self.state_bytes as f64 / series,
+                self.states_disk as f64 / series
+            ),
             "",
         );
         row(

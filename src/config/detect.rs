@@ -37,6 +37,11 @@ pub struct DetectConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Duration,
+    /// How long a series must be silent at least before it is missed, and five times as long as it ever
+    /// is besides. A series that ended by a stale marker is not. `0s`: no series is missed.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
+    pub absent: Duration,
     /// Time zone of the wall clock that people live by: rhythms of the day and cron expressions
     /// follow it, with its changes of summer and winter time. A name such as `Europe/Berlin`.
     #[schemars(length(min = 1), extend("format" = "text"))]
@@ -47,6 +52,10 @@ pub struct DetectConfig {
     /// From which score on an anomaly has each severity; `low` starts at the line, 0.7. Rising. How
     /// rare the score is for that very series counts too: see docs/models.md.
     pub severity: SeverityConfig,
+    /// Labels that change while what a series measures stays the same, as pods do with each rollout.
+    /// A new series that differs from an older one in these alone may begin with what is known of
+    /// that, at low confidence; see docs/models.md. Empty: every series begins with nothing.
+    pub siblings: Vec<String>,
     /// Changes for some series, by label selector. All rules that match a series apply, in order,
     /// later ones over earlier ones.
     pub rules: Vec<RuleConfig>,
@@ -58,13 +67,28 @@ impl Default for DetectConfig {
             day: Duration::from_secs(24 * 3600),
             warmup: 100,
             young: 2000,
-            line: 5.5,
+            line: 5.6,
             confirm: 2,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),
+            absent: Duration::from_secs(300),
             time_zone: "UTC".to_owned(),
             forest: ForestConfig::default(),
             severity: SeverityConfig::default(),
+            siblings: [
+                "pod",
+                "pod_name",
+                "container_id",
+                "id",
+                "uid",
+                "instance",
+                "node",
+                "replica",
+                "task_id",
+                "alloc_id",
+            ]
+            .map(str::to_owned)
+            .into(),
             rules: Vec::new(),
         }
     }
@@ -142,6 +166,10 @@ pub struct RuleConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "1s", "x-max" = "90d"))]
     pub adapt: Option<Duration>,
+    /// Overrides `detect.absent`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
+    pub absent: Option<Duration>,
     /// Overrides `detect.day`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]

@@ -16,10 +16,11 @@ use super::shape::{self, Field, Shape};
 use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
-use crate::config::{ClientConfig, Config, SeverityConfig};
+use crate::config::{ClientConfig, Config, GroupsConfig, SeverityConfig};
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
+use crate::score::groups::GroupSpec;
 
 /// Labels of an alert that say what it is about; a fixed label of that name would hide it.
 const LABELS_TAKEN: [&str; 6] = [
@@ -267,6 +268,17 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        if let Err(error) = GroupSpec::try_from(&config.groups) {
+            let own = GroupsConfig {
+                joint_by: GroupsConfig::default().joint_by,
+                ..config.groups.clone()
+            };
+            let key = match GroupSpec::try_from(&own) {
+                Ok(_) => "groups.joint_by",
+                Err(_) => "groups.by",
+            };
+            self.pair(false, key, key, error.to_string());
+        }
         self.rising("detect.severity", &config.detect.severity);
         for (i, rule) in config.detect.rules.iter().enumerate() {
             if let Some(severity) = &rule.severity {

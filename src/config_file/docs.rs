@@ -208,7 +208,8 @@ fn example_fields(out: &mut String, fields: &[Field], indent: &str) {
                 example_fields(out, inner, &format!("{indent}  "));
             }
             (Shape::List(item), _) => {
-                out.push_str(&format!("{indent}{}: []\n", field.name));
+                let default = field.default.as_deref().unwrap_or("[]");
+                out.push_str(&format!("{indent}{}: {default}\n", field.name));
                 if let Shape::Section(inner) = item.as_ref() {
                     example_item(out, inner, fields, indent);
                 }

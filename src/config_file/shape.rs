@@ -200,13 +200,23 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
         .collect()
 }
 
+/// A list of words as a file would say it.
+fn list(items: &[Node]) -> String {
+    let word = |node: &Node| match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let words: Vec<String> = items.iter().filter_map(word).collect();
+    format!("[{}]", words.join(", "))
+}
+
 /// A default as a file would say it.
 fn written(shape: &Shape, node: &Node) -> Option<String> {
     let text = match &node.value {
         Value::Null | Value::Map(_) if !matches!(shape, Shape::Labels | Shape::Headers) => {
             return None;
         }
-        Value::List(items) => return Some(format!("[{}]", words(items))),
+        Value::List(items) => return Some(list(items)),
         Value::Null | Value::Map(_) => return Some("{}".to_owned()),
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
@@ -220,14 +230,6 @@ fn written(shape: &Shape, node: &Node) -> Option<String> {
         Shape::AnyText => Some(format!("'{text}'")),
         _ => Some(text),
     }
-}
-
-fn words(items: &[Node]) -> String {
-    let word = |item: &Node| match &item.value {
-        Value::Text(word) => word.clone(),
-        _ => String::new(),
-    };
-    items.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 fn choice(schema: &Json) -> Choice {
@@ -327,11 +329,12 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "store", "history", "alerting", "read", "outputs", "limits"
+                "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
+                "limits"
             ]
         );
         assert_eq!(
-            names(section(&top[4].shape)),
+            names(section(&top[5].shape)),
             ["min_severity", "hold", "job", "labels"]
         );
     }

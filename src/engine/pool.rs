@@ -10,8 +10,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::ask::{Question, Reader};
 use super::churn::Churn;
 use super::history::Historian;
+use super::joint::Joints;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
+use super::presence::Presence;
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
@@ -59,6 +61,8 @@ pub struct Pool {
     strays: Vec<Stray>,
     /// The latest time that was heard.
     now_ms: i64,
+    /// Threads that end when the last shard has.
+    helpers: Vec<JoinHandle<()>>,
 }
 
 impl Pool {
@@ -70,6 +74,7 @@ impl Pool {
         metrics.forests_limit.set(i64::from(seats.max()));
         let budget = Arc::new(Budget::new(u64::MAX, spec.shards));
         let churn = Arc::new(Churn::new());
+        let presence = Arc::new(Presence::new());
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -87,6 +92,8 @@ impl Pool {
                     trainers: None,
                     budget: Arc::clone(&budget),
                     churn: Arc::clone(&churn),
+                    presence: Arc::clone(&presence),
+                    joints: None,
                     sleep: None,
                     families_max: spec.families_max,
                     forget_ms: spec.forget_ms,
@@ -103,6 +110,7 @@ impl Pool {
             queue_max: spec.queue_max,
             strays: Vec::new(),
             now_ms: i64::MIN,
+            helpers: Vec::new(),
         }
     }
 
@@ -139,6 +147,14 @@ impl Pool {
         for shard in &mut self.shards {
             shard.set_sleep(sleep.clone());
         }
+    }
+
+    /// Has series looked at together: by `joints`, whose thread ends after the shards.
+    pub fn look_together(&mut self, joints: &Arc<Joints>, thread: JoinHandle<()>) {
+        for shard in &mut self.shards {
+            shard.set_joints(Arc::clone(joints));
+        }
+        self.helpers.push(thread);
     }
 
     /// Brings back one stored group; gives the number of its series.
@@ -219,6 +235,7 @@ impl Pool {
         }
         // They end after the shards, whose fits they wait for.
         threads.extend(training);
+        threads.append(&mut self.helpers);
         Ok(Engine {
             router: Router::new(senders.clone()),
             senders,

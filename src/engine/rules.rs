@@ -39,6 +39,7 @@ pub enum RulesError {
 pub struct Rules {
     defaults: SeriesSpec,
     rules: Vec<(Selector, RuleConfig)>,
+    churning: Vec<String>,
 }
 
 impl TryFrom<&DetectConfig> for Rules {
@@ -52,6 +53,7 @@ impl TryFrom<&DetectConfig> for Rules {
             confirm: Some(config.confirm),
             release: Some(config.release),
             adapt: Some(config.adapt),
+            absent: Some(config.absent),
             day: Some(config.day),
             severity: Some(config.severity),
             ..RuleConfig::default()
@@ -73,7 +75,11 @@ impl TryFrom<&DetectConfig> for Rules {
             check(&key, rule)?;
             rules.push((selector, rule.clone()));
         }
-        Ok(Self { defaults, rules })
+        Ok(Self {
+            defaults,
+            rules,
+            churning: config.siblings.clone(),
+        })
     }
 }
 
@@ -131,6 +137,11 @@ impl Specs {
         self.rules.resolve(canonical)
     }
 
+    /// Labels in which the series of one family may differ.
+    pub fn churning(&self) -> &[String] {
+        &self.rules.churning
+    }
+
     /// See [`Rules::kept_for`].
     pub fn kept_for(&self, canonical: &[u8]) -> KeptFor {
         self.rules.kept_for(canonical)
@@ -174,6 +185,7 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     set(&mut spec.confirm, rule.confirm);
     set(&mut spec.release, rule.release);
     set(&mut spec.adapt_ms, rule.adapt.map(ms));
+    set(&mut spec.absent_ms, rule.absent.map(ms));
     set(&mut spec.day_ms, rule.day.map(ms));
     set(&mut spec.severity, rule.severity);
     // Without memory for any, a rule cannot give one.
@@ -211,6 +223,8 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
     within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;
+    let absent = (Duration::ZERO, days(30));
+    within(key, "absent", rule.absent, absent, "0s to 30d")?;
     let any = (-1e300, 1e300);
     within(key, "min", rule.min, any, "-1e300 to 1e300")?;
     within(key, "max", rule.max, any, "-1e300 to 1e300")?;

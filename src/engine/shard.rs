@@ -8,10 +8,12 @@
 //! and what a shard computes depends on the samples of each series alone, never on how many shards
 //! there are.
 
+mod absence;
 mod accounting;
 mod forest;
 pub mod histogram;
 mod keeping;
+mod kin;
 mod native;
 mod plain;
 mod sleep;
@@ -34,9 +36,12 @@ use super::ask::Question;
 use super::batch::{Batch, Families, Row};
 use super::churn::Churn;
 use super::groups::{CLOSED_MAX, Groups};
+use super::joint::{Joints, Told};
 use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
+use super::kin::Kin;
 use super::memory::Budget;
 use super::prefetch::prefetch;
+use super::presence::Presence;
 use super::router::partition;
 use super::rules::Specs;
 use super::slab::Slab;
@@ -115,6 +120,10 @@ pub struct ShardParts {
     pub trainers: Option<Trainers>,
     pub budget: Arc<Budget>,
     pub churn: Arc<Churn>,
+    /// Who still speaks, in all shards.
+    pub presence: Arc<Presence>,
+    /// Who looks at series together, if somebody does.
+    pub joints: Option<Arc<Joints>>,
     /// How idle series are put to sleep, if they are.
     pub sleep: Option<Sleep>,
     /// Most metric families whose metadata is remembered.
@@ -153,6 +162,7 @@ pub struct Shard {
     /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
     groups: Groups,
+    kin: Kin,
     families: HashMap<Box<str>, Announced>,
     epoch: u32,
     /// Families announced before a restart by records that are still to be taken again.
@@ -184,6 +194,8 @@ pub struct Shard {
     slept: u32,
     /// Series of the batch at hand that sleep.
     waking: Vec<u32>,
+    /// What the batch at hand has for those who look at series together.
+    told: Vec<Told>,
     /// Series that were born and not given out for their history yet.
     births: VecDeque<warm::Birth>,
     /// Partitions with more finished chunks than they should hold.
@@ -202,6 +214,7 @@ impl Shard {
             asleep: Slab::new(),
             left_out: HashMap::new(),
             groups: Groups::new(),
+            kin: Kin::default(),
             families: HashMap::new(),
             epoch: 0,
             expected: VecDeque::new(),
@@ -220,8 +233,22 @@ impl Shard {
             account: Account::default(),
             slept: 0,
             waking: Vec::new(),
+            told: Vec::new(),
             births: VecDeque::new(),
             urgent: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_joints(&mut self, joints: Arc<Joints>) {
+        self.parts.joints = Some(joints);
+    }
+
+    /// What the batch said to those who look at series together.
+    fn tell_joints(&mut self) {
+        if let Some(joints) = &self.parts.joints
+            && !self.told.is_empty()
+        {
+            joints.tell(std::mem::take(&mut self.told));
         }
     }
 
@@ -248,6 +275,9 @@ impl Shard {
         self.advance(batch.seq);
         self.tally.protocol = batch.protocol;
         self.tally.replayed = batch.replayed;
+        if !batch.replayed {
+            self.parts.presence.hear(batch.received_ms);
+        }
         if let Some(tap) = &mut self.parts.tap {
             tap.begin(batch.seq, batch.replayed);
         }
@@ -256,6 +286,7 @@ impl Shard {
         self.take_floats(batch, false);
         self.put_offers(batch.received_ms);
         self.take_histograms(batch);
+        self.tell_joints();
         self.publish();
     }
 
@@ -520,6 +551,7 @@ impl Shard {
 
     /// Forgets a series of any sort whose state is gone already.
     fn vacate(&mut self, at: u32, group: u32, position: u16, admitted: u32) {
+        self.remove_kin(at, (group, position));
         self.table.remove(at);
         self.parts.admission.release(admitted);
         let group = self.groups.get_mut(group);

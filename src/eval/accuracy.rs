@@ -1,5 +1,7 @@
 //! The tables of docs/accuracy.md, written between its marks; the words around them are people's.
 
+mod left_out;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -47,7 +49,8 @@ fn render(all: &[Measured], out: &mut String) -> std::fmt::Result {
     rows(all, out)?;
     fixed(all, out)?;
     numenta(all, out)?;
-    ablation(all, out)
+    ablation(all, out)?;
+    left_out::table(all, out)
 }
 
 fn of(figures: &Figures) -> Option<&RowFigures> {

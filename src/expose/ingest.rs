@@ -424,6 +424,7 @@ mod tests {
         let state = State {
             reader: Reader::new(vec![sender.clone()], None),
             read: Arc::default(),
+            groups: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),
@@ -454,6 +455,7 @@ mod tests {
         let state = State {
             reader: Reader::new(vec![sender.clone()], None),
             read: Arc::default(),
+            groups: Arc::default(),
             router: Shards::new(vec![sender]),
             board: Board::new(1).0,
             metrics: Arc::new(Metrics::new()),

@@ -1,10 +1,11 @@
-//! `GET /metrics/scores`: the newest score of every series and the anomalies under way.
+//! `GET /metrics/scores`: the newest score of every series, the anomalies under way, and groups.
 //!
 //! A page is decided first (`plan`: which series, within `limits.score_lines`) and then rendered
 //! piece by piece as the client takes it (`page`). So a client that reads slowly holds one piece
 //! of text and a list of pointers, no thread, and nothing that a shard waits for; one that goes away
 //! ends both.
 
+mod group_lines;
 pub mod page;
 mod plan;
 mod twins;
@@ -23,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use self::page::Page;
 use super::State;
 use super::accept::Form;
+use crate::clock::Clock;
 use crate::score::board::Board;
+use crate::score::groups::Groups;
 use crate::series::matcher::Selector;
 use crate::telemetry::Metrics;
 
@@ -34,9 +37,10 @@ const PLANS_AT_ONCE: usize = 2;
 /// Selectors of one request: a page that needs more is better asked for without.
 const SELECTORS_MAX: usize = 32;
 
-#[derive(Debug)]
 struct Scores {
     board: Arc<Board>,
+    groups: Arc<Groups>,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     lines_max: usize,
     plans: Arc<Semaphore>,
@@ -45,6 +49,8 @@ struct Scores {
 pub(super) fn routes(state: &State) -> Router {
     let scores = Scores {
         board: Arc::clone(&state.board),
+        groups: Arc::clone(&state.groups),
+        clock: Arc::clone(&state.clock),
         metrics: Arc::clone(&state.metrics),
         lines_max: state.limits.score_lines as usize,
         plans: Arc::new(Semaphore::new(PLANS_AT_ONCE)),
@@ -101,8 +107,11 @@ async fn scores_page(
             lines_max: scores.lines_max,
             names: form.names,
         };
-        let plan = plan::plan(&scores.board, &wanted, &|| gone.is_cancelled());
+        let mut plan = plan::plan(&scores.board, &wanted, &|| gone.is_cancelled());
         if !gone.is_cancelled() {
+            let now = scores.groups.now(&scores.board, scores.clock.now_ms());
+            scores.metrics.groups.tell(now.groups.len(), now.left_out);
+            plan.groups = group_lines::select(&scores.groups, &now, &selectors);
             let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
             scores.metrics.scores_left_out.set(left_out);
         }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::robust::Robust;
-use super::tail::Tail;
+use super::tail::{self, Tail};
 use super::{Detector, Past, Seen};
 
 /// Deviations are measured in units of at least this share of the level's scale, and this.
@@ -21,6 +21,16 @@ pub struct Burst {
     tail: Tail,
 }
 
+impl Burst {
+    /// The same of a series that moves `factor` times as much.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            usual: self.usual.scaled(factor),
+            ..self.clone()
+        }
+    }
+}
+
 impl Detector for Burst {
     const NAME: &'static str = "burst";
 
@@ -32,7 +42,7 @@ impl Detector for Burst {
         } else {
             0.0
         };
-        let x = r.ln_1p() as f32;
+        let x = tail::size(r);
         Some(Seen {
             signal,
             x,

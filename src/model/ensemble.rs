@@ -6,6 +6,8 @@
 //! always holds: [`Ensemble::score`] changes nothing and depends on nothing but the samples before,
 //! every number is finite for any finite input, and the same samples give the same bits.
 
+mod template;
+
 use serde::{Deserialize, Serialize};
 
 use super::averages::{Averages, SPAN_5, SPAN_10};
@@ -176,7 +178,12 @@ impl Ensemble {
         let look = self
             .profile
             .look(spec.calendar.local_ms(x.t_ms), spec.day_ms);
-        let (location, scale) = (self.level.location(), self.level.scale());
+        // The first value lies where it is expected: there is nothing to compare it with.
+        let location = match self.level.count() {
+            0 => x.value,
+            _ => self.level.location(),
+        };
+        let scale = self.level.scale();
         let expected = location + look.usual.unwrap_or(0.0) * scale;
         let residual = x.value - expected;
         let before = match gap {
@@ -203,6 +210,7 @@ impl Ensemble {
                 None | Some(0) => 0.0,
                 Some(taught) => pace.tail_rate(taught),
             },
+            unrest: self.profile.unrest(&look, self.short.usual().scale()),
             after_gap: gap != Gap::None || self.n == 0,
         };
         let seen = [
@@ -249,6 +257,7 @@ impl Ensemble {
         let n = self.n.saturating_add(1);
         let past = step.past;
         let [jump, short, burst, history] = &step.seen;
+        let usual = *self.short.usual();
         if let Some(seen) = jump {
             self.jump.absorb(&past, seen, weight);
         }
@@ -265,6 +274,11 @@ impl Ensemble {
             self.profile.begin(pace, spec.day_ms);
         } else {
             self.profile.take(&step.look, step.z, pace, weight);
+            if let Some(seen) = short {
+                let size = seen.signal - usual.location();
+                self.profile
+                    .take_change(&step.look, size, usual.scale(), pace);
+            }
         }
         self.level.take(x.value, pace.level);
         self.still.take(self.n > 0 && x.value != self.last);

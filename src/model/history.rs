@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tail;
 use super::{Detector, Past, Seen};
 
 /// Smallest standard deviation as a share of the mean.
@@ -51,7 +52,7 @@ impl Detector for History {
         let signal = past.value - self.mean;
         let floor = (FLOOR_OF_MEAN * self.mean.abs()).max(FLOOR);
         let z = signal.abs() / self.variance.sqrt().max(floor);
-        let x = z.ln_1p() as f32;
+        let x = tail::size(z);
         Some(Seen {
             signal,
             x,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::robust::Robust;
-use super::tail::Tail;
+use super::tail::{self, Tail};
 use super::{Detector, Past, Seen};
 
 /// Changes are measured in units of at least this share of the level's scale.
@@ -18,6 +18,16 @@ pub struct Jump {
     tail: Tail,
 }
 
+impl Jump {
+    /// The same of a series that moves `factor` times as much.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            usual: self.usual.scaled(factor),
+            ..self.clone()
+        }
+    }
+}
+
 impl Detector for Jump {
     const NAME: &'static str = "jump";
 
@@ -27,7 +37,7 @@ impl Detector for Jump {
         }
         let signal = past.value - past.last;
         let floor = (FLOOR_OF_SCALE * past.scale).max(past.floor);
-        let x = self.usual.distance(signal, floor).abs().ln_1p() as f32;
+        let x = tail::size(self.usual.distance_at(signal, past.unrest, floor).abs());
         Some(Seen {
             signal,
             x,

@@ -48,6 +48,16 @@ impl Level {
         ((value - self.location) / self.scale()).clamp(-Z_MAX, Z_MAX) as f32
     }
 
+    /// Of another series around `location`, which moves `factor` times as much as this one; as if it
+    /// had been seen in `n` values.
+    pub(super) fn adopted(&self, location: f64, factor: f64, n: u32) -> Self {
+        Self {
+            location,
+            spread: (f64::from(self.spread) * factor) as f32,
+            n,
+        }
+    }
+
     /// Takes one finite value; `horizon` is the memory in values.
     pub fn take(&mut self, value: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);

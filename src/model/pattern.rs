@@ -1,21 +1,29 @@
 //! Unusual sequences at normal values: another frequency, a peak that does not come.
 //!
 //! Two signals that no single value decides. The **crossing rate** is the share of the last samples
-//! at which the value crossed its own short average: a rhythm that quickens or slows changes it while
-//! every value stays in its range. The **shortfall** is a matched filter (North 1943) for the
+//! at which the value, smoothed over three, crossed its own short average: a rhythm that quickens or
+//! slows changes it while every value stays in its range. It must leave a band around the average to
+//! have crossed (a Schmitt trigger), so that noise on a wave is no second rhythm. The **shortfall** is a matched filter (North 1943) for the
 //! profile of the day: the part of the expected movement that did not happen, summed over an hour and
 //! a half, so that a peak of two scales that stays away is seen before any of its samples is odd.
 //! Each is judged by its own usual deviation, and by how far out it has been before: a series whose
 //! sequences often go astray raises its own bar.
 //!
-//! Cost: two dozen operations a sample, 44 bytes. What it can't see: a change of order that keeps
-//! crossing rate and profile, and a missing peak of a rhythm other than the day's.
+//! Cost: three dozen operations a sample, 56 bytes. What it can't see: a change of order that keeps
+//! crossing rate and profile, a frequency that changes by less than about a factor of three, and a
+//! missing peak of a rhythm other than the day's.
 
 use serde::{Deserialize, Serialize};
 
-/// Span of the short average that is crossed, and of the crossing rate, in samples.
+/// Span of the smoothed value, of the short average that it crosses, and of the crossing rate, in
+/// samples.
+const SPAN_FAST: f32 = 3.0;
 const SPAN_MEAN: f32 = 30.0;
 const SPAN_RATE: f32 = 60.0;
+/// It has crossed when it is this share of its mean distance from the average away from it.
+const AWAY: f32 = 0.5;
+/// How fast that mean distance is learned.
+const SWING_GAIN: f32 = 1.0 / 30.0;
 /// A signal is too far out from this many of its usual deviations on ...
 const TIMES: f32 = 8.0;
 /// ... and from this many times the furthest that is known.
@@ -81,7 +89,10 @@ impl Usual {
 /// The sequence detector of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pattern {
+    fast: f32,
     mean: f32,
+    /// Mean distance of the two.
+    swing: f32,
     above: bool,
     rate: f32,
     usual_rate: Usual,
@@ -93,6 +104,8 @@ pub struct Pattern {
     usual_short: Usual,
     /// The furthest out that is known, in usual deviations.
     furthest: f32,
+    /// How far out it was a sample ago: what touches the line once is no sequence.
+    before: f32,
     n: u32,
     /// Samples with a profile.
     profiled: u32,
@@ -102,7 +115,7 @@ impl Pattern {
     /// How odd the sequence up to the last sample is, in units of what is too odd: 1 and more is an
     /// unusual pattern.
     pub fn ratio(&self) -> f32 {
-        self.distance() / TIMES.max(BEYOND_KNOWN * self.furthest)
+        self.distance().min(self.before) / TIMES.max(BEYOND_KNOWN * self.furthest)
     }
 
     /// Which way the values lie that break the pattern (true: above), where it is a movement that did
@@ -136,6 +149,7 @@ impl Pattern {
     /// Takes one sample. `calm` says that nothing else is odd: only then is it learned as usual.
     pub fn take(&mut self, x: &Shape, calm: bool) {
         let distance = self.distance();
+        self.before = distance;
         if distance > self.furthest {
             self.furthest += KNOWN_GAIN * (distance - self.furthest);
         } else {
@@ -144,9 +158,16 @@ impl Pattern {
         let z = x.z.clamp(-Z_MAX, Z_MAX);
         if self.n == 0 {
             self.mean = z;
+            self.fast = z;
         }
         self.n = self.n.saturating_add(1);
-        let above = z > self.mean;
+        self.fast += 2.0 / (SPAN_FAST + 1.0) * (z - self.fast);
+        let away = self.fast - self.mean;
+        self.swing += SWING_GAIN * (away.abs() - self.swing);
+        let above = match away.abs() < AWAY * self.swing {
+            true => self.above,
+            false => away > 0.0,
+        };
         let crossed = f32::from(u8::from(above != self.above));
         self.above = above;
         self.mean += 2.0 / (SPAN_MEAN + 1.0) * (z - self.mean);
@@ -217,6 +238,27 @@ mod tests {
             (wave(i, 8.0) + 0.05 * noise(&mut rng), None)
         });
         assert!(found.is_some_and(|i| i < 120), "{found:?}");
+    }
+
+    #[test]
+    fn a_wave_in_noise_that_quickens_or_slows() {
+        for (before, after) in [(40.0, 10.0), (10.0, 40.0), (48.0, 8.0)] {
+            for wide in [0.05, 0.2, 0.4] {
+                let mut pattern = Pattern::default();
+                let mut rng = fastrand::Rng::with_seed(7);
+                let mut turn = 0.0;
+                let mut wave = |period: f32| {
+                    turn += TAU / period;
+                    (1.4 * turn.sin() + wide * noise(&mut rng), None)
+                };
+                assert_eq!(run(5000, &mut pattern, |_| wave(before)), None);
+                let found = run(200, &mut pattern, |_| wave(after));
+                assert!(
+                    found.is_some_and(|i| i < 100),
+                    "{before} {after} {wide}: {found:?}"
+                );
+            }
+        }
     }
 
     #[test]

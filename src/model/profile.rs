@@ -9,10 +9,13 @@
 //!
 //! Days are counted in UTC; weekdays, holidays and time zones are not known here.
 
+mod bucket;
+
 use serde::{Deserialize, Serialize};
 
+use self::bucket::Bucket;
 use super::pace::Pace;
-use super::robust::MAD_TO_SIGMA;
+use super::volatility::{Place, Volatility};
 
 /// Most buckets of a day: half an hour each in a day of 24 hours.
 const BUCKETS_MAX: usize = 48;
@@ -22,72 +25,15 @@ const BUCKETS_MIN: f64 = 8.0;
 const SPEAKS_FROM: u16 = 5;
 /// Visits before it may say how far a value is out of season.
 const COMPARES_FROM: u16 = 2;
-/// Deviations count at most this many spreads.
-const CLIP: f64 = 3.0;
-/// Visits before clipping starts.
-const CLIP_FROM: u16 = 7;
-/// Smallest spread that clipping uses, in scales.
-const CLIP_SPREAD_MIN: f64 = 0.1;
-/// Days in a row with an anomaly at the same time that make it the new rhythm.
-const ODD_DAYS: u8 = 2;
-/// What a day's oddness counts to: it is learned and no longer odd.
-const ODD_LEARNED: u8 = 14;
 /// Smallest spread that [`Profile::residual`] is measured in.
 const SPREAD_MIN: f32 = 0.3;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Bucket {
-    mean: f32,
-    spread: f32,
-    visits: u16,
-    /// Twice the days in a row with an anomaly at this time; the lowest bit: today had one.
-    odd: u8,
-    /// The day of the last visit, modulo 256.
-    day: u8,
-}
-
-impl Bucket {
-    /// Takes one value; `weight` below 1 says that it belongs to an anomaly.
-    fn take(&mut self, z: f64, gain_min: f32, day: u8, weight: f64) {
-        if self.day != day {
-            self.odd = if self.odd & 1 == 1 {
-                (self.odd + 1).min(ODD_LEARNED)
-            } else {
-                0
-            };
-            self.day = day;
-        }
-        let mut weight = weight;
-        if weight < 1.0 {
-            self.odd |= 1;
-            if self.odd.div_ceil(2) > ODD_DAYS {
-                if self.odd < ODD_LEARNED {
-                    *self = Self {
-                        odd: ODD_LEARNED | 1,
-                        day,
-                        ..Self::default()
-                    };
-                }
-                weight = 1.0;
-            }
-        }
-        self.visits = self.visits.saturating_add(1);
-        let gain = f64::from((1.0 / f32::from(self.visits)).max(gain_min)) * weight;
-        let mut d = z - f64::from(self.mean);
-        if self.visits >= CLIP_FROM {
-            let at = CLIP * f64::from(self.spread).max(CLIP_SPREAD_MIN);
-            d = d.clamp(-at, at);
-        }
-        self.mean += (gain * d) as f32;
-        self.spread += (gain * (MAD_TO_SIGMA * d.abs() - f64::from(self.spread))) as f32;
-    }
-}
 
 /// The profile of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Empty until the interval of the series is known; never resized after.
     buckets: Box<[Bucket]>,
+    volatility: Volatility,
 }
 
 /// Buckets of a day with so many samples; 0 if they are too few for a rhythm.
@@ -105,7 +51,9 @@ pub struct Look {
     pub usual: Option<f64>,
     /// The bucket that contains the moment.
     own: usize,
-    /// Its day, modulo 256.
+    /// Where it lies between hours.
+    place: Place,
+    /// Its day.
     day: u8,
 }
 
@@ -117,6 +65,7 @@ impl Profile {
             return Look {
                 usual: None,
                 own: 0,
+                place: Place::new(0.0, 0),
                 day: 0,
             };
         }
@@ -131,11 +80,12 @@ impl Profile {
         };
         let share = within - own as f64 + if late { -0.5 } else { 0.5 };
         let (a, b) = (&self.buckets[left], &self.buckets[right]);
-        let speaks = a.visits >= SPEAKS_FROM && b.visits >= SPEAKS_FROM;
-        let usual = (1.0 - share) * f64::from(a.mean) + share * f64::from(b.mean);
+        let speaks = a.visits() >= SPEAKS_FROM && b.visits() >= SPEAKS_FROM;
+        let usual = (1.0 - share) * f64::from(a.mean()) + share * f64::from(b.mean());
         Look {
             usual: speaks.then_some(usual),
             own,
+            place: Place::new(within, count),
             day: t_ms.div_euclid(day_ms) as u8,
         }
     }
@@ -150,8 +100,8 @@ impl Profile {
         [look.own + count - 1, look.own, look.own + 1]
             .into_iter()
             .map(|i| &self.buckets[i % count])
-            .filter(|b| b.visits >= COMPARES_FROM)
-            .map(|b| (z - b.mean).abs() / b.spread.max(SPREAD_MIN))
+            .filter(|b| b.visits() >= COMPARES_FROM)
+            .map(|b| (z - b.mean()).abs() / b.spread().max(SPREAD_MIN))
             .reduce(f32::min)
     }
 
@@ -159,11 +109,31 @@ impl Profile {
     pub fn begin(&mut self, pace: &Pace, day_ms: i64) {
         let count = bucket_count(day_ms as f64 / pace.interval_ms());
         self.buckets = vec![Bucket::default(); count].into_boxed_slice();
+        self.volatility.begin(count);
+    }
+
+    /// By what factor short changes, of `scale` on the whole, are larger at a time.
+    pub fn unrest(&self, look: &Look, scale: f64) -> f64 {
+        self.volatility
+            .ratio(&look.place, scale, |hour| self.visits(hour))
+    }
+
+    /// Takes the size of a short change; [`Profile::take`] is to come first.
+    pub fn take_change(&mut self, look: &Look, size: f64, scale: f64, pace: &Pace) {
+        let visits = self.visits(look.place.own);
+        let volatility = &mut self.volatility;
+        volatility.take(&look.place, size, scale, visits, pace.bucket_gain);
+    }
+
+    /// Visits of an hour, which is two buckets.
+    fn visits(&self, hour: usize) -> u32 {
+        let buckets = self.buckets.iter().skip(2 * hour).take(2);
+        buckets.map(|b| u32::from(b.visits())).sum()
     }
 
     /// Bytes that it keeps apart from its own size.
     pub fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.buckets)
+        size_of_val(&*self.buckets) + self.volatility.heap_bytes()
     }
 
     /// True until [`Profile::begin`] found a day in which there are samples enough.
@@ -173,7 +143,7 @@ impl Profile {
 
     /// True once it speaks at most times of the day.
     pub fn speaks(&self) -> bool {
-        let speak = |b: &&Bucket| b.visits >= SPEAKS_FROM;
+        let speak = |b: &&Bucket| b.visits() >= SPEAKS_FROM;
         !self.is_empty() && 2 * self.buckets.iter().filter(speak).count() > self.buckets.len()
     }
 
@@ -192,8 +162,8 @@ impl Profile {
         };
         // Much nearer to that time than to this one: where all times are alike there is no season.
         let most = (here / 2.0).min(3.0);
-        let near = |b: &Bucket| (z - b.mean).abs() <= most * b.spread.max(SPREAD_MIN);
-        let mut known = self.buckets.iter().filter(|b| b.visits >= SPEAKS_FROM);
+        let near = |b: &Bucket| (z - b.mean()).abs() <= most * b.spread().max(SPREAD_MIN);
+        let mut known = self.buckets.iter().filter(|b| b.visits() >= SPEAKS_FROM);
         known.any(near)
     }
 

@@ -37,6 +37,27 @@ impl Robust {
         (x - f64::from(self.at)) / f64::from(self.scale).max(floor)
     }
 
+    /// The same of a signal `factor` times as large; `factor` is positive.
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            at: (f64::from(self.at) * factor) as f32,
+            scale: (f64::from(self.scale) * factor) as f32,
+        }
+    }
+
+    pub fn location(&self) -> f64 {
+        f64::from(self.at)
+    }
+
+    pub fn scale(&self) -> f64 {
+        f64::from(self.scale)
+    }
+
+    /// As [`Robust::distance`], where the scale is `factor` times what it is on the whole.
+    pub fn distance_at(&self, x: f64, factor: f64, floor: f64) -> f64 {
+        (x - f64::from(self.at)) / (factor * f64::from(self.scale)).max(floor)
+    }
+
     /// Takes the signal; `n` counts the values, this one included.
     pub fn take(&mut self, x: f64, gain: f64, n: u32) {
         let c = clipped(x - f64::from(self.at), f64::from(self.scale), n);

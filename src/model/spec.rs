@@ -26,6 +26,8 @@ pub struct SeriesSpec {
     pub release: u32,
     /// How long a new behaviour lasts before it is learned, in milliseconds.
     pub adapt_ms: i64,
+    /// Shortest silence for which it is missed, in milliseconds; 0: it never is.
+    pub absent_ms: i64,
     pub severity: SeverityConfig,
     /// The wall clock that its days follow.
     pub calendar: Calendar,
@@ -55,6 +57,7 @@ impl Default for SeriesSpec {
             confirm: d.confirm,
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
+            absent_ms: d.absent.as_millis() as i64,
             severity: d.severity,
             calendar: Calendar::default(),
             forest: ForestSpec::default(),

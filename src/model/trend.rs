@@ -1,14 +1,14 @@
 //! A slow trend: a leak that no single sample gives away.
 //!
 //! Samples are averaged over quarters of a day, and a quarter is compared with the same one of the
-//! day before, so that a daily rhythm cancels. A trend is a day that lies beyond the one before, and
-//! that one beyond its own, in each of the four quarters and on the same side: a step is over after a
-//! day and fails in one of them, a weekend comes back. Its size is the mean drift a day in units of
-//! how much this series usually drifts from day to day (which is what a random walk, a weekly rhythm
-//! or a disk that always fills is used to). Comparing equal seasons is what the seasonal Kendall test
-//! does (Hirsch, Slack and Smith 1982).
+//! day before, so that a daily rhythm cancels: comparing equal seasons is what the seasonal Kendall
+//! test does (Hirsch, Slack and Smith 1982). The rise over two days is too much if it is several
+//! times what this series usually rises or falls in two days (which is what a random walk, a weekly
+//! rhythm or a disk that always fills is used to). Whether it is a trend is asked of its shape: a
+//! leak that began at some time must fit the differences of the two days better, by least squares,
+//! than a step at any time does, by more than noise would have it.
 //!
-//! Cost: an addition a sample, a few dozen operations every quarter of a day; 88 bytes. What it
+//! Cost: an addition a sample, some thousand operations every quarter of a day; 88 bytes. What it
 //! can't see: anything in its first four days, and a leak of less than a tenth of the series' scale
 //! a day.
 
@@ -17,20 +17,27 @@ use serde::{Deserialize, Serialize};
 /// Quarters of a day that are kept: three days.
 const KEPT: usize = 12;
 const A_DAY: usize = 4;
-/// Drifts before their usual size is known: a day of them beyond the first.
+/// Differences from one day to the next that they have.
+const DIFFERENCES: usize = KEPT - A_DAY;
+/// Rises before their usual size is known: a day of them beyond the first.
 const KNOWN: u16 = 5;
-/// Memory of the usual drift, in quarters: thirty days.
+/// Memory of the usual rise, in quarters: thirty days.
 const HORIZON: u16 = 120;
-/// A drift counts at most so many usual ones in it, once that is known.
+/// A rise counts at most so many usual ones in it, once that is known.
 const CLIP: f32 = 3.0;
-/// A drift is a trend from this many usual ones on ...
+/// A rise of two days is a trend from this many usual ones on ...
 const TIMES: f32 = 5.0;
-/// ... and from this share of the scale of the series.
+/// ... and from this share of the scale of the series a day.
 const SCALE_SHARE: f32 = 0.1;
-/// ... and it must exceed the largest drift of a day so far, of which this is left after each quarter.
+/// ... and it must exceed the largest so far this many times; of that, so much is left after each
+/// quarter.
+const BEYOND_MOST: f32 = 1.2;
 const MOST_FADES: f32 = 0.998;
-/// The least quarter drifts at least this share of the day's mean.
-const EVEN: f32 = 0.3;
+/// By how much better than a step a leak must fit: in squared errors of one difference.
+const BETTER: f32 = 0.5;
+/// The variance of a difference of two quarters in that of a rise, which is of the means of four
+/// quarters on either side.
+const OF_A_DIFFERENCE: f32 = 4.0;
 /// Quarters that may be missing and are taken for the one before.
 const MISSING_MAX: u32 = 1;
 /// sqrt(pi/2), see [`super::robust`].
@@ -49,12 +56,12 @@ pub struct Trend {
     count: u32,
     /// Quarters since the epoch, of the open one.
     open: u32,
-    /// Usual drift from day to day.
+    /// Usual size of a rise or fall in two days.
     usual: f32,
-    /// The largest drift of a day so far, those of trends apart.
+    /// The largest so far, those of trends apart.
     most: f32,
-    drifts: u16,
-    /// The drift of the last closed quarter in units of what is too much, signed.
+    rises: u16,
+    /// The rise up to the last closed quarter in units of what is too much, signed.
     ratio: f32,
 }
 
@@ -101,50 +108,69 @@ impl Trend {
         self.quarters.rotate_left(1);
         self.quarters[KEPT - 1] = mean;
         self.filled = (self.filled + 1).min(KEPT as u8);
-        let day = |back: usize| -> [f32; A_DAY] {
-            let from = KEPT - A_DAY * (back + 1);
-            std::array::from_fn(|i| self.quarters[from + i] - self.quarters[from + i - A_DAY])
-        };
         self.ratio = 0.0;
-        if usize::from(self.filled) < 2 * A_DAY {
+        if usize::from(self.filled) < KEPT {
             return;
         }
-        let now = day(0);
-        let drift = now.iter().sum::<f32>() / A_DAY as f32;
-        if usize::from(self.filled) == KEPT && self.drifts >= KNOWN {
-            let before = trimmed(day(1), drift);
-            let yesterday = day(1).iter().sum::<f32>() / A_DAY as f32;
-            let even = now.iter().all(|d| d * drift.signum() >= EVEN * drift.abs());
-            let size = drift.abs().min(2.0 * before);
-            // Few drifts are a poor guess at the usual one.
-            let usual = self.usual * (1.0 + 8.0 / f32::from(self.drifts));
+        let differences: [f32; DIFFERENCES] =
+            std::array::from_fn(|i| self.quarters[i + A_DAY] - self.quarters[i]);
+        let rise = differences.iter().sum::<f32>() / A_DAY as f32;
+        if self.rises >= KNOWN {
+            // Few rises are a poor guess at the usual one.
+            let usual = self.usual * (1.0 + 8.0 / f32::from(self.rises));
             let too_much = (TIMES * usual)
-                .max(self.most)
-                .max(SCALE_SHARE * scale as f32);
-            if even && too_much > 0.0 {
-                self.ratio = (size.max(0.0) / too_much).min(f32::MAX) * drift.signum();
+                .max(BEYOND_MOST * self.most)
+                .max(2.0 * SCALE_SHARE * scale as f32);
+            let by_chance = BETTER * OF_A_DIFFERENCE * self.usual * self.usual;
+            let is_leak = rise.abs() >= too_much && leaks(&differences, by_chance);
+            if is_leak && too_much > 0.0 {
+                self.ratio = (rise.abs() / too_much).min(f32::MAX) * rise.signum();
             }
             self.most *= MOST_FADES;
-            if !(even && before > 0.0) {
-                self.most = self.most.max(yesterday.abs());
+            if !is_leak {
+                self.most = self.most.max(rise.abs());
             }
         }
-        self.drifts = (self.drifts + 1).min(HORIZON);
-        let gain = 1.0 / f32::from(self.drifts);
-        let mut learned = MAD_TO_SIGMA * drift.abs();
-        if self.drifts > KNOWN {
+        self.rises = (self.rises + 1).min(HORIZON);
+        let mut learned = MAD_TO_SIGMA * rise.abs();
+        if self.rises > KNOWN {
             learned = learned.min(CLIP * self.usual);
         }
-        self.usual += gain * (learned - self.usual);
+        self.usual += (learned - self.usual) / f32::from(self.rises);
     }
 }
 
-/// Mean of a day's drifts without the one furthest in the direction of `side`, in that direction: a
-/// step in the middle of a quarter shows in that one alone.
-fn trimmed(day: [f32; A_DAY], side: f32) -> f32 {
-    let along = day.map(|d| d * side.signum());
-    let most = along.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    (along.iter().sum::<f32>() - most) / (A_DAY - 1) as f32
+/// True if a leak fits the differences between days better than a step by so much, in squares.
+fn leaks(differences: &[f32; DIFFERENCES], by: f32) -> bool {
+    // Half quarters, for a step in the middle of one shows in it by half.
+    let steps = (0..2 * KEPT).map(|half| {
+        let at = half as f32 / 2.0;
+        left(differences, |quarter| (quarter + 1.0 - at).clamp(0.0, 1.0))
+    });
+    // Begun before all of them, or at one; with fewer than six quarters since, it is no trend yet.
+    let leaks = [-4.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(|at: f32| {
+        left(differences, |quarter| {
+            ((quarter + 1.0 - at).max(0.0) + (quarter - at).max(0.0)) / 2.0
+        })
+    });
+    let least = |of: &mut dyn Iterator<Item = f32>| of.fold(f32::INFINITY, f32::min);
+    least(&mut { steps }) - least(&mut leaks.into_iter()) >= by
+}
+
+/// Sum of squares that is left of the differences when that of levels of this shape, in the best
+/// size, is taken out of them.
+fn left(differences: &[f32; DIFFERENCES], level: impl Fn(f32) -> f32) -> f32 {
+    let (mut whole, mut along, mut size) = (0.0, 0.0, 0.0);
+    for (i, difference) in differences.iter().enumerate() {
+        let shape = level((i + A_DAY) as f32) - level(i as f32);
+        whole += difference * difference;
+        along += difference * shape;
+        size += shape * shape;
+    }
+    match size > 0.0 {
+        true => whole - along * along / size,
+        false => whole,
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +214,39 @@ mod tests {
             });
             assert!(found.is_some_and(|d| (0.0..=2.0).contains(&d)), "{found:?}");
         }
+    }
+
+    /// Noise that remembers ten samples, of one percent: what memory does.
+    #[test]
+    fn a_leak_in_restless_noise_is_found_within_two_days_and_a_half() {
+        let (mut in_time, mut early) = (0, 0);
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(200 + seed);
+            let mut ar = 0.0;
+            let found = first(300_000, 26.0, 21.4, 1.0, |day| {
+                ar = 0.9 * ar + 0.436 * noise(&mut rng);
+                60.0 + ar + (day - 21.4).max(0.0) * 15.0 / 7.0
+            });
+            early += u32::from(found.is_some_and(|d| d < 0.0));
+            in_time += u32::from(found.is_some_and(|d| (0.0..=2.5).contains(&d)));
+        }
+        assert!(early == 0 && in_time >= 16, "{early} {in_time}");
+    }
+
+    #[test]
+    fn a_small_step_is_no_trend_either() {
+        let mut trends = 0;
+        for seed in 0..40 {
+            let mut rng = fastrand::Rng::with_seed(300 + seed);
+            let mut ar = 0.0;
+            let at = 21.0 + f64::from(seed as u32) / 40.0;
+            let found = first(300_000, 26.0, 0.0, 1.0, |day| {
+                ar = 0.9 * ar + 0.436 * noise(&mut rng);
+                ar + if day > at { 4.0 } else { 0.0 }
+            });
+            trends += u32::from(found.is_some());
+        }
+        assert!(trends <= 3, "{trends} of 40");
     }
 
     #[test]

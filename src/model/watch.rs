@@ -157,24 +157,19 @@ impl Watch {
         self.pattern.take(&shape, calm);
     }
 
-    /// What to make of the silence since `last_ms`, the newest sample of the series; with a claim if
-    /// the series is absent. To be asked by a clock, not by a sample.
-    pub fn silence(&self, last_ms: i64, around: &Around) -> (Silence, Option<Claim>) {
-        let silence = self.rhythm.ask(last_ms, around);
-        let claim = match silence {
-            Silence::Absent(ratio) => Some(Claim {
-                rule: Rule::Absence,
-                deviation: (1.0 + A_SEVERITY * ratio.max(1.0).ln()).min(CLAIM_MAX),
-                up: None,
-            }),
-            Silence::Usual | Silence::Intake | Silence::Target => None,
-        };
-        (silence, claim)
+    /// What to make of the silence since `last_ms`, when the newest sample of the series came. To be
+    /// asked by a clock, not by a sample.
+    pub fn silence(&self, spec: &SeriesSpec, last_ms: i64, around: &Around) -> Silence {
+        self.rhythm.ask(last_ms, spec.absent_ms, around)
     }
 
-    /// The silence that makes it absent, in milliseconds; `None` while its rhythm is not known.
-    pub fn too_long_ms(&self) -> Option<f32> {
-        self.rhythm.too_long_ms()
+    /// What it is worth that a series, or a target, is absent for so many times what is too long.
+    pub fn absence(ratio: f32) -> Claim {
+        Claim {
+            rule: Rule::Absence,
+            deviation: (1.0 + A_SEVERITY * ratio.max(1.0).ln()).min(CLAIM_MAX),
+            up: None,
+        }
     }
 }
 
@@ -198,7 +193,7 @@ mod tests {
 
     #[test]
     fn state_is_small() {
-        assert!(size_of::<Watch>() <= 180, "{}", size_of::<Watch>());
+        assert!(size_of::<Watch>() <= 188, "{}", size_of::<Watch>());
     }
 
     #[test]
@@ -233,30 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_a_claim_only_if_the_series_is_alone_in_it() {
-        let mut watch = Watch::default();
-        let spec = SeriesSpec::default();
-        for i in 0..100 {
-            watch.take(
-                &spec,
-                &look(i, 0.0, true),
-                (i > 0).then_some(15_000.0),
-                true,
-            );
+    fn a_silence_is_worth_more_the_longer_it_is() {
+        let mut last = 0.99;
+        for ratio in [0.5, 1.5, 3.0, 9.0] {
+            let claim = Watch::absence(ratio);
+            assert_eq!((claim.rule, claim.up), (Rule::Absence, None));
+            assert!(claim.deviation > last);
+            last = claim.deviation;
         }
-        let last = 99 * 15_000;
-        let around = Around {
-            now_ms: last + 400_000,
-            target_ms: Some(last + 395_000),
-            up: Some(true),
-            any_ms: last + 399_000,
-        };
-        let (_, claim) = watch.silence(last, &around);
-        assert_eq!(claim.unwrap().rule, Rule::Absence);
-        let down = Around {
-            up: Some(false),
-            ..around
-        };
-        assert_eq!(watch.silence(last, &down), (Silence::Target, None));
+        assert_eq!(Watch::absence(1e9).deviation, CLAIM_MAX);
     }
 }

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::judge::Judgement;
 use super::label_text;
 use crate::config::Severity;
+use crate::model::SeriesSpec;
 use crate::series::label_store::{LabelBytes, LabelReader, LabelStore, Place};
 
 /// Entries that are allocated together.
@@ -171,6 +173,12 @@ pub struct Entry {
     labels: AtomicU64,
     score: AtomicU32,
     alarm: AtomicU32,
+    /// The anomaly that its group sees in it, see [`crate::model::joint`].
+    joint: AtomicU32,
+    /// What it says to its groups ...
+    evidence: AtomicU32,
+    /// ... and until when, in seconds.
+    until_s: AtomicU32,
 }
 
 impl Entry {
@@ -179,6 +187,9 @@ impl Entry {
             labels: AtomicU64::new(NOBODY),
             score: AtomicU32::new(ABSENT),
             alarm: AtomicU32::new(ABSENT),
+            joint: AtomicU32::new(ABSENT),
+            evidence: AtomicU32::new(ABSENT),
+            until_s: AtomicU32::new(0),
         }
     }
 
@@ -188,13 +199,48 @@ impl Entry {
         (bits != ABSENT).then(|| f32::from_bits(bits))
     }
 
-    /// The anomaly under way, if any.
+    /// The anomaly under way, if any: its own, or else the one that its group sees in it.
     pub fn alarm(&self) -> Option<Alarm> {
-        Alarm::unpack(self.alarm.load(Ordering::Relaxed))
+        let own = Alarm::unpack(self.alarm.load(Ordering::Relaxed));
+        own.or_else(|| Alarm::unpack(self.joint.load(Ordering::Relaxed)))
+    }
+
+    /// What the newest sample is worth to the groups of the series, in units of its line; `None` if
+    /// there is none that is still of now.
+    pub fn evidence(&self, now_ms: i64) -> Option<f32> {
+        let until_ms = i64::from(self.until_s.load(Ordering::Relaxed)) * 1000;
+        let bits = self.evidence.load(Ordering::Relaxed);
+        (bits != ABSENT && now_ms <= until_ms).then(|| f32::from_bits(bits))
+    }
+
+    /// Tells apart the series that have had this entry; `None` if none has it.
+    pub(super) fn holder(&self) -> Option<u64> {
+        let place = self.labels.load(Ordering::Relaxed);
+        (place != NOBODY).then_some(place)
     }
 }
 
 type Entries = Arc<[Entry]>;
+
+/// The entry of one series, for somebody who is not its shard.
+#[derive(Debug, Clone)]
+pub struct EntryOf {
+    entries: Entries,
+    at: usize,
+    holder: u64,
+}
+
+impl EntryOf {
+    /// Shows the anomaly that the group of the series sees in it, or that it sees none any more. Nothing
+    /// happens if another series has the entry now.
+    pub fn tell_joint(&self, alarm: Option<Alarm>) {
+        let entry = &self.entries[self.at];
+        if entry.labels.load(Ordering::Relaxed) == self.holder {
+            let bits = alarm.map_or(ABSENT, Alarm::pack);
+            entry.joint.store(bits, Ordering::Relaxed);
+        }
+    }
+}
 
 /// Entries that lie together, and the way to their labels.
 #[derive(Debug, Clone)]
@@ -336,8 +382,19 @@ impl BoardWriter {
     /// Takes the entry back from a series that is forgotten.
     pub fn remove(&mut self, at: u32) {
         self.hide(at);
+        self.entry(at).joint.store(ABSENT, Ordering::Relaxed);
         self.entry(at).labels.store(NOBODY, Ordering::Relaxed);
         self.free.push(at);
+    }
+
+    /// Shows what became of a sample; `until_ms` says until when it counts for the groups of its
+    /// series. In warm-up there is nothing to show.
+    pub fn tell(&self, at: u32, spec: &SeriesSpec, judged: &Judgement, until_ms: i64) {
+        if let Some(score) = judged.score {
+            self.set(at, score, judged.alarm);
+            let evidence = judged.evidence.map_or(0.0, |e| e.in_lines(spec));
+            self.weigh(at, evidence, until_ms);
+        }
     }
 
     /// Shows a new score and the anomaly under way.
@@ -353,11 +410,31 @@ impl BoardWriter {
             .store(alarm.map_or(ABSENT, Alarm::pack), Ordering::Relaxed);
     }
 
+    /// Says what the newest sample is worth to the groups of the series: its evidence in units of its
+    /// line, and until when it counts.
+    pub fn weigh(&self, at: u32, evidence: f32, until_ms: i64) {
+        let entry = self.entry(at);
+        // Up to 2106.
+        let until_s = u32::try_from(until_ms / 1000).unwrap_or(0);
+        entry.evidence.store(evidence.to_bits(), Ordering::Relaxed);
+        entry.until_s.store(until_s, Ordering::Relaxed);
+    }
+
     /// Leaves the series out until its next score.
     pub fn hide(&self, at: u32) {
         let entry = self.entry(at);
+        entry.evidence.store(ABSENT, Ordering::Relaxed);
         entry.score.store(ABSENT, Ordering::Relaxed);
         entry.alarm.store(ABSENT, Ordering::Relaxed);
+    }
+
+    /// The entry for somebody else to hold.
+    pub fn entry_of(&self, at: u32) -> EntryOf {
+        EntryOf {
+            entries: Arc::clone(&self.blocks[at as usize / BLOCK]),
+            at: at as usize % BLOCK,
+            holder: self.entry(at).labels.load(Ordering::Relaxed),
+        }
     }
 
     /// One entry.

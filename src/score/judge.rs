@@ -7,13 +7,15 @@
 
 mod forest;
 mod say;
+mod template;
 
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
 use say::{BACK, reason_of, severity, side_of};
+pub use template::Template;
 
-use super::board::{Alarm, Reason, Side};
+use super::board::{Alarm, AlarmState, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Begin, Change, Hearing, Verdict};
@@ -64,6 +66,15 @@ pub struct Evidence {
     pub rule: Option<Rule>,
 }
 
+impl Evidence {
+    /// The evidence itself in units of the line, without the bounds for still series and least
+    /// deviations and without rules: what a group is judged by, where many series may stand still at
+    /// once and nobody minds.
+    pub fn in_lines(&self, spec: &SeriesSpec) -> f32 {
+        (f64::from(self.size) / spec.line) as f32
+    }
+}
+
 /// What became of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judgement {
@@ -82,6 +93,8 @@ pub struct Judgement {
     pub onset: OnsetOutput,
     /// What happened to the forest.
     pub forest: News,
+    /// The value's distance from the level in scales, at most 30.
+    pub z: f32,
 }
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
@@ -140,6 +153,9 @@ pub struct Judge {
     wary: u8,
     #[serde(skip)]
     pace: Pace,
+    /// For the first value; never kept beyond the sample that it was offered for.
+    #[serde(skip)]
+    template: Option<Box<Template>>,
 }
 
 impl Judge {
@@ -157,6 +173,7 @@ impl Judge {
             last_ms: i64::MIN,
             wary: 0,
             pace: Pace::default(),
+            template: None,
         }
     }
 
@@ -201,6 +218,7 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
+        self.begin_with_template(spec, interval_ms, x);
         let gap = self.gap(interval_ms, x.t_ms);
         let mut step = self.ensemble.score(&self.pace, spec, x, gap);
         if let Some(forest) = &mut self.forest
@@ -252,6 +270,7 @@ impl Judge {
             severity,
             onset,
             forest: news,
+            z: step.z,
         }
     }
 
@@ -440,33 +459,29 @@ impl Judge {
         )
     }
 
-    /// Asks whether the series is silent for longer than it ever is, for a clock to call; what comes
-    /// of it is heard as a sample is. A series in warm-up is never missed.
-    pub fn hear_silence(
-        &mut self,
-        spec: &SeriesSpec,
-        around: &Around,
-    ) -> (Silence, Option<Change>) {
-        if self.phase(spec) == Phase::Warmup {
-            return (Silence::Usual, None);
+    /// What to make of the silence since `last_ms`, when the newest sample of the series came, by the
+    /// clock that asks. A series in warm-up is never missed. Changes nothing: what a clock says is no
+    /// part of what samples say.
+    pub fn silence(&self, spec: &SeriesSpec, last_ms: i64, around: &Around) -> Silence {
+        match self.phase(spec) {
+            Phase::Warmup => Silence::Usual,
+            Phase::Young | Phase::Mature => self.watch.silence(spec, last_ms, around),
         }
-        let (silence, claim) = self.watch.silence(self.last_ms, around);
-        let change = claim.and_then(|claim| {
-            let deviation = f64::from(claim.deviation);
-            self.verdict.hear(
-                spec,
-                Hearing {
-                    deviation,
-                    severity: severity(spec, self.phase(spec), deviation, f64::INFINITY),
-                    side: side_of(&claim),
-                    reason: reason_of(claim.rule),
-                    settled: false,
-                    away: false,
-                    begins: Begin::Rule,
-                },
-            )
-        });
-        (silence, change)
+    }
+
+    /// The anomaly that a silence of so many times what is too long is, with its score. It needs no
+    /// confirmation: it has lasted.
+    pub fn absence(&self, spec: &SeriesSpec, ratio: f32) -> (f32, Alarm) {
+        let claim = Watch::absence(ratio);
+        let deviation = f64::from(claim.deviation);
+        let severity = severity(spec, self.phase(spec), deviation, f64::INFINITY);
+        let alarm = Alarm {
+            state: AlarmState::Active,
+            severity: severity.unwrap_or(Severity::Low),
+            side: side_of(&claim),
+            reason: reason_of(claim.rule),
+        };
+        (scale::shown(deviation), alarm)
     }
 
     fn learn(
@@ -528,8 +543,7 @@ fn towards_least(spec: &SeriesSpec, step: &Step, value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// What every series has for its score, rarity and onset, profile included, is at most 1 KiB; the
-    /// rules beside it make it little more.
+    /// What every series has for its score, rarity, onset and rules, profile included, is at most 1 KiB.
     #[test]
     fn the_state_of_a_series_is_small() {
         let spec = SeriesSpec::default();
@@ -543,10 +557,11 @@ mod tests {
         let rarity = postcard::to_stdvec(&judge.rarity).unwrap();
         let parts = ensemble.len() + onset.len() + rarity.len();
         assert!(parts <= 1024, "{parts} bytes written");
-        // In memory the profile is apart from the rest: 48 buckets of 12 bytes.
-        let held = size_of::<Ensemble>() + size_of::<Onset>() + size_of::<Rarity>() + 48 * 12;
+        // In memory the profile is apart from the rest: 48 buckets of 8 bytes and 24 hours of 4.
+        let held =
+            size_of::<Ensemble>() + size_of::<Onset>() + size_of::<Rarity>() + 48 * 8 + 24 * 4;
         assert!(held <= 1024, "{held} bytes held");
         let all = postcard::to_stdvec(&judge).unwrap().len();
-        assert!(all <= 1152, "{all} bytes written");
+        assert!(all <= 1024, "{all} bytes written");
     }
 }

@@ -188,7 +188,8 @@ fn text<'a>(
     out.into_boxed_str()
 }
 
-fn push(out: &mut String, name: &str, value: &str) {
+/// Appends one label as the exposition formats have it.
+pub fn push(out: &mut String, name: &str, value: &str) {
     if is_plain_label_name(name) {
         out.push_str(name);
     } else {

@@ -107,6 +107,10 @@ pub(super) trait Backend: Send {
     fn scan(&mut self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError>;
     /// Does all edits or none, even if the process dies in between.
     fn apply(&mut self, edits: Vec<Edit>) -> Result<(), DiskError>;
+    /// Bounds what is kept of values that are no more; to be done after much was applied.
+    fn tidy(&mut self) -> Result<(), DiskError> {
+        Ok(())
+    }
     /// Returns when all that was applied is on the disk.
     fn flush(&mut self) -> Result<(), DiskError>;
     /// Size on disk.
@@ -243,6 +247,10 @@ impl Disk {
 
     pub(super) fn apply(&self, edits: Vec<Edit>) -> Result<(), DiskError> {
         self.run(move |b| b.apply(edits))
+    }
+
+    pub(super) fn tidy(&self) -> Result<(), DiskError> {
+        self.run(|b| b.tidy())
     }
 
     pub(super) fn flush(&self) -> Result<(), DiskError> {

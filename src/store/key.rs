@@ -54,6 +54,36 @@ pub(super) const SLEEPERS: (&[u8], &[u8]) = (&[SLEEPER], &[SLEEPER + 1]);
 /// All blocks of rollups, as a half-open range.
 pub(super) const ROLLUPS: (&[u8], &[u8]) = (&[ROLLUP], &[ROLLUP + 1]);
 
+/// Kinds whose values are states.
+pub(super) const FILED_KINDS: [u8; 3] = [STATE, APPENDIX, SLEEPER];
+
+/// True for the key of a state.
+pub(super) fn is_filed(key: &[u8]) -> bool {
+    key.first().is_some_and(|kind| FILED_KINDS.contains(kind))
+}
+
+/// Added to the kind of a key whose value is in a file: under that, sled has the pointer to it. So a
+/// value that sled has itself, from before format 4, is never taken for one.
+const FILED: u8 = 0x10;
+
+/// The key of the pointer to the value of `key`, or the end of their range.
+pub(super) fn filed(key: &[u8]) -> Vec<u8> {
+    let mut filed = key.to_vec();
+    if let Some(kind) = filed.first_mut() {
+        *kind += FILED;
+    }
+    filed
+}
+
+/// The key whose value a pointer is to.
+pub(super) fn unfiled(filed: &[u8]) -> Vec<u8> {
+    let mut key = filed.to_vec();
+    if let Some(kind) = key.first_mut() {
+        *kind -= FILED;
+    }
+    key
+}
+
 /// Kinds whose keys begin with a group.
 pub(super) const OF_GROUP: [u8; 4] = [OUTLINE, STATE, APPENDIX, SLEEPER];
 

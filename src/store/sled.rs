@@ -1,5 +1,8 @@
 //! The store's files: the only place that names sled.
 //!
+//! States (of groups, of forests, of series that sleep) are in files of their own ([`super::states`]);
+//! under their keys, as [`key::filed`] has them, sled holds pointers, so that both are changed in one step.
+//!
 //! What has been learnt about sled 0.34.7 and is kept here: nodes above 128 KiB go to files of their
 //! own that its `flush` does not sync, so it is done here (larger segments keep them in the log, for
 //! 20 % more disk and half as much CPU again); the first I/O error makes every later call fail until the store is opened again; damage
@@ -7,6 +10,7 @@
 //! end of its log and opens without what came after, silently, down to an empty store, hence the
 //! count of flushes beside it; `len()` reads everything.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,20 +18,30 @@ use std::time::Duration;
 use ::sled::{Batch, Config, Db, Mode};
 
 use super::disk::{Backend, DiskError, Edit, OpenFailure, Opener, Pairs, Waits};
-use super::key;
+use super::states::{Pointer, States};
+use super::{key, value};
 
 /// The format of the whole store: keys, kinds, and what may be in a value of each version. A store
 /// of a newer format is left alone, so a new value version that an older saimon must not skip over
 /// silently needs a new format too. Format 1 had fewer partitions, no rollups and no decimal chunks,
-/// and did not say which records of the journal are in it; it is read, as is
-/// format 2, in which no series slept; either becomes format 3.
-const FORMAT: u32 = 3;
+/// and did not say which records of the journal are in it; in format 2 no series slept; in format 3
+/// states were in sled. They are read and become format 4.
+const FORMAT: u32 = 4;
 /// What stands before the number.
 const FORMAT_TEXT: &str = "saimon store ";
 
 /// File in the store's folder with the number of flushes that succeeded. sled has the number too, so
 /// that a store that lost its newest part is noticed.
 const FLUSHES_FILE: &str = "flushes";
+
+/// Folder in the store's folder with the files of states.
+const STATES_FOLDER: &str = "states";
+
+/// Version of a pointer.
+const POINTER_VERSION: u8 = 1;
+
+/// Bytes of states that are moved into files in one step.
+const CONVERT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a taken lock is tried again, and after how long. Threads of sled hold the file for some
 /// milliseconds after a store is closed, and a store is opened again after an error. Another saimon
@@ -52,6 +66,7 @@ struct SledStore {
     blobs: PathBuf,
     /// The highest of them that is synced.
     synced: Option<u64>,
+    states: States,
 }
 
 fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
@@ -65,12 +80,15 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
         .try_exists()
         .map_err(|e| OpenFailure::Failed(e.to_string()))?;
     let db = open_files(dir, cache)?;
+    let states = States::open(dir.join(STATES_FOLDER))
+        .map_err(|e| OpenFailure::Failed(format!("{STATES_FOLDER}: {e}")))?;
     let flushes = db.get(key::FLUSHES).map_err(open_failure)?;
     let mut store = SledStore {
         flushes: flushes.map_or(0, |n| number(&n).unwrap_or(0)),
         flushes_file,
         blobs: dir.join("blobs"),
         synced: None,
+        states,
         db,
     };
     match store.db.get(key::FORMAT).map_err(open_failure)? {
@@ -80,7 +98,7 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
             match number {
                 Some(FORMAT) => store.compare_flushes()?,
                 Some(newer) if newer > FORMAT => return Err(OpenFailure::Newer(text)),
-                Some(1 | 2) => {
+                Some(1..FORMAT) => {
                     store.compare_flushes()?;
                     store.say_format()?;
                 }
@@ -91,6 +109,8 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
         None if store.db.is_empty() => store.say_format()?,
         None => return damaged("it does not say its format".to_owned()),
     }
+    store.count()?;
+    store.convert()?;
     Ok(store)
 }
 
@@ -101,6 +121,108 @@ impl SledStore {
             .insert(key::FORMAT, format.as_bytes())
             .map_err(open_failure)?;
         Ok(self.flush()?)
+    }
+
+    /// Counts what is pointed to.
+    fn count(&mut self) -> Result<(), OpenFailure> {
+        for kind in key::FILED_KINDS {
+            for pair in self.db.range(key::filed(&[kind])..key::filed(&[kind + 1])) {
+                let (key, sealed) = pair.map_err(open_failure)?;
+                if let Some(pointer) = pointer(&key, &sealed) {
+                    self.states.point(pointer);
+                }
+            }
+        }
+        self.states.settle();
+        Ok(())
+    }
+
+    /// Moves states out of sled, if an older saimon has put them there; begun by one that was killed or
+    /// not.
+    fn convert(&mut self) -> Result<(), OpenFailure> {
+        let mut any = false;
+        for kind in key::FILED_KINDS {
+            loop {
+                let (mut edits, mut sum) = (Vec::new(), 0);
+                for pair in self.db.range([kind]..[kind + 1]) {
+                    let (key, value) = pair.map_err(open_failure)?;
+                    sum += value.len();
+                    edits.push(Edit::Put(key.to_vec(), value.to_vec()));
+                    if sum >= CONVERT_BYTES {
+                        break;
+                    }
+                }
+                if edits.is_empty() {
+                    break;
+                }
+                any = true;
+                let mut batch = Batch::default();
+                for edit in &edits {
+                    if let Edit::Put(key, _) = edit {
+                        batch.remove(&key[..]);
+                    }
+                }
+                self.apply_with(edits, batch)?;
+            }
+        }
+        match any {
+            true => Ok(self.flush()?),
+            false => Ok(()),
+        }
+    }
+
+    /// Where sled says that the value of a key is.
+    fn pointer(&self, filed: &[u8]) -> Result<Option<Pointer>, DiskError> {
+        let sealed = self.db.get(filed).map_err(disk_error)?;
+        Ok(sealed.and_then(|sealed| pointer(filed, &sealed)))
+    }
+
+    /// The value of `key` for what sled has in its place. Empty, which no sealed value is, if it is not
+    /// there or not what was written: whoever opens it says so.
+    fn filed_value(&mut self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DiskError> {
+        let read = match pointer(&key::filed(key), sealed) {
+            Some(pointer) => self.states.read(key, pointer).map_err(failed)?,
+            None => None,
+        };
+        Ok(read.unwrap_or_default())
+    }
+
+    /// Does all edits and those that `batch` has already, or none.
+    fn apply_with(&mut self, edits: Vec<Edit>, mut batch: Batch) -> Result<(), DiskError> {
+        // The last edit of a key counts, as in a batch.
+        let mut states: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        for edit in edits {
+            match edit {
+                Edit::Put(key, value) if key::is_filed(&key) => {
+                    states.insert(key, Some(value));
+                }
+                Edit::Remove(key) if key::is_filed(&key) => {
+                    states.insert(key, None);
+                }
+                Edit::Put(key, value) => batch.insert(key, value),
+                Edit::Remove(key) => batch.remove(key),
+            }
+        }
+        let mut gone = Vec::new();
+        for (key, value) in &states {
+            let filed = key::filed(key);
+            gone.extend(self.pointer(&filed)?);
+            if value.is_none() {
+                batch.remove(filed);
+            }
+        }
+        let put = states
+            .iter()
+            .filter_map(|(k, v)| Some((&**k, v.as_deref()?)));
+        let put: Vec<(&[u8], &[u8])> = put.collect();
+        if !put.is_empty() {
+            let pointers = self.states.write(&put).map_err(failed)?;
+            let keys = put.iter().map(|(key, _)| *key);
+            insert_pointers(&mut batch, keys.zip(pointers));
+        }
+        self.db.apply_batch(batch).map_err(disk_error)?;
+        gone.into_iter().for_each(|p| self.states.unpoint(p));
+        Ok(())
     }
 
     /// Notices that sled has dropped what was flushed.
@@ -156,6 +278,19 @@ impl SledStore {
     }
 }
 
+fn pointer(filed: &[u8], sealed: &[u8]) -> Option<Pointer> {
+    let bytes = value::open(POINTER_VERSION, filed, sealed).ok()?;
+    Pointer::decode(bytes)
+}
+
+fn insert_pointers<'a>(batch: &mut Batch, to: impl Iterator<Item = (&'a [u8], Pointer)>) {
+    for (key, pointer) in to {
+        let filed = key::filed(key);
+        let sealed = value::seal(POINTER_VERSION, &filed, &pointer.encode());
+        batch.insert(filed, sealed);
+    }
+}
+
 fn number(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
@@ -184,16 +319,35 @@ fn open_files(dir: &Path, cache: u64) -> Result<Db, OpenFailure> {
 
 impl Backend for SledStore {
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        Ok(self.db.get(key).map_err(disk_error)?.map(|v| v.to_vec()))
+        if !key::is_filed(key) {
+            return Ok(self.db.get(key).map_err(disk_error)?.map(|v| v.to_vec()));
+        }
+        match self.db.get(key::filed(key)).map_err(disk_error)? {
+            Some(sealed) => self.filed_value(key, &sealed).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn scan(&mut self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError> {
+        let is_filed = key::is_filed(from);
+        let range = match is_filed {
+            true => self.db.range(key::filed(from)..key::filed(to)),
+            false => self.db.range(from..to),
+        };
         let mut pairs = Vec::new();
         let mut sum = 0;
-        for pair in self.db.range(from..to) {
+        for pair in range {
             let (key, value) = pair.map_err(disk_error)?;
+            let (key, value) = match is_filed {
+                true => {
+                    let key = key::unfiled(&key);
+                    let value = self.filed_value(&key, &value)?;
+                    (key, value)
+                }
+                false => (key.to_vec(), value.to_vec()),
+            };
             sum += value.len();
-            pairs.push((key.to_vec(), value.to_vec()));
+            pairs.push((key, value));
             if sum >= bytes {
                 break;
             }
@@ -202,14 +356,32 @@ impl Backend for SledStore {
     }
 
     fn apply(&mut self, edits: Vec<Edit>) -> Result<(), DiskError> {
-        let mut batch = Batch::default();
-        for edit in edits {
-            match edit {
-                Edit::Put(key, value) => batch.insert(key, value),
-                Edit::Remove(key) => batch.remove(key),
-            }
+        self.apply_with(edits, Batch::default())
+    }
+
+    fn tidy(&mut self) -> Result<(), DiskError> {
+        let mut moved = Vec::new();
+        for file in self.states.wasteful() {
+            let db = &self.db;
+            let is_live = |key: &[u8], at: Pointer| -> Result<bool, DiskError> {
+                let filed = key::filed(key);
+                let sealed = db.get(&filed).map_err(disk_error)?;
+                Ok(sealed.and_then(|s| pointer(&filed, &s)) == Some(at))
+            };
+            moved.extend(self.states.live(file, is_live)?);
         }
-        self.db.apply_batch(batch).map_err(disk_error)
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let pointers = self.states.write_moved(&moved).map_err(failed)?;
+        let mut batch = Batch::default();
+        let keys = moved.iter().map(|(key, ..)| &**key);
+        insert_pointers(&mut batch, keys.zip(pointers));
+        self.db.apply_batch(batch).map_err(disk_error)?;
+        moved
+            .into_iter()
+            .for_each(|(_, at, _)| self.states.unpoint(at));
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
@@ -218,17 +390,22 @@ impl Backend for SledStore {
             .insert(key::FLUSHES, &next.to_be_bytes())
             .map_err(disk_error)?;
         self.db.flush().map_err(disk_error)?;
-        self.sync_blobs()
-            .map_err(|e| DiskError::Failed(e.to_string()))?;
+        self.sync_blobs().map_err(failed)?;
         self.flushes = next;
         // Not synced: after a power cut it may name an older flush, which does no harm.
-        std::fs::write(&self.flushes_file, format!("{next}\n"))
-            .map_err(|e| DiskError::Failed(e.to_string()))
+        std::fs::write(&self.flushes_file, format!("{next}\n")).map_err(failed)?;
+        self.states.flushed();
+        Ok(())
     }
 
     fn bytes(&mut self) -> Result<u64, DiskError> {
-        self.db.size_on_disk().map_err(disk_error)
+        Ok(self.db.size_on_disk().map_err(disk_error)? + self.states.bytes())
     }
+}
+
+/// What the machine refuses beside sled.
+fn failed(error: std::io::Error) -> DiskError {
+    DiskError::Failed(error.to_string())
 }
 
 fn open_failure(error: ::sled::Error) -> OpenFailure {
@@ -258,4 +435,21 @@ fn disk_error(error: ::sled::Error) -> DiskError {
         },
         other => DiskError::Damaged(other.to_string()),
     }
+}
+
+/// Writes into sled itself, as before format 4.
+#[cfg(test)]
+pub(super) fn write_plain(dir: &Path, pairs: Vec<(Vec<u8>, Vec<u8>)>) {
+    let db = open_files(dir, 1 << 20).unwrap();
+    for (key, value) in pairs {
+        db.insert(key, value).unwrap();
+    }
+    db.flush().unwrap();
+}
+
+/// What sled itself has under a key.
+#[cfg(test)]
+pub(super) fn read_plain(dir: &Path, key: &[u8]) -> Option<Vec<u8>> {
+    let db = open_files(dir, 1 << 20).unwrap();
+    db.get(key).unwrap().map(|v| v.to_vec())
 }

@@ -5,6 +5,7 @@ mod failing;
 mod formats;
 mod kept;
 mod killed;
+mod states;
 mod viewed;
 
 use std::path::Path;

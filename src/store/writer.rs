@@ -28,8 +28,9 @@ use crate::engine::shard::Message;
 use crate::telemetry::Metrics;
 
 /// Messages from the shards that may wait for the writer: the bound for the channel of [`Kept`].
-/// One partition of 100,000 series is about 600 KiB.
-pub const KEPT_MAX: usize = 32;
+/// One partition of 100,000 series is about 500 KiB, one of a million 5 MiB: enough to be written while
+/// the next ones are made, and no more memory than that.
+pub const KEPT_MAX: usize = 4;
 
 /// A checkpoint is made early when the log has grown by this since the last: what is to be read again
 /// after a crash stays a matter of seconds.

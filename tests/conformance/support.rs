@@ -108,6 +108,7 @@ impl Saimon {
             metrics,
             limits: Arc::new(setup.limits),
             read: Arc::new(setup.read),
+            groups: Arc::default(),
             clock: shared,
             health: Arc::clone(&health),
         };

@@ -164,6 +164,7 @@ impl Process {
         let state = State {
             reader: Reader::new(senders, None),
             read: Arc::default(),
+            groups: Arc::default(),
             router: router.clone(),
             board: Arc::clone(&board),
             metrics: Arc::clone(&metrics),

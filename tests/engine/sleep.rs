@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use saimon::config::{DetectConfig, ForestUse, RuleConfig};
+use saimon::config::{DetectConfig, ForestConfig, ForestUse, RuleConfig};
 use saimon::engine::keep::{GroupId, GroupSnapshot, Sleepers};
 use saimon::engine::pool::Pool;
 use saimon::engine::shard::Sleep;
@@ -39,11 +39,12 @@ impl Disk {
     }
 }
 
-/// Series with a forest stay awake, so none has one.
+/// No series has a forest, nor is missed: those that are stay awake.
 fn detect() -> DetectConfig {
     DetectConfig {
         warmup: 20,
         young: 60,
+        absent: std::time::Duration::ZERO,
         rules: vec![RuleConfig {
             selector: "{__name__=~\".+\"}".into(),
             forest: Some(ForestUse::Never),
@@ -53,8 +54,23 @@ fn detect() -> DetectConfig {
     }
 }
 
-fn sleepy(shards: usize, disk: &Arc<Disk>, groups: &[GroupSnapshot]) -> Driver {
-    Driver::made(shards, &detect(), 1000, groups, 0, lull(disk))
+/// Each has one, with early fits and many, and asks it all the time.
+fn with_forests() -> DetectConfig {
+    DetectConfig {
+        day: std::time::Duration::from_secs(3600),
+        forest: ForestConfig {
+            min_points: 40,
+            rows: 100,
+            gate: 0.0,
+            ..ForestConfig::default()
+        },
+        rules: Vec::new(),
+        ..detect()
+    }
+}
+
+fn sleepy(shards: usize, detect: &DetectConfig, disk: &Arc<Disk>) -> Driver {
+    Driver::made(shards, detect, 1000, &[], 0, lull(disk))
 }
 
 fn lull(disk: &Arc<Disk>) -> impl FnOnce(&mut Pool) {
@@ -92,8 +108,14 @@ fn rounds(
 
 #[test]
 fn a_series_that_slept_scores_as_one_that_never_did() {
+    for (detect, forests) in [(detect(), false), (with_forests(), true)] {
+        scores_as_one_that_never_slept(&detect, forests);
+    }
+}
+
+fn scores_as_one_that_never_slept(detect: &DetectConfig, forests: bool) {
     let all: Vec<_> = (0..40).map(series).collect();
-    let mut awake = Driver::new(1, &detect(), 1000);
+    let mut awake = Driver::new(1, detect, 1000);
     let mut shown = HashMap::new();
     rounds(&mut awake, &all, 0, 1000, |d, i| {
         if i % 50 == 0 {
@@ -101,9 +123,11 @@ fn a_series_that_slept_scores_as_one_that_never_did() {
         }
         shown.insert(i, d.shown());
     });
+    let trained = awake.metrics.models_trained.get();
+    assert_eq!(trained > 0, forests, "{trained}");
     for shards in [1, 3] {
         let disk = Arc::new(Disk::default());
-        let mut driver = sleepy(shards, &disk, &[]);
+        let mut driver = sleepy(shards, detect, &disk);
         let mut most = 0;
         let mut each = |d: &mut Driver, i: i64| {
             if i % 50 == 0 {
@@ -123,7 +147,41 @@ fn a_series_that_slept_scores_as_one_that_never_did() {
         // Nothing is left behind of those that woke.
         disk.take(&driver.snapshots());
         assert!(disk.0.lock().unwrap().is_empty());
+        let seats: u32 = driver
+            .shards
+            .iter()
+            .map(|s| s.forests_seated())
+            .max()
+            .unwrap();
+        assert_eq!(seats, if forests { 40 } else { 0 });
     }
+}
+
+/// Its rows are with the state of the series while it sleeps, and nowhere else.
+#[test]
+fn a_forest_sleeps_with_its_series() {
+    let all: Vec<_> = (0..40).map(series).collect();
+    let disk = Arc::new(Disk::default());
+    let mut d = sleepy(1, &with_forests(), &disk);
+    rounds(&mut d, &all, 0, 300, |_, _| {});
+    let apart = |groups: &[GroupSnapshot], gone: bool| {
+        let of = groups.iter().flat_map(|g| &g.appendices);
+        of.filter(|a| a.bytes.is_empty() == gone).count()
+    };
+    let groups = d.snapshots();
+    disk.take(&groups);
+    assert_eq!((apart(&groups, false), apart(&groups, true)), (40, 0));
+    assert_eq!(d.shards[0].forests_seated(), 40);
+    tick(&mut d, 300 * STEP_MS + 2 * IDLE_MS);
+    assert_eq!(d.phase("asleep"), 40);
+    assert_eq!(d.shards[0].forests_seated(), 0);
+    let groups = d.snapshots();
+    disk.take(&groups);
+    assert_eq!((apart(&groups, false), apart(&groups, true)), (0, 40));
+    d.send(&round(&all, 300), 300 * STEP_MS);
+    assert_eq!(d.shards[0].forests_seated(), 40);
+    let groups = d.snapshots();
+    assert_eq!((apart(&groups, false), apart(&groups, true)), (40, 0));
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Server {
         let state = State {
             reader: Reader::new(senders.clone(), None),
             read: Arc::default(),
+            groups: Arc::default(),
             router: Router::new(senders),
             board: Arc::clone(&board),
             metrics: Arc::clone(&metrics),

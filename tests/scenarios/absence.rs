@@ -3,7 +3,7 @@
 use saimon::config::Severity;
 use saimon::generate::clean::{Kind, Stream};
 use saimon::model::SeriesSpec;
-use saimon::model::absence::Around;
+use saimon::model::absence::{Around, Others, Pause, Silence};
 use saimon::score::board::{AlarmState, Reason};
 use saimon::score::track::{Taken, Track};
 use saimon::series::kind::{Kind as Scored, Source};
@@ -25,29 +25,39 @@ fn missed(run: u64, ticks: i64, around: impl Fn(i64, i64) -> Around) -> (Option<
     }
     for tick in 1..=ticks {
         let now_ms = last_ms + tick * TICK_MS;
-        let judge = track.judge_mut();
-        judge.hear_silence(&spec, &around(now_ms, last_ms));
-        let alarm = track.alarm().filter(|a| a.state == AlarmState::Active);
-        if let Some(alarm) = alarm {
+        let judge = track.judge();
+        if let Silence::Absent(ratio) = judge.silence(&spec, last_ms, &around(now_ms, last_ms)) {
+            let (score, alarm) = judge.absence(&spec, ratio);
             assert_eq!(alarm.reason, Reason::Absent);
-            assert!(alarm.severity <= Severity::Medium, "{alarm:?}");
+            assert_eq!(alarm.state, AlarmState::Active);
+            assert!(
+                score >= 0.7 && alarm.severity <= Severity::Medium,
+                "{alarm:?}"
+            );
             return (Some(tick), track);
         }
     }
     (None, track)
 }
 
+fn heard(newest_ms: i64) -> Others {
+    Others {
+        newest_ms,
+        pause: Pause::default(),
+    }
+}
+
 fn alone(now_ms: i64, _: i64) -> Around {
     Around {
         now_ms,
-        target_ms: Some(now_ms),
+        target: Some(heard(now_ms)),
         up: Some(true),
-        any_ms: now_ms,
+        any: heard(now_ms),
     }
 }
 
 #[test]
-fn a_series_that_is_silent_alone_is_missed_and_its_return_ends_it() {
+fn a_series_that_is_silent_alone_is_missed_and_nothing_is_held_against_its_return() {
     for run in 0..10 {
         let (found, mut track) = missed(run, 15, alone);
         assert!(
@@ -69,17 +79,21 @@ fn a_series_that_is_silent_alone_is_missed_and_its_return_ends_it() {
 #[test]
 fn a_target_that_is_down_and_an_intake_that_stopped_are_not_its_silence() {
     let down = |now_ms, last_ms| Around {
-        target_ms: Some(last_ms),
         up: Some(false),
         ..alone(now_ms, last_ms)
     };
+    let silent = |now_ms, last_ms| Around {
+        target: Some(heard(last_ms)),
+        ..alone(now_ms, last_ms)
+    };
     let stopped = |now_ms, last_ms| Around {
-        target_ms: Some(last_ms),
-        any_ms: last_ms,
+        target: Some(heard(last_ms)),
+        any: heard(last_ms),
         ..alone(now_ms, last_ms)
     };
     for run in 0..10 {
         assert_eq!(missed(run, 60, down).0, None);
+        assert_eq!(missed(run, 60, silent).0, None);
         assert_eq!(missed(run, 60, stopped).0, None);
     }
 }

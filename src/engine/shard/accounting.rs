@@ -202,6 +202,7 @@ impl Shard {
         memory.index += (slabs - models - windows)
             + self.table.index_bytes()
             + self.groups.heap_bytes()
+            + self.kin.heap_bytes()
             + self.births.capacity() * size_of::<super::warm::Birth>();
         memory.labels += self.table.label_bytes();
         memory.board += self.parts.board.heap_bytes();

@@ -197,7 +197,7 @@ impl Shard {
         };
         match &mut member.state {
             State::Tracked(track) => rejoin(FLOATS, track.judge_mut()),
-            // A series with a forest does not sleep.
+            // What a sleeper has is all in its state.
             State::Plain(_) | State::Asleep(_) => {}
             State::Histogram(histogram) => {
                 for (part, judge) in histogram.judges_mut() {

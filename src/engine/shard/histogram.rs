@@ -25,6 +25,7 @@ use crate::engine::memory::Memory;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::Point;
+use crate::score::groups;
 use crate::score::judge::{Judge, Phase};
 use crate::score::track::Track;
 use crate::score::verdict::Change;
@@ -458,13 +459,12 @@ impl Shard {
         stat.ended = false;
         let at = slot.at;
         let forest = judged.forest;
+        let until_ms = groups::counts_until(now_ms, slot.interval.ms());
+        self.parts.board.tell(stat.board, spec, &judged, until_ms);
         if let Some(tap) = tap {
             let partition = self.groups.get(slot.group).id.partition;
             let labels = self.table.kept_labels(stat.labels);
             tap.judged(partition, labels, x.t_ms, &judged, band);
-        }
-        if let Some(score) = judged.score {
-            self.parts.board.set(stat.board, score, judged.alarm);
         }
         if let Some(Change::Began(_)) = judged.change {
             self.tally.began += 1;

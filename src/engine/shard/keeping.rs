@@ -321,6 +321,7 @@ impl Shard {
                 let n = self.put_tracked(at, place, spec, *track, Shown::ended(), arrived_ms);
                 self.hears_again(n);
                 self.table.settle(at, Home::Tracked(n));
+                self.add_kin(at, place);
             }
             State::Plain(head) => {
                 self.put_plain(at, place, *head, arrived_ms);
@@ -328,7 +329,12 @@ impl Shard {
             State::Histogram(stored) => {
                 self.restore_histogram(at, place, *stored, arrived_ms);
             }
-            State::Asleep(sleeper) => self.lay_down(at, place, sleeper, arrived_ms, None),
+            State::Asleep(sleeper) => {
+                self.lay_down(at, place, sleeper, arrived_ms, None);
+                if !sleeper.plain {
+                    self.add_kin(at, place);
+                }
+            }
         }
         if waits {
             self.wait_again(at, place, arrived_ms);

@@ -164,6 +164,7 @@ impl Shard {
         let place = (slot.group, slot.position);
         let n = self.put_tracked(at, place, spec, track, Shown::ended(), slot.arrived_ms);
         self.table.settle(at, Home::Tracked(n));
+        self.add_kin(at, place);
         self.set_waits(at, slot.waits);
         self.groups.get_mut(slot.group).dirty = true;
     }

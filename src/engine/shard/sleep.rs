@@ -4,8 +4,9 @@
 //! beside its labels. Its open chunk is finished when it falls asleep, so that all its samples are where
 //! finished chunks are. What always holds: its state leaves memory only when the store has it on disk;
 //! it wakes before its next sample is taken, as a restart would bring it back, so its scores are, byte
-//! for byte, those of a series that never slept. Series that wait for their history, those with a
-//! forest, histograms and their parts stay awake.
+//! for byte, those of a series that never slept. A forest sleeps with its series: the rows that it grows
+//! from are part of the state then, and its seat is free for others meanwhile. Series that wait for
+//! their history, histograms and their parts stay awake.
 
 use std::sync::Arc;
 
@@ -18,8 +19,10 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::window::head::Head;
 
-/// Series that are put to sleep in one tick: some milliseconds' work, whatever there is to do.
+/// Series that are put to sleep in one tick: some milliseconds' work, whatever there is to do ...
 const SLEEPS_A_TICK: u32 = 1024;
+/// ... where one with a forest counts as so many: its rows are 24 KiB.
+const SLEEPS_OF_FOREST: u32 = 16;
 
 /// How idle series are put to sleep.
 #[derive(Debug, Clone)]
@@ -68,9 +71,7 @@ impl Shard {
             return;
         };
         let (group, position, arrived_ms) = (slot.group, slot.position, slot.arrived_ms);
-        // Forests have a bound of their own, `detect.forest.memory`, and rows in other keys.
-        let has_forest = slot.track.judge().forest().is_some();
-        if slot.waits || has_forest || !self.may_sleep(group, arrived_ms, now_ms) {
+        if slot.waits || !self.may_sleep(group, arrived_ms, now_ms) {
             return;
         }
         let Some(slot) = self.tracked.get_mut(n) else {
@@ -78,6 +79,11 @@ impl Shard {
         };
         let finished = slot.track.cut();
         let last_ms = slot.track.head().last_ms();
+        if let Some(forest) = slot.track.judge_mut().forest_mut() {
+            // Its rows go with the rest: the next cut removes them from where they were.
+            forest.not_written();
+            self.slept += SLEEPS_OF_FOREST - 1;
+        }
         let state = state::encode_sleeper(&StateRef::Tracked(&slot.track));
         if let Some(chunk) = finished {
             self.close(group, closed(position, chunk));
@@ -231,11 +237,13 @@ impl Shard {
             self.tally.woken += 1;
             match state {
                 Some(state) => {
-                    let member = Member {
+                    let mut member = Member {
                         labels: self.table.labels(at).to_vec(),
                         state,
                         waits: false,
                     };
+                    // The rows of its forest, if it has one, are in its state.
+                    self.rejoin(&mut member, &[], slot.position);
                     self.put_stored(at, place, Stray::new(member, slot.arrived_ms));
                 }
                 None => {

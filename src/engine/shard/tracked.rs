@@ -1,10 +1,13 @@
 //! Series with a model of their own.
 
+use super::absence::Seat;
 use super::forest::Holder;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
+use crate::engine::joint::{Place, Told};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::forest::tier::News;
+use crate::score::groups::counts_until;
 use crate::score::judge::Phase;
 use crate::score::track::{Taken, Track};
 use crate::score::verdict::Change;
@@ -33,6 +36,10 @@ pub(super) struct Tracked {
     pub(super) arrived_ms: i64,
     /// Wall clock of the newest sample that gave a value to judge; of its birth before the first.
     judged_ms: i64,
+    /// What its silence is judged by.
+    pub(super) seat: Seat,
+    /// Its place among those that are looked at together.
+    joint: Option<Place>,
 }
 
 impl Shard {
@@ -43,6 +50,7 @@ impl Shard {
         let shown = Shown::of(Phase::Warmup, None);
         let n = self.put_tracked(at, place, spec, track, shown, now_ms);
         self.table.settle(at, Home::Tracked(n));
+        self.add_kin(at, place);
     }
 
     /// Gives a track its place; whoever calls says in the table where it is.
@@ -69,6 +77,8 @@ impl Shard {
             epoch: self.epoch,
             arrived_ms: now_ms,
             judged_ms: now_ms,
+            seat: Seat::default(),
+            joint: None,
         };
         self.tally.show(&mut slot.shown, shown);
         self.tracked.insert(slot)
@@ -94,12 +104,17 @@ impl Shard {
         let Some(mut slot) = self.tracked.get_mut(n) else {
             return Outcome::Skipped;
         };
+        if slot.track.judge().seen() == 0 && value.is_finite() {
+            self.offer_template(at, n);
+            slot = self.tracked.get_mut(n).expect("BUG: the series was there");
+        }
         let had_score = self.parts.board.entry(slot.board).score().is_some();
         if slot.epoch != self.epoch {
             self.declare(at, n);
             slot = self.tracked.get_mut(n).expect("BUG: the series was there");
         }
         let spec = self.parts.specs.get(slot.spec);
+        let missed = slot.seat.hears(value);
         let mut forest = News::default();
         let was_scored = !slot.track.ended() && slot.track.phase(spec) != Phase::Warmup;
         let wants_band = self.parts.tap.as_ref().is_some_and(|t| t.wants().band);
@@ -134,11 +149,19 @@ impl Shard {
                 if let Some(judged) = judgement {
                     slot.judged_ms = now_ms;
                     forest = judged.forest;
+                    if let Some(place) = slot.joint {
+                        self.told.push(Told {
+                            place,
+                            t_ms,
+                            interval_ms: slot.track.head().interval_ms() as u32,
+                            z: judged.z,
+                            deviation: judged.evidence.map_or(0.0, |e| e.deviation) as f32,
+                        });
+                    }
+                    let until_ms = counts_until(now_ms, slot.track.head().interval_ms());
+                    self.parts.board.tell(slot.board, spec, &judged, until_ms);
                     if let Some(tap) = &mut self.parts.tap {
                         tap.judged(partition, self.table.labels(at), t_ms, &judged, band);
-                    }
-                    if let Some(score) = judged.score {
-                        self.parts.board.set(slot.board, score, judged.alarm);
                     }
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
@@ -147,7 +170,7 @@ impl Shard {
                     if shown != slot.shown {
                         self.tally.show(&mut slot.shown, shown);
                     }
-                } else if phase == Phase::Warmup {
+                } else if missed || phase == Phase::Warmup {
                     // Its models may just have started afresh: what they said before is no more.
                     if had_score && let Some(tap) = &mut self.parts.tap {
                         tap.ended(partition, self.table.labels(at), t_ms);
@@ -195,11 +218,17 @@ impl Shard {
 
     /// Hides a series that fell silent, puts an idle one to sleep, forgets one long gone.
     pub(super) fn look_at_tracked(&mut self, at: u32, n: u32, now_ms: i64) {
-        self.hide_if_silent(at, n, now_ms);
+        if !self.miss_if_absent(at, n, now_ms) {
+            self.hide_if_silent(at, n, now_ms);
+        }
+        self.look_at_joint(at, n);
         let Some(slot) = self.tracked.get(n) else {
             return;
         };
         if !self.is_long_ago(slot.arrived_ms, now_ms) {
+            if slot.seat.is_missed() && self.parts.budget.has_room() {
+                return;
+            }
             self.lull_tracked(at, n, now_ms);
         } else if let Some(slot) = self.take_tracked(at, n) {
             self.vacate(at, slot.group, slot.position, 1);
@@ -237,10 +266,39 @@ impl Shard {
         }
     }
 
+    /// Gives a series that has a score and goes on a place among those that are looked at together, and
+    /// takes it from one that ended.
+    fn look_at_joint(&mut self, at: u32, n: u32) {
+        let (Some(joints), Some(slot)) = (&self.parts.joints, self.tracked.get_mut(n)) else {
+            return;
+        };
+        let spec = self.parts.specs.get(slot.spec);
+        let goes_on = !slot.track.ended() && slot.track.phase(spec) != Phase::Warmup;
+        match (goes_on, slot.joint) {
+            (true, None) => {
+                let entry = || self.parts.board.entry_of(slot.board);
+                slot.joint = joints.join(self.table.labels(at), entry);
+            }
+            (false, Some(place)) => {
+                slot.joint = None;
+                joints.leave(place);
+            }
+            _ => {}
+        }
+    }
+
+    fn leave_joint(&self, place: Option<Place>) {
+        if let (Some(joints), Some(place)) = (&self.parts.joints, place) {
+            joints.leave(place);
+        }
+    }
+
     /// Takes a track out of its place, the board and the counts.
     pub(super) fn take_tracked(&mut self, at: u32, n: u32) -> Option<Tracked> {
         self.tell_end(at, n);
         let mut slot = self.tracked.remove(n)?;
+        slot.seat.leave();
+        self.leave_joint(slot.joint.take());
         self.parts.board.remove(slot.board);
         self.tally.show(&mut slot.shown, Shown::default());
         Some(slot)

@@ -1,6 +1,6 @@
 //! Renders a page of scores piece by piece, as the client takes it.
 //!
-//! What always holds: the two families do not interleave, each has its help and type once, and a
+//! What always holds: families do not interleave, each has its help and type once, and a
 //! series that ended since the page was decided is left out.
 
 use std::convert::Infallible;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
+use super::group_lines;
 use super::plan::{self, ANOMALY, EntrySet, Plan, SCORE, Wanted};
 use crate::expose::accept::{Form, Format, Names};
 use crate::score::board::{Alarm, Block, Board};
@@ -37,6 +38,8 @@ enum Position {
     Scores(usize),
     AnomalyHead,
     Anomalies(usize),
+    /// Lines of a family of groups, from this group on.
+    Groups(group_lines::Family, usize),
     End,
     Done,
 }
@@ -99,7 +102,23 @@ impl Page {
                 }
                 Position::Anomalies(from) => {
                     let next = self.lines(&self.plan.anomalies, from, out, enough, anomaly_line);
-                    next.map_or(Position::End, Position::Anomalies)
+                    let groups = Position::Groups(group_lines::Family::Score, 0);
+                    next.map_or(groups, Position::Anomalies)
+                }
+                Position::Groups(_, _) if self.plan.groups.is_empty() => Position::End,
+                Position::Groups(family, from) => {
+                    if from == 0 {
+                        head(out, family.name(), family.help());
+                    }
+                    // One at least, or the head would come twice.
+                    self.plan.groups[from].render(family, out);
+                    match family.next() {
+                        _ if from + 1 < self.plan.groups.len() => {
+                            Position::Groups(family, from + 1)
+                        }
+                        Some(family) => Position::Groups(family, 0),
+                        None => Position::End,
+                    }
                 }
                 Position::End => {
                     if self.form.format == Format::OpenMetrics {
@@ -208,7 +227,7 @@ const FINE: f32 = 0.999;
 /// Three decimals, rounded down: so what is printed is never 1, and it lies on the same side of 0.7
 /// and of every other threshold of three decimals as the score itself does. (A threshold t is
 /// compared as the `f32` next to t, which is what "k/1000 in `f32`" is here.)
-fn number(score: f32, out: &mut Vec<u8>) {
+pub(super) fn number(score: f32, out: &mut Vec<u8>) {
     if score >= FINE {
         use std::io::Write as _;
         // The shortest text that reads back as this f32, which 1 never is.

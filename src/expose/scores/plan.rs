@@ -5,6 +5,7 @@
 //! left out is counted. The decision is taken once, so that a page is consistent with itself while
 //! scores go on changing.
 
+use super::group_lines::GroupLine;
 use super::twins;
 use crate::expose::accept::Names;
 use crate::score::board::{Block, Board};
@@ -59,6 +60,8 @@ pub(super) struct Plan {
     pub(super) anomalies: EntrySet,
     /// Lines that there was no room for.
     pub(super) left_out: usize,
+    /// Groups that are selected; none if nobody asked for groups.
+    pub(super) groups: Vec<GroupLine>,
 }
 
 /// What is asked for.
@@ -143,6 +146,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
         scores,
         anomalies,
         left_out: scores_left + anomalies_left,
+        groups: Vec::new(),
     }
 }
 

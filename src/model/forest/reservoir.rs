@@ -264,7 +264,9 @@ impl Reservoir {
         self.changed.clear();
         self.stale = false;
         let whole = (self.generation, &self.state);
-        let bytes = postcard::to_extend(&whole, Vec::with_capacity(24 * 1024));
+        // A row and its slot are 25 bytes at the most; young series have few.
+        let rows = self.state.rows.len() + self.state.replaced.len();
+        let bytes = postcard::to_extend(&whole, Vec::with_capacity(rows * 25 + 256));
         Some(bytes.expect("BUG: plain numbers can be written"))
     }
 

@@ -1,14 +1,13 @@
 //! Stores of earlier formats are read: all that was in one, as it was written then.
 
-use super::super::disk::Edit;
-use super::super::{load, position};
+use super::super::{key, load, position, sled};
 use super::kept::measured;
 use super::*;
-use crate::engine::keep::Family;
+use crate::engine::keep::{Appendix, Family, Sleepers, Sleeping};
 use crate::wire::write::MetricType;
 
 /// Keys and values in hexadecimal, one pair a line.
-fn pairs(fixture: &str) -> Vec<Edit> {
+fn pairs(fixture: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let bytes = |text: &str| -> Vec<u8> {
         (0..text.len())
             .step_by(2)
@@ -17,12 +16,13 @@ fn pairs(fixture: &str) -> Vec<Edit> {
     };
     let pair = |line: &str| {
         let (key, value) = line.split_once(' ').unwrap();
-        Edit::Put(bytes(key), bytes(value))
+        (bytes(key), bytes(value))
     };
     fixture.lines().map(pair).collect()
 }
 
-/// Two groups of one partition, one of another: states, chunks, rows, families, positions.
+/// Two groups of one partition, one of another: states, appendices, sleepers, chunks, rows, families,
+/// positions.
 fn write(dir: &Path) {
     let metrics = Arc::new(Metrics::new());
     let store = open(dir, &metrics).unwrap().store;
@@ -49,7 +49,12 @@ fn write(dir: &Path) {
             NOW,
             vec![measured(2, NOW), measured(9, NOW)]
         ),
-        group(id(0, 1), b"second", NOW, vec![]),
+        GroupSnapshot {
+            appendices: vec![rows()],
+            asleep: 1 << 6,
+            sleepers: vec![(6, Arc::new(Sleeping::new(b"sleeps".to_vec())))],
+            ..group(id(0, 1), b"second", NOW, vec![])
+        },
         group(id(200, 0), b"third", NOW - 1, vec![measured(0, NOW - 1)]),
     ]));
     rig.stop();
@@ -74,6 +79,22 @@ fn write(dir: &Path) {
     store.disk().flush().unwrap();
 }
 
+fn rows() -> Appendix {
+    Appendix {
+        position: 4,
+        part: 1,
+        bytes: b"rows of a forest".to_vec(),
+    }
+}
+
+/// What a store has that says a group's forests and sleepers too: from format 3 on.
+fn check_apart(store: &Store) {
+    assert_eq!(store.appendices(id(0, 1)), [rows()]);
+    let of = [(id(0, 1), 6), (id(0, 1), 7)];
+    let asleep = Sleepers::states(store, &of).unwrap();
+    assert_eq!(asleep, [Some(b"sleeps".to_vec()), None]);
+}
+
 fn check(store: &Store) {
     let (groups, loaded) = all(store);
     assert_eq!((groups.len(), loaded.skipped), (3, 0));
@@ -89,28 +110,42 @@ fn check(store: &Store) {
     assert!(rows[0].1.len() > 5, "{}", rows[0].1.len());
 }
 
-#[test]
-fn a_store_of_format_2_is_read_and_written() {
+/// A store as it was written by an earlier saimon: read, written to and read again.
+fn read_and_written(fixture: &str, apart: bool) {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("store");
-    let store = open(&dir, &Arc::new(Metrics::new())).unwrap().store;
-    let fixture = include_str!("../../../tests/fixtures/store-v2.txt");
-    store.disk().apply(pairs(fixture)).unwrap();
-    store.disk().flush().unwrap();
-    drop(store);
+    sled::write_plain(&dir, pairs(fixture));
+    let check = |store: &Store| {
+        check(store);
+        if apart {
+            check_apart(store);
+        }
+    };
     let store = reopened(&dir);
     check(&store);
     let position = store.position().unwrap();
     assert!(position.through == 7 && position.covered[3] == 11);
+    let format = store.disk().get(key::FORMAT.to_vec()).unwrap().unwrap();
+    assert_eq!(format, b"saimon store 4");
     drop(store);
     let rig = Rig::on(&dir, config());
-    assert!(rig.write([group(id(0, 1), b"again", NOW, vec![chunk(1, NOW)])]));
+    assert!(rig.write([group(id(0, 0), b"first", NOW, vec![chunk(1, NOW)])]));
     rig.stop();
     let store = reopened(&dir);
     check(&store);
-    let again = (id(0, 1), b"again".to_vec(), NOW);
-    assert!(all(&store).0.contains(&again));
-    assert_eq!(store.chunks(id(0, 1), &[1], 0, i64::MAX).unwrap().len(), 1);
+    assert_eq!(store.chunks(id(0, 0), &[1], 0, i64::MAX).unwrap().len(), 1);
+}
+
+#[test]
+fn a_store_of_format_2_is_read_and_written() {
+    let fixture = include_str!("../../../tests/fixtures/store-v2.txt");
+    read_and_written(fixture, false);
+}
+
+#[test]
+fn a_store_of_format_3_is_read_and_written() {
+    let fixture = include_str!("../../../tests/fixtures/store-v3.txt");
+    read_and_written(fixture, true);
 }
 
 /// Run with `--ignored` when the format changes, with a new name: the fixture of the one before stays.
@@ -123,14 +158,18 @@ fn write_a_store() {
     write(&dir);
     let store = reopened(&dir);
     check(&store);
+    check_apart(&store);
     let mut text = String::new();
-    load::pages(&store.disk(), &[], &[u8::MAX; 32], |key, value| {
-        for (bytes, end) in [(key, ' '), (value, '\n')] {
-            bytes.iter().for_each(|b| write!(text, "{b:02x}").unwrap());
-            text.push(end);
-        }
-    })
-    .unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v2.txt");
+    // States are not where their keys are.
+    for kind in 0..=key::SLEEPERS.0[0] {
+        load::pages(&store.disk(), &[kind], &[kind + 1], |key, value| {
+            for (bytes, end) in [(key, ' '), (value, '\n')] {
+                bytes.iter().for_each(|b| write!(text, "{b:02x}").unwrap());
+                text.push(end);
+            }
+        })
+        .unwrap();
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v4.txt");
     std::fs::write(file, text).unwrap();
 }

@@ -23,9 +23,11 @@ pub(super) fn child_dir() -> Option<PathBuf> {
 
 const GROUPS: u32 = 8;
 
-/// The state of a group after `n` checkpoints: it says how many chunks it has handed over.
+/// The state of a group after `n` checkpoints: it says how many chunks it has handed over, and cannot
+/// be packed.
 fn state(n: u64) -> Vec<u8> {
-    let mut state = vec![n as u8; 60_000];
+    let mut rng = fastrand::Rng::with_seed(n);
+    let mut state: Vec<u8> = (0..60_000).map(|_| rng.u8(..)).collect();
     state[..8].copy_from_slice(&n.to_le_bytes());
     state
 }
@@ -116,15 +118,28 @@ fn a_killed_process_leaves_no_torn_group() {
     }
 }
 
-/// A file size limit stands in for a full disk: writes fail in the middle of a file, and succeed
-/// again once there is room.
+/// How large a file of a process may become.
+fn limit_files(child: &Child, limit: &str) {
+    let set = Command::new("prlimit")
+        .args([
+            &format!("--fsize={limit}"),
+            "--pid",
+            &child.id().to_string(),
+        ])
+        .status()
+        .unwrap();
+    assert!(set.success());
+}
+
+/// A file size limit stands in for a full disk: writes fail in the middle of a file of states (sled's
+/// own is longer already), and succeed again once there is room.
 #[test]
 fn a_full_disk_is_survived_and_written_later() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("store");
     let inner = child("store::tests::killed::child_writes", &dir);
     let mut child = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -S -f 20480; exec \"$0\" \"$@\""])
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
         .arg(inner.get_program())
         .args(inner.get_args())
         .env(DIR, &dir)
@@ -132,13 +147,11 @@ fn a_full_disk_is_survived_and_written_later() {
         .spawn()
         .unwrap();
     let mut lines = lines(&mut child);
+    assert!(line(&mut lines, "written") < line(&mut lines, "written"));
+    limit_files(&child, "200000:unlimited");
     let failed = line(&mut lines, "failed");
     assert!(line(&mut lines, "failed") > failed);
-    let lifted = Command::new("prlimit")
-        .args(["--fsize=unlimited", "--pid", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(lifted.success());
+    limit_files(&child, "unlimited:unlimited");
     let written = line(&mut lines, "written");
     assert!(written > failed);
     child.kill().unwrap();

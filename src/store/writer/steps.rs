@@ -9,15 +9,16 @@ use super::{Checkpoint, Writer, millis};
 /// nothing is forgotten by it then, in milliseconds.
 const JUMP_MS: i64 = 600_000;
 
-/// Bytes written in one atomic step. Small enough to leave the shards waiting only for
-/// milliseconds, large enough to make the cost of a step vanish.
-pub(super) const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes written in one atomic step, which are twice in memory meanwhile. Small enough to leave the
+/// shards waiting only for milliseconds, large enough to make the cost of a step vanish.
+pub(super) const BATCH_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Edits in one step when groups are deleted.
 const BATCH_EDITS: usize = 4096;
 
-/// Written bytes that wait for a flush and are kept in memory until then, in case it fails.
-const UNFLUSHED_BYTES: u64 = 64 * 1024 * 1024;
+/// Written bytes that wait for a flush and are kept in memory until then, in case it fails. A flush
+/// writes no more than is new, so many of them cost little.
+const UNFLUSHED_BYTES: u64 = 8 * 1024 * 1024;
 
 impl Writer {
     pub(super) fn write_all(&mut self, checkpoint: &Checkpoint) -> Result<(), DiskError> {
@@ -33,6 +34,7 @@ impl Writer {
             let edits = vec![position::through(checkpoint.seq)];
             self.unflushed += self.store.apply(edits, Vec::new())?;
         }
+        self.store.disk().tidy()?;
         self.flush()?;
         self.families_written = families.max(self.families_written);
         if let Ok(bytes) = self.store.disk().bytes() {

@@ -1,0 +1,119 @@
+//! Series that fell silent and are missed: alone, or for their whole target.
+//!
+//! A tick, not a sample, finds them, so what is found is shown and kept nowhere: the models do not
+//! hear of it, and a sample ends it. See [`crate::model::absence`].
+
+use std::sync::Arc;
+
+use super::Shard;
+use crate::engine::presence::{self, Target};
+use crate::engine::tally::Shown;
+use crate::model::absence::{Around, Silence};
+use crate::score::board::Alarm;
+use crate::score::judge::Phase;
+
+/// What the silence of one series is judged by.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    /// Looked for at the first tick.
+    place: Option<Box<Place>>,
+    /// It is the `up` of its target, and what that said last.
+    up: Option<bool>,
+    missed: Option<Alarm>,
+}
+
+#[derive(Debug)]
+struct Place {
+    target: Option<Arc<Target>>,
+    /// Under which it would speak for its target.
+    number: u64,
+}
+
+impl Seat {
+    /// Takes a sample; true if the series was missed until now.
+    #[inline]
+    pub(super) fn hears(&mut self, value: f64) -> bool {
+        if let Some(up) = &mut self.up {
+            *up = value != 0.0;
+        }
+        self.missed.take().is_some()
+    }
+
+    pub(super) fn is_missed(&self) -> bool {
+        self.missed.is_some()
+    }
+
+    /// It does not speak for its target any more.
+    pub(super) fn leave(&mut self) {
+        if let Some(place) = &self.place
+            && let Some(target) = &place.target
+        {
+            target.resign(place.number);
+        }
+    }
+}
+
+impl Shard {
+    /// Shows a series that is absent as such; true if it is. What it knows of its target is told.
+    pub(super) fn miss_if_absent(&mut self, at: u32, n: u32, now_ms: i64) -> bool {
+        let Some(slot) = self.tracked.get_mut(n) else {
+            return false;
+        };
+        let place = slot.seat.place.get_or_insert_with(|| {
+            let canonical = self.table.labels(at);
+            let number = presence::number(canonical);
+            if number == presence::UP {
+                // Until its next sample says so.
+                slot.seat.up = Some(true);
+            }
+            Box::new(Place {
+                target: self.parts.presence.target(canonical),
+                number,
+            })
+        });
+        if slot.track.ended() {
+            // It said good-bye, and so it does not speak for anybody.
+            slot.seat.leave();
+            return false;
+        }
+        let spec = self.parts.specs.get(slot.spec);
+        let mut speaks = false;
+        if let Some(target) = &place.target {
+            target.hear(slot.arrived_ms);
+            if let Some(up) = slot.seat.up {
+                target.tell_up(up);
+            }
+            // One in its warm-up is never missed, so it must not be who is waited for.
+            speaks =
+                slot.track.phase(spec) != Phase::Warmup && target.is_spoken_for_by(place.number);
+        }
+        let around = Around {
+            now_ms,
+            target: place.target.as_ref().map(|t| t.others()),
+            up: place.target.as_ref().and_then(|t| t.up()),
+            any: self.parts.presence.any(),
+        };
+        let silence = slot.track.judge().silence(spec, slot.arrived_ms, &around);
+        let ratio = match silence {
+            Silence::Absent(ratio) => Some(ratio),
+            Silence::Target(ratio) if speaks => Some(ratio),
+            // Nobody knows: what was said stays said.
+            Silence::Intake => return slot.seat.is_missed(),
+            Silence::Target(_) | Silence::Down | Silence::Usual => None,
+        };
+        // What has been away for so long is away.
+        let lasts = now_ms.saturating_sub(slot.arrived_ms) <= spec.adapt_ms;
+        let Some(ratio) = ratio.filter(|_| lasts) else {
+            slot.seat.missed = None;
+            return false;
+        };
+        let (score, alarm) = slot.track.judge().absence(spec, ratio);
+        if slot.seat.missed.replace(alarm).is_none() {
+            self.tally.began += 1;
+        }
+        self.parts.board.set(slot.board, score, Some(alarm));
+        let shown = Shown::of(slot.track.phase(spec), Some(alarm)).waiting(slot.waits);
+        self.tally.show(&mut slot.shown, shown);
+        true
+    }
+}

@@ -1,0 +1,135 @@
+//! Series that move together, over the program itself: one that goes its own way at values that are
+//! plausible for it is named, by its group and by no other detector.
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/serving.rs"]
+mod serving;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use saimon::wire::proto;
+use serving::Serving;
+
+const METRICS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+const INSTANCES: [&str; 2] = ["one", "two"];
+const ROUNDS: i64 = 2000;
+/// Rounds until every series has a score.
+const WARM: i64 = 150;
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+/// Of deviation 1.
+fn noise(random: &mut fastrand::Rng) -> f64 {
+    (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+}
+
+/// One second of all series; from `broken` on `c` of `one` goes its own way.
+fn round(random: &mut fastrand::Rng, t_ms: i64, broken: bool) -> proto::WriteRequest {
+    let label = |name: &str, value: &str| proto::Label {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let mut timeseries = Vec::new();
+    for instance in INSTANCES {
+        let load = noise(random);
+        for metric in METRICS {
+            let own = noise(random);
+            let value = match broken && metric == "c" && instance == "one" {
+                true => own,
+                false => load + 0.2 * own,
+            };
+            timeseries.push(proto::TimeSeries {
+                labels: vec![
+                    label("__name__", metric),
+                    label("instance", instance),
+                    label("job", "shop"),
+                ],
+                samples: vec![proto::Sample {
+                    value: 50.0 + 10.0 * value,
+                    timestamp: t_ms,
+                }],
+                ..Default::default()
+            });
+        }
+    }
+    proto::WriteRequest {
+        timeseries,
+        ..Default::default()
+    }
+}
+
+fn scores(saimon: &Serving) -> String {
+    let page = saimon.connect().get("/metrics/scores", "");
+    page.text().to_owned()
+}
+
+#[test]
+fn one_that_leaves_the_others_is_named_by_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let saimon = Serving::start(&folder.path().join("data"));
+    let mut random = fastrand::Rng::with_seed(3);
+    let begin_ms = now_ms() - (ROUNDS + 100) * 1000;
+    let mut client = saimon.connect();
+    let mut send = |rounds: std::ops::Range<i64>, broken| {
+        for i in rounds.clone() {
+            let request = round(&mut random, begin_ms + i * 1000, broken);
+            assert_eq!(client.write(&request).status, 204);
+        }
+        let samples = (METRICS.len() * INSTANCES.len()) as u64 * rounds.end as u64;
+        saimon.settled(samples);
+    };
+    send(0..WARM, false);
+    // The next tick gives them their places.
+    std::thread::sleep(Duration::from_millis(2500));
+    send(WARM..ROUNDS, false);
+    let group = |instance: &str| {
+        format!(
+            "saimon_group_joint_score{{group_by=\"job,instance\",instance=\"{instance}\",job=\"shop\"}} "
+        )
+    };
+    let score = |page: &str, instance: &str| -> Option<f64> {
+        let line = page
+            .lines()
+            .find_map(|l| l.strip_prefix(&*group(instance)))?;
+        line.trim().parse().ok()
+    };
+    let mut page = String::new();
+    for _ in 0..100 {
+        page = scores(&saimon);
+        if INSTANCES.iter().all(|i| score(&page, i).is_some()) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(
+        INSTANCES
+            .iter()
+            .all(|i| score(&page, i).is_some_and(|s| s < 0.7)),
+        "{page}"
+    );
+    assert!(!page.contains("reason=\"joint\""), "{page}");
+    assert_eq!(saimon.sum("saimon_group_joint_samples_lost_total "), 0);
+
+    let named = "saimon_anomaly{instance=\"one\",job=\"shop\",source_metric=\"c\",state=\"active\"";
+    let mut found = false;
+    for i in 0..80 {
+        send(ROUNDS + i..ROUNDS + i + 1, true);
+        std::thread::sleep(Duration::from_millis(20));
+        page = scores(&saimon);
+        let line = page.lines().find(|l| l.starts_with(named));
+        found = line.is_some_and(|l| l.contains("reason=\"joint\""));
+        if found {
+            break;
+        }
+    }
+    assert!(found, "{page}");
+    assert_eq!(saimon.sum("saimon_group_joint_anomalies_total "), 1);
+    assert!(
+        page.contains("saimon_anomaly_score{instance=\"one\",job=\"shop\",source_metric=\"c\"} 0.")
+    );
+    assert_eq!(page.matches("reason=\"joint\"").count(), 1, "{page}");
+}
