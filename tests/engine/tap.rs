@@ -144,7 +144,7 @@ fn the_rest_is_there_if_asked_for_and_agrees_with_the_score() {
     let labels = series(0);
     let (mut outside, mut inside) = (0, 0);
     for i in 0..120 {
-        let spike = if i % 20 == 10 { 1e4 } else { 0.0 };
+        let spike = if i > 60 && i % 20 == 10 { 1e4 } else { 0.0 };
         let value = value(0, i) + spike;
         driver.one(&labels, i * STEP_MS, value);
         while let Some(some) = outlet.next(Duration::ZERO).unwrap() {
