@@ -1,6 +1,7 @@
 //! Stores of earlier formats are read: all that was in one, as it was written then.
 
-use super::super::{key, load, position, sled};
+use super::super::sled::write_plain;
+use super::super::{key, load, position};
 use super::kept::measured;
 use super::*;
 use crate::engine::keep::{Appendix, Family, Sleepers, Sleeping};
@@ -114,7 +115,7 @@ fn check(store: &Store) {
 fn read_and_written(fixture: &str, apart: bool) {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("store");
-    sled::write_plain(&dir, pairs(fixture));
+    write_plain(&dir, pairs(fixture));
     let check = |store: &Store| {
         check(store);
         if apart {

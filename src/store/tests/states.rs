@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::super::disk::Edit;
-use super::super::{key, sled};
+use super::super::key;
+use super::super::sled::{read_plain, write_plain};
 use super::damage::copy;
 use super::*;
 use crate::engine::keep::{Appendix, Sleepers, Sleeping};
@@ -314,13 +315,10 @@ fn states_in_sled_are_moved_into_files_and_that_can_be_broken_off() {
     store.disk().apply(edits).unwrap();
     store.disk().flush().unwrap();
     drop(store);
-    sled::write_plain(&dir, plain.clone());
-    assert_eq!(
-        sled::read_plain(&dir, &plain[0].0),
-        Some(plain[0].1.clone())
-    );
+    write_plain(&dir, plain.clone());
+    assert_eq!(read_plain(&dir, &plain[0].0), Some(plain[0].1.clone()));
     let expected: Vec<_> = (0..6).map(|g| (g, 0)).collect();
     assert_eq!(at(&reopened(&dir), 0), expected);
-    assert_eq!(sled::read_plain(&dir, &plain[0].0), None);
+    assert_eq!(read_plain(&dir, &plain[0].0), None);
     assert_eq!(at(&reopened(&dir), 0), expected);
 }
