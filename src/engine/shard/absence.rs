@@ -108,9 +108,16 @@ impl Shard {
             return false;
         };
         let (score, alarm) = slot.track.judge().absence(spec, ratio);
-        if slot.seat.missed.replace(alarm).is_none() {
+        if slot.seat.missed.is_none() {
             self.tally.began += 1;
+            // What is sent on are scores of samples, of which there are none.
+            self.tell_end(at, n);
         }
+        let Some(slot) = self.tracked.get_mut(n) else {
+            return false;
+        };
+        slot.seat.missed = Some(alarm);
+        let spec = self.parts.specs.get(slot.spec);
         self.parts.board.set(slot.board, score, Some(alarm));
         let shown = Shown::of(slot.track.phase(spec), Some(alarm)).waiting(slot.waits);
         self.tally.show(&mut slot.shown, shown);

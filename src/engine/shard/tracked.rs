@@ -253,11 +253,12 @@ impl Shard {
 
     /// Tells those who hear of scores that a series has none any more, if it shows one. The time is
     /// just behind its newest sample: the next one, whenever it comes, is later.
-    fn tell_end(&mut self, at: u32, n: u32) {
+    pub(super) fn tell_end(&mut self, at: u32, n: u32) {
         let Some(slot) = self.tracked.get(n) else {
             return;
         };
         if self.parts.board.entry(slot.board).score().is_some()
+            && !slot.seat.is_missed()
             && let Some(tap) = &mut self.parts.tap
             && let Some(last_ms) = slot.track.head().last_ms()
         {
