@@ -65,8 +65,8 @@ const STATE_CPU: f64 = 1.8e-6;
 pub const SAMPLE_DISK: f64 = 2.5;
 /// A row of five minutes on disk: `benches/store.rs`.
 pub const ROW_DISK: f64 = 5.0;
-/// A state on disk, with what sled leaves until it cleans up: `benches/store.rs`.
-const STATE_DISK: f64 = 2_600.0;
+/// A state on disk, twice during a checkpoint: `make bench-durable`.
+const STATE_DISK: f64 = 1_000.0;
 /// The same of a series that is only kept.
 const WINDOW_STATE_DISK: f64 = 700.0;
 /// Raw samples leave up to this share of the window later, because they leave together.
