@@ -1,7 +1,7 @@
 //! What the long baseline finds in labelled public data: how often a week says more than a day.
 //!
-//! `SAIMON_EVAL=DIR cargo test --release --test seasons -- --ignored --nocapture` prints the table of
-//! docs/models.md.
+//! `SAIMON_EVAL=DIR cargo test --release --test seasons -- --ignored --nocapture` prints the
+//! figures of docs/models.md.
 
 use std::collections::BTreeMap;
 use std::fs;
