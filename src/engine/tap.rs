@@ -2,7 +2,7 @@
 //!
 //! A shard appends rows to a buffer of its own and hands it over after a batch, by a bounded channel
 //! that it never waits for: while the channel is full rows stay in the buffer, and beyond
-//! [`BUFFER_MAX`] they are dropped and counted. No lock, and no allocation but for the buffers, which
+//! `BUFFER_MAX` they are dropped and counted. No lock, and no allocation but for the buffers, which
 //! come back. Two promises follow from the numbers that go with the rows:
 //!
 //! - *Nothing is lost by a crash.* A partition is handed to the store only when whoever takes the rows

@@ -5,7 +5,7 @@
 //! from the first one that was ever written, so that what a receiver misses is known to the row; a
 //! segment is deleted when nobody needs it, or needs it and has more waiting than it may; the newest
 //! segment stays, because it says up to which record of the write-ahead log rows were written
-//! ([`Queue::have`]). It does not know what a row is.
+//! (`have`). It does not know what a row is.
 
 mod cursor;
 mod reader;

@@ -27,7 +27,11 @@ fn detect() -> DetectConfig {
 
 fn pod(i: usize) -> Vec<u8> {
     let (pod, rollout) = (format!("web-{i}"), i / OLD);
-    let name = if i % 2 == 0 { "load" } else { "hits_total" };
+    let name = if i.is_multiple_of(2) {
+        "load"
+    } else {
+        "hits_total"
+    };
     let pod = format!("{pod}-{rollout}");
     labels::encode([("__name__", name), ("app", "web"), ("pod", &pod)])
 }

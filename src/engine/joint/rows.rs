@@ -1,7 +1,7 @@
 //! Samples of the members of one group, put into rows by their times.
 //!
 //! A row is one interval of the group. It is whole when every member has come that was in the row
-//! before, and it is given out at the latest when a sample is [`LAG`] rows ahead; what comes after that
+//! before, and it is given out at the latest when a sample is `LAG` rows ahead; what comes after that
 //! is late and left out. A member that sends more slowly is taken for where it last was, for a few
 //! rows.
 
