@@ -6,8 +6,9 @@ mod client;
 #[path = "support/serving.rs"]
 mod serving;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use saimon::clock::{Clock as _, SystemClock};
 use saimon::wire::proto;
 use serving::Serving;
 
@@ -32,8 +33,7 @@ const SERIES: [(&str, &str); 9] = [
 
 #[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
 fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
+    SystemClock.now_ms()
 }
 
 fn series((metric, instance): (&str, &str), samples: Vec<(i64, f64)>) -> proto::TimeSeries {

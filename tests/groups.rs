@@ -5,8 +5,7 @@ mod client;
 #[path = "support/serving.rs"]
 mod serving;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use saimon::clock::{Clock as _, SystemClock};
 use saimon::wire::proto;
 use serving::Serving;
 
@@ -17,8 +16,7 @@ const INSTANCES: [&str; 3] = ["a:1", "b:1", "c:1"];
 
 #[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
 fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
+    SystemClock.now_ms()
 }
 
 /// One series; the last samples of all of `a:1` are far out.
