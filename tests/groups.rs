@@ -14,7 +14,6 @@ const SAMPLES: i64 = 600;
 const METRICS: [&str; 4] = ["requests", "latency", "errors", "load"];
 const INSTANCES: [&str; 3] = ["a:1", "b:1", "c:1"];
 
-#[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
 fn now_ms() -> i64 {
     SystemClock.now_ms()
 }
