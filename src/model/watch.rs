@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn state_is_small() {
-        assert!(size_of::<Watch>() <= 188, "{}", size_of::<Watch>());
+        assert!(size_of::<Watch>() <= 192, "{}", size_of::<Watch>());
     }
 
     #[test]
