@@ -23,7 +23,7 @@ use stack::{Options, Stack, http};
 const DAY: Duration = Duration::from_secs(20);
 /// Two of the generator's days; evidence grows to its full size as a series grows older than this.
 const WARMUP: u32 = 40;
-const YOUNG: u32 = 170;
+const YOUNG: u32 = 280;
 const CHECKPOINT: Duration = Duration::from_secs(3);
 
 /// What is broken: a load that a machine has at no time of the day.
