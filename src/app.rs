@@ -8,6 +8,7 @@
 mod history;
 mod keeping;
 mod output;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ use crate::telemetry::Metrics;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
+use web::Web;
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,6 +55,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let rules = Rules::try_from(&config.detect)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
+    let web = Web::open(config.web.config_file.as_deref(), &metrics)?;
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
 
     let runtime = runtime()?;
@@ -95,7 +98,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let served = runtime.block_on(run(
-        config, options, &engine, groups, reader, recovery, &metrics, &clock,
+        config, options, &engine, groups, reader, recovery, &web, &metrics, &clock,
     ));
     stop(engine, writer);
     if let Some(outputs) = outputs {
@@ -128,6 +131,7 @@ async fn run(
     groups: Arc<Groups>,
     reader: Reader,
     recovery: Option<Recovery>,
+    web: &Arc<Web>,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -155,7 +159,10 @@ async fn run(
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
-    let serving = tokio::spawn(expose::serve(listener, state, shutdown.clone()));
+    let entrance = Arc::clone(&web.entrance);
+    let serving = expose::serve_behind(listener, state, entrance, shutdown.clone());
+    let serving = tokio::spawn(serving);
+    tokio::spawn(Arc::clone(web).watch(shutdown.clone()));
     let mut signalled = std::pin::pin!(stop_signal());
     let recovered = async {
         match recovery {

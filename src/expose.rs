@@ -14,6 +14,8 @@ pub mod listener;
 mod metrics;
 mod read;
 pub mod scores;
+pub mod secure;
+mod stream;
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::health::{Health, Stage};
 pub use self::ingest::replay::{Replay, ReplayError};
+use self::secure::Entrance;
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, ReadConfig};
 use crate::engine::ask::Reader;
@@ -53,12 +56,23 @@ pub struct State {
 /// Serves on `listener` until `shutdown`, then lets requests under way finish for at most
 /// [`listener::DRAIN_MAX`].
 pub async fn serve(listener: TcpListener, state: State, shutdown: CancellationToken) {
+    serve_behind(listener, state, Arc::default(), shutdown).await;
+}
+
+/// The same for those alone whom `entrance` lets in.
+pub async fn serve_behind(
+    listener: TcpListener,
+    state: State,
+    entrance: Arc<Entrance>,
+    shutdown: CancellationToken,
+) {
     let limits = Arc::clone(&state.limits);
-    listener::accept(listener, routes(&state), &limits, shutdown).await;
+    let routes = routes(&state, &entrance);
+    listener::accept(listener, routes, entrance, &limits, shutdown).await;
 }
 
 /// All routes with all their layers.
-fn routes(state: &State) -> axum::Router {
+fn routes(state: &State, entrance: &Arc<Entrance>) -> axum::Router {
     let own = axum::Router::new().route("/metrics", get(metrics::metrics));
     let pages = layers::compressed(own.with_state(state.clone()).merge(scores::routes(state)));
     let others = axum::Router::new()
@@ -72,7 +86,8 @@ fn routes(state: &State) -> axum::Router {
     // These two keep their deadlines themselves: theirs is not just the time to the first byte.
     let read = layers::when_recovered(read::routes(state), &state.router);
     let own_time = ingest::routes(state).merge(read);
-    layers::around_all(reading.merge(own_time))
+    let all = reading.merge(own_time);
+    layers::around_all(secure::gate::around(all, entrance, &state.metrics))
 }
 
 async fn not_found() -> (StatusCode, &'static str) {
