@@ -182,20 +182,22 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
-            let mut config = load(&serve.config)?;
-            preset::lay_under(&mut config, &serve.presets.presets);
-            if serve.history_url.is_some() {
-                config.history.url = serve.history_url;
-            }
-            if serve.web_config.is_some() {
-                config.web.config_file = serve.web_config;
-            }
+            let source = move || {
+                let mut config = load(&serve.config)?;
+                preset::lay_under(&mut config, &serve.presets.presets);
+                let over = serve.history_url.clone();
+                config.history.url = over.or(config.history.url);
+                let over = serve.web_config.clone();
+                config.web.config_file = over.or(config.web.config_file);
+                Ok(config)
+            };
             let options = ServeOptions {
                 data_dir: serve.data_dir,
                 http_listen: serve.http_listen,
                 shards: serve.shards.map(usize::from),
             };
-            app::serve(&config, &options)?;
+            let source: app::Source = Arc::new(source);
+            app::serve(&source, &options)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { file } => {

@@ -10,6 +10,7 @@ pub mod forest;
 pub mod groups;
 pub mod history;
 pub mod limits;
+pub mod live;
 pub mod outputs;
 pub mod preset;
 pub mod read;

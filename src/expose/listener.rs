@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
@@ -26,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::Surface;
 use super::connection::{Connection, Version};
-use super::secure::Entrance;
 use super::stream::Stream;
 use crate::config::LimitsConfig;
 
@@ -57,16 +56,14 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts and serves until `shutdown`, then drains. Returns when the last connection is closed.
 pub(super) async fn accept(
     listener: TcpListener,
-    router: Router,
-    entrance: Arc<Entrance>,
-    limits: &LimitsConfig,
+    surface: Arc<Surface>,
     shutdown: CancellationToken,
 ) {
+    let limits = Arc::clone(&surface.state.limits);
     let room = Arc::new(Semaphore::new(limits.connections.max(1) as usize));
     let host = Host {
-        router,
-        entrance,
-        handshakes: Arc::new(Semaphore::new(handshakes_max(limits))),
+        surface,
+        handshakes: Arc::new(Semaphore::new(handshakes_max(&limits))),
         shutdown: shutdown.clone(),
         waits: Waits {
             head: limits.header_wait,
@@ -132,8 +129,7 @@ struct Waits {
 /// What every connection is served with.
 #[derive(Clone)]
 struct Host {
-    router: Router,
-    entrance: Arc<Entrance>,
+    surface: Arc<Surface>,
     /// Room for handshakes of TLS.
     handshakes: Arc<Semaphore>,
     waits: Waits,
@@ -148,7 +144,7 @@ fn handshakes_max(limits: &LimitsConfig) -> usize {
 
 /// The connection once it may be read from: after its handshake, if TLS is spoken.
 async fn secured(stream: TcpStream, host: &Host) -> io::Result<Stream> {
-    let Some(tls) = host.entrance.door().tls() else {
+    let Some(tls) = host.surface.entrance.door().tls() else {
         return Ok(Stream::Plain(stream));
     };
     let Ok(_turn) = host.handshakes.acquire().await else {
@@ -175,7 +171,7 @@ async fn serve(stream: TcpStream, peer: Peer, host: Host) {
         opened = tokio::time::timeout(waits.head, Connection::open(opened, waits.write)) => opened,
     };
     let (connection, version) = match opened {
-        Ok(Ok(Some((_, Version::Http2)))) if !host.entrance.door().http2() => {
+        Ok(Ok(Some((_, Version::Http2)))) if !host.surface.entrance.door().http2() => {
             return tracing::debug!(peer = %peer.0, "closed: http/2 is switched off");
         }
         Ok(Ok(Some(opened))) => opened,
@@ -187,7 +183,7 @@ async fn serve(stream: TcpStream, peer: Peer, host: Host) {
     let io = TokioIo::new(connection);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let router = host.router.clone();
+        let router = host.surface.routes();
         async move { Ok::<_, Infallible>(into_ok(router.oneshot(request.map(Body::new)).await)) }
     });
     let ended = match version {

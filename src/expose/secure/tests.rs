@@ -62,7 +62,7 @@ fn file() -> WebFile {
 
 fn router(file: &WebFile) -> axum::Router {
     let entrance = Arc::new(Entrance::new(Door::new(file).unwrap()));
-    crate::expose::routes(&state(), &entrance)
+    crate::expose::routes(&state(), &entrance, None)
 }
 
 /// The paths of a router, from itself.
@@ -200,7 +200,7 @@ async fn headers_are_those_of_every_answer() {
 #[tokio::test]
 async fn a_door_is_changed_under_those_who_use_it_and_never_for_a_weaker_one() {
     let entrance = Arc::new(Entrance::new(Door::new(&file()).unwrap()));
-    let router = crate::expose::routes(&state(), &entrance);
+    let router = crate::expose::routes(&state(), &entrance, None);
     let bob = basic("bob", "builder");
     let status = async || ask(&router, Method::GET, "/metrics", &bob).await.status();
     assert_eq!(status().await, StatusCode::OK);
