@@ -37,7 +37,7 @@ fn renew(driver: &mut Driver, rules: &[RuleConfig]) {
 fn steps(driver: &mut Driver, all: &[Vec<u8>], steps: std::ops::Range<i64>) {
     for i in steps {
         let noise = |k: usize| ((i * 7 + k as i64 * 3) % 11) as f64 / 10.0;
-        let round: Vec<_> = all.iter().enumerate();
+        let round = all.iter().enumerate();
         let round: Vec<_> = round
             .map(|(k, labels)| (&labels[..], i * STEP_MS, 50.0 + noise(k)))
             .collect();
