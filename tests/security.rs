@@ -3,6 +3,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "security/examples.rs"]
+mod examples;
 #[path = "security/identities.rs"]
 mod identities;
 #[path = "security/prometheus.rs"]

@@ -121,8 +121,10 @@ mod tests {
 
     /// Another value for every key that is live, and for some that are not.
     fn other() -> Config {
-        let mut c = Config::default();
-        c.presets = vec![Preset::Node];
+        let mut c = Config {
+            presets: vec![Preset::Node],
+            ..Config::default()
+        };
         c.detect.warmup = 21;
         c.detect.young = 22;
         c.detect.line = 7.5;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::check::{self, Mistake};
 use super::load::LoadError;
 use super::shape;
+use super::yaml::Node;
 use crate::config::web::WebFile;
 use crate::expose::secure::Door;
 
@@ -19,8 +20,32 @@ pub fn open(path: &Path) -> Result<Door, LoadError> {
         source,
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
+    door(&text, folder).map_err(|mistakes| LoadError::Mistakes {
+        path: Some(path.to_owned()),
+        mistakes,
+    })
+}
+
+/// Every mistake of a web configuration that lies in `folder`.
+pub fn mistakes(text: &str, folder: &Path) -> Vec<Mistake> {
+    door(text, folder).err().unwrap_or_default()
+}
+
+/// True if this is a web configuration, or means to be one.
+pub fn is_web(root: &Node) -> bool {
+    [
+        "tls_server_config",
+        "http_server_config",
+        "basic_auth_users",
+        "bearer_tokens",
+    ]
+    .iter()
+    .any(|key| root.get(key).is_some())
+}
+
+fn door(text: &str, folder: &Path) -> Result<Door, Vec<Mistake>> {
     let mut door = None;
-    let read = check::read_as::<WebFile>(&text, &shape::web(), |walk, file| {
+    check::read_as::<WebFile>(text, &shape::web(), |walk, file| {
         let mut file = file.clone();
         file.beside(folder);
         // What is wrong by itself would only be said twice.
@@ -30,21 +55,8 @@ pub fn open(path: &Path) -> Result<Door, LoadError> {
                 Err(error) => walk.at_key(&error.key, error.what),
             }
         }
-    });
-    read.map_err(|mistakes| LoadError::Mistakes {
-        path: Some(path.to_owned()),
-        mistakes,
     })?;
     Ok(door.unwrap_or_default())
-}
-
-/// Every mistake of a web configuration whose files lie in `folder`.
-pub fn check(path: &Path) -> Result<Vec<Mistake>, LoadError> {
-    match open(path) {
-        Ok(_) => Ok(Vec::new()),
-        Err(LoadError::Mistakes { mistakes, .. }) => Ok(mistakes),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]
@@ -53,9 +65,7 @@ mod tests {
 
     fn mistakes(text: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("web.yml");
-        std::fs::write(&path, text).unwrap();
-        let found = check(&path).unwrap();
+        let found = super::mistakes(text, dir.path());
         found.iter().map(ToString::to_string).collect()
     }
 

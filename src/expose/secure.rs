@@ -84,8 +84,7 @@ impl Door {
         let mut headers = HeaderMap::new();
         for (name, value) in &config.http_server_config.headers {
             let wrong = |what| SecureError::new(format!("http_server_config.headers.{name}"), what);
-            let same = |known: &&str| known.eq_ignore_ascii_case(name);
-            if !HEADERS.iter().any(|known| same(&known)) {
+            if !HEADERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 let known = HEADERS.join("`, `");
                 return Err(wrong(format!("cannot be set here, only `{known}`")));
             }

@@ -1,5 +1,6 @@
 //! curl and openssl.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -22,8 +23,10 @@ fn s_client(folder: &Path, port: u16, arguments: &[&str]) -> String {
 fn start(folder: &Path, web: &str) -> Serving {
     let file = folder.join("web.yml");
     std::fs::write(&file, web).unwrap();
-    let file = file.to_str().unwrap();
-    let arguments = ["--web.config.file", file];
+    let config = folder.join("saimon.yaml");
+    std::fs::write(&config, "limits: {header_wait: 3s}\n").unwrap();
+    let (file, config) = (file.to_str().unwrap(), config.to_str().unwrap());
+    let arguments = ["--config", config, "--web.config.file", file];
     Serving::start_with(&folder.join("data"), "127.0.0.1:0", &arguments)
 }
 
@@ -77,6 +80,17 @@ fn nobody_without_tls_and_credentials_is_answered_and_all_of_it_changes_while_it
         ],
     );
     assert_eq!(shown, "1.1");
+    // Who never ends a handshake is let go.
+    let silent = [&b""[..], b"\x16\x03\x01"].map(|first| {
+        let mut silent = saimon.connect();
+        silent.send(first);
+        silent
+    });
+    for mut silent in silent {
+        let mut rest = Vec::new();
+        let _ = silent.stream.read_to_end(&mut rest);
+        assert!(rest.is_empty(), "{rest:?}");
+    }
     // Plain HTTP gets no answer.
     let plain = Command::new("curl")
         .args(["-sS", "--max-time", "20", "-u", "alice:one"])

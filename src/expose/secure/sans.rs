@@ -48,9 +48,9 @@ pub(super) fn sans(der: &[u8]) -> Option<Vec<San<'_>>> {
             (OCTETS, value) => value,
             _ => return None,
         };
-        let mut names = Der(Der(value).expect(SEQUENCE)?);
+        let names = Der(Der(value).expect(SEQUENCE)?);
         let mut found = Vec::new();
-        while let Some((tag, name)) = names.next() {
+        for (tag, name) in names {
             match tag {
                 EMAIL | DNS | URI => found.push(San::Text(name)),
                 IP => found.push(San::Ip(name)),
