@@ -8,6 +8,8 @@
 mod history;
 mod keeping;
 mod output;
+mod reload;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +29,8 @@ use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
-use crate::expose::{self, Health, State};
+use crate::expose::reload::Reloads;
+use crate::expose::{self, Health, State, Surface};
 use crate::score::groups::{GroupSpec, Groups};
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
@@ -35,6 +38,9 @@ use crate::telemetry::Metrics;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
+use reload::Reloader;
+pub use reload::Source;
+use web::Web;
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -48,11 +54,13 @@ pub struct ServeOptions {
     pub shards: Option<usize>,
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT, with the configuration that `source` gives; asks it again on SIGHUP.
+pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
+    let config = &source()?;
     let rules = Rules::try_from(&config.detect)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
+    let web = Web::open(config.web.config_file.as_deref(), &metrics)?;
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
 
     let runtime = runtime()?;
@@ -95,7 +103,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let served = runtime.block_on(run(
-        config, options, &engine, groups, reader, recovery, &metrics, &clock,
+        source, config, options, &engine, groups, reader, recovery, &web, &metrics, &clock,
     ));
     stop(engine, writer);
     if let Some(outputs) = outputs {
@@ -122,12 +130,14 @@ fn groups(pool: &mut Pool, config: &Config, metrics: &Arc<Metrics>) -> anyhow::R
     reason = "the parts that a run is made of, once"
 )]
 async fn run(
+    source: &Source,
     config: &Config,
     options: &ServeOptions,
     engine: &Engine,
     groups: Arc<Groups>,
     reader: Reader,
     recovery: Option<Recovery>,
+    web: &Arc<Web>,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -155,7 +165,23 @@ async fn run(
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
-    let serving = tokio::spawn(expose::serve(listener, state, shutdown.clone()));
+    let (reloads, reload_inbox) = Reloads::channel();
+    let surface = Surface::new(state, Arc::clone(&web.entrance), Some(reloads));
+    let surface = Arc::new(surface);
+    let serving = tokio::spawn(Arc::clone(&surface).serve(listener, shutdown.clone()));
+    // Before there is anything to reload: without a handler the signal ends the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let reloader = Reloader {
+        source: Arc::clone(source),
+        running: config.clone(),
+        shards: engine.senders.clone(),
+        surface,
+        web: Arc::clone(web),
+        metrics: Arc::clone(metrics),
+        clock: Arc::clone(clock),
+    };
+    reloader.began();
+    tokio::spawn(Arc::clone(web).watch(shutdown.clone()));
     let mut signalled = std::pin::pin!(stop_signal());
     let recovered = async {
         match recovery {
@@ -189,11 +215,13 @@ async fn run(
                 "saimon is ready"
             );
             health.set_ready();
+            let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
             if let Some(warmer) = warmer {
                 tokio::spawn(warmer.run(shutdown.clone()));
             }
             let signal = signalled.await?;
             ticking.abort();
+            reloading.abort();
             signal
         }
     };

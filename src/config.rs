@@ -10,11 +10,13 @@ pub mod forest;
 pub mod groups;
 pub mod history;
 pub mod limits;
+pub mod live;
 pub mod outputs;
 pub mod preset;
 pub mod read;
 pub mod relabel;
 pub mod store;
+pub mod web;
 
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ pub use preset::Preset;
 pub use read::ReadConfig;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
+pub use web::{WebConfig, WebFile};
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +60,8 @@ pub struct Config {
     pub read: ReadConfig,
     /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
     pub outputs: OutputsConfig,
+    /// Whom the HTTP surface answers, see docs/security.md.
+    pub web: WebConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }
