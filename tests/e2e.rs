@@ -17,21 +17,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use stack::pace::{DAY, SHIFT, WARMUP, YOUNG};
 use stack::pages::{self, Labels, Sample};
 use stack::{Options, Stack, http};
 
-const DAY: Duration = Duration::from_secs(20);
-/// Two of the generator's days; evidence grows to its full size as a series grows older than this.
-const WARMUP: u32 = 40;
-const YOUNG: u32 = 280;
 const CHECKPOINT: Duration = Duration::from_secs(3);
 
 /// What is broken: a load that a machine has at no time of the day.
 const METRIC: &str = "demo_load1";
 const NODE: &str = "n1";
 const FAULT_LASTS: Duration = Duration::from_secs(20);
-/// How many there may be until one alerts.
-const FAULTS: u32 = 3;
 
 /// What a user chooses in the dashboard, and what Grafana fills in.
 const GRAFANA_VARS: [(&str, &str); 7] = [
@@ -89,37 +84,25 @@ fn eventually<T>(
     stack: &mut Stack,
     what: &str,
     deadline: Duration,
-    ready: impl FnMut(&Stack) -> Option<T>,
-) -> T {
-    within(stack, what, deadline, ready).unwrap_or_else(|| {
-        panic!(
-            "waited {} s until {what}\n{}",
-            deadline.as_secs(),
-            stack.log_tails(15)
-        )
-    })
-}
-
-/// The same, and nothing if it does not come in time.
-#[track_caller]
-fn within<T>(
-    stack: &mut Stack,
-    what: &str,
-    deadline: Duration,
     mut ready: impl FnMut(&Stack) -> Option<T>,
-) -> Option<T> {
+) -> T {
     let start = Instant::now();
-    while start.elapsed() < deadline {
+    loop {
         if let Some(found) = ready(stack) {
             println!("{:6.1} s  {what}", start.elapsed().as_secs_f64());
-            return Some(found);
+            return found;
         }
         if let Err(error) = stack.check() {
             panic!("while waiting until {what}: {error:#}");
         }
+        assert!(
+            start.elapsed() < deadline,
+            "waited {} s until {what}\n{}",
+            deadline.as_secs(),
+            stack.log_tails(15)
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
-    None
 }
 
 fn scores_page(stack: &Stack) -> Vec<Sample> {
@@ -218,24 +201,11 @@ fn both_pages_satisfy_promtool(stack: &Stack) {
     }
 }
 
-/// A series of two hundred samples has not seen much: a fault that falls onto another of its oddities may
-/// be called low. Then the next one is not.
 fn fault_alerts(stack: &mut Stack) {
-    for _ in 0..FAULTS {
-        if fault_alerted(stack) {
-            return;
-        }
-        score_returns(stack);
-    }
-    panic!("no alert after {FAULTS} faults\n{}", stack.log_tails(15));
-}
-
-/// Orders a fault; true once its alert is there.
-fn fault_alerted(stack: &mut Stack) -> bool {
     let order = json!({
         "kind": "level_shift",
         "series": format!("{METRIC}{{node=\"{NODE}\"}}"),
-        "size": 60,
+        "size": SHIFT,
         "for": format!("{}s", FAULT_LASTS.as_secs()),
     });
     let answer = http::post_json(stack.ports.generator, "/faults", &order).unwrap();
@@ -251,16 +221,15 @@ fn fault_alerted(stack: &mut Stack) -> bool {
         FAULT_LASTS,
         |stack| score(stack).filter(|s| *s >= LINE),
     );
-    let alert = within(
+    eventually(
         stack,
         "its alert is in Alertmanager",
-        FAULT_LASTS,
+        FAULT_LASTS + Duration::from_secs(10),
         |stack| {
             let alerts = pages::alerts(stack.ports.alertmanager).ok()?;
             alerts.into_iter().find(is_target)
         },
     );
-    alert.is_some()
 }
 
 fn every_panel_has_data(stack: &Stack) {

@@ -6,6 +6,8 @@
 
 #[path = "stack/http.rs"]
 pub(crate) mod http;
+#[path = "stack/pace.rs"]
+pub(crate) mod pace;
 #[path = "stack/pages.rs"]
 pub(crate) mod pages;
 #[path = "stack/ports.rs"]
