@@ -217,6 +217,34 @@ fn laid_out(dashboard: &Dashboard) {
     }
 }
 
+/// The table was made by the end-to-end test, which runs every query against a real Prometheus; here it
+/// is held against the dashboards as they are.
+#[test]
+fn the_page_has_every_query_with_its_rows() {
+    let page = include_str!("../docs/dashboards.md");
+    let mut rest = page;
+    for dashboard in all() {
+        let heading = dashboard::heading(&dashboard);
+        let at = rest.find(&heading).unwrap_or_else(|| panic!("{heading}"));
+        rest = &rest[at + heading.len()..];
+        let (table, after) = rest.split_once("\n\n").unwrap_or((rest, ""));
+        let mut lines = table.lines();
+        for query in dashboard::queries(&dashboard, &[]) {
+            let line = lines.next().unwrap_or_default();
+            let rows = line.trim_end_matches(" |").rsplit(' ').next();
+            let rows: usize = rows.and_then(|r| r.parse().ok()).unwrap_or_default();
+            assert_eq!(format!("{line}\n"), query.line(rows), "{}", dashboard.uid);
+            assert!(rows > 0, "{line}");
+        }
+        assert_eq!(lines.next(), None, "{}", dashboard.uid);
+        rest = after;
+        // the blank line and the heading's first
+        if let Some(at) = page.len().checked_sub(rest.len() + 1) {
+            rest = &page[at..];
+        }
+    }
+}
+
 /// What the recipes are asked about: two machines, one in trouble, and a service with errors.
 const SERIES: &str = r#"
       - {series: 'node_load1{job="node",instance="a",dc="x"}', values: '9x2000'}

@@ -15,6 +15,24 @@ pub(crate) struct Query {
     /// As the file has it.
     pub(crate) raw: String,
     pub(crate) is_variable: bool,
+    /// What the panel calls its lines; `__auto`: their labels.
+    pub(crate) legend: String,
+}
+
+impl Query {
+    /// Its line in docs/dashboards.md.
+    pub(crate) fn line(&self, rows: usize) -> String {
+        let raw = self.raw.replace('|', "\\|");
+        format!("| {} | `{raw}` | {rows} |\n", self.panel)
+    }
+}
+
+/// What stands above the lines of a dashboard in docs/dashboards.md.
+pub(crate) fn heading(dashboard: &Dashboard) -> String {
+    format!(
+        "\n### `{}`\n\n| panel | query | rows |\n| --- | --- | --- |\n",
+        dashboard.uid
+    )
 }
 
 /// Every query of every variable and panel. Variables are given without the dollar sign,
@@ -38,6 +56,7 @@ pub(crate) fn queries(dashboard: &Dashboard, vars: &[(&str, &str)]) -> Vec<Query
             expr: format!("count by ({}) ({})", series.1, substituted(series.0, vars)),
             raw: raw.to_owned(),
             is_variable: true,
+            legend: String::new(),
         });
     }
     let mut row = String::new();
@@ -54,6 +73,10 @@ pub(crate) fn queries(dashboard: &Dashboard, vars: &[(&str, &str)]) -> Vec<Query
                 expr: substituted(raw, vars),
                 raw: raw.to_owned(),
                 is_variable: false,
+                legend: target["legendFormat"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
             });
         }
     }
