@@ -29,8 +29,9 @@ const NODE: &str = "n1";
 const FAULT_LASTS: Duration = Duration::from_secs(20);
 
 /// What a user chooses in the dashboard, and what Grafana fills in.
-const GRAFANA_VARS: [(&str, &str); 7] = [
+const GRAFANA_VARS: [(&str, &str); 8] = [
     ("labels", ""),
+    ("by", "job"),
     ("job", ".*"),
     ("instance", ".*"),
     ("metric", METRIC),
@@ -38,6 +39,9 @@ const GRAFANA_VARS: [(&str, &str); 7] = [
     ("__rate_interval", "15s"),
     ("DS_PROMETHEUS", "prometheus"),
 ];
+
+/// Panels of series that are computed when they are asked for.
+const COMPUTED: [&str; 1] = ["by remote read"];
 
 /// The score at which a sample lies on its band's edge.
 const LINE: f64 = 0.7;
@@ -232,26 +236,59 @@ fn fault_alerts(stack: &mut Stack) {
     );
 }
 
+/// With `SAIMON_PANELS` set to a folder, the table of docs/dashboards.md and what the panels show are
+/// written there, for `scripts/panels`.
 fn every_panel_has_data(stack: &Stack) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/saimon.json");
-    let text = std::fs::read_to_string(file).unwrap();
-    let queries = dashboard::queries(&text, &GRAFANA_VARS);
-    assert!(!queries.is_empty(), "{file} has no query");
+    let folder = std::env::var_os("SAIMON_PANELS").map(PathBuf::from);
+    let mut table = String::new();
+    let mut drawn = Vec::new();
     let mut empty = Vec::new();
-    println!("\n{:<32} {:>5}  query", "panel", "rows");
-    for (panel, expr) in queries {
-        let rows = pages::query(stack.ports.prometheus, &expr)
-            .unwrap_or_else(|e| panic!("panel {panel}: {e:#}"));
-        println!("{panel:<32} {:>5}  {expr}", rows.len());
-        if rows.is_empty() {
-            empty.push(format!("{panel}: {expr}"));
+    for dashboard in saimon::rules::dashboard::all() {
+        table.push_str(&dashboard::heading(&dashboard));
+        for query in dashboard::queries(&dashboard, &GRAFANA_VARS) {
+            let rows = pages::query(stack.ports.prometheus, &query.expr)
+                .unwrap_or_else(|e| panic!("{}: {}: {e:#}", dashboard.uid, query.panel));
+            table.push_str(&query.line(rows.len()));
+            if rows.is_empty() && !COMPUTED.iter().any(|c| query.panel.ends_with(c)) {
+                empty.push(format!(
+                    "{}: {}: {}",
+                    dashboard.uid, query.panel, query.expr
+                ));
+            }
+            if folder.is_some() && !query.is_variable {
+                drawn.push(json!({
+                    "dashboard": dashboard.uid,
+                    "panel": query.panel,
+                    "legend": query.legend,
+                    "result": range(stack, &query.expr),
+                }));
+            }
         }
+    }
+    println!("{table}");
+    if let Some(folder) = folder {
+        std::fs::write(folder.join("table.md"), &table).unwrap();
+        std::fs::write(folder.join("panels.json"), json!(drawn).to_string()).unwrap();
     }
     assert!(
         empty.is_empty(),
         "panels without data while an anomaly is under way:\n{}",
         empty.join("\n")
     );
+}
+
+/// The last four minutes of a query.
+fn range(stack: &Stack, expr: &str) -> serde_json::Value {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let path = format!(
+        "/api/v1/query_range?query={}&start={}&end={now}&step=1",
+        http::encode(expr),
+        now - 240
+    );
+    let page = http::page(stack.ports.prometheus, &path).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&page).unwrap();
+    json["data"]["result"].take()
 }
 
 fn score_returns(stack: &mut Stack) {
