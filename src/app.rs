@@ -8,6 +8,7 @@
 mod history;
 mod keeping;
 mod output;
+mod records;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
-use crate::expose::{self, Health, State};
+use crate::expose::{self, ApiParts, Health, State};
 use crate::score::groups::{GroupSpec, Groups};
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
@@ -35,6 +36,7 @@ use crate::telemetry::Metrics;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
+use records::Recording;
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -74,6 +76,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
         &clock,
     )?;
+    let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = groups(&mut pool, config, &metrics)?;
 
@@ -94,10 +97,17 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let recovery = Recovery::new(&kept, &engine.router, config, &metrics);
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
+    let api = Arc::new(ApiParts {
+        records: recording.as_ref().map(|r| Arc::clone(&r.records)),
+    });
+
     let served = runtime.block_on(run(
-        config, options, &engine, groups, reader, recovery, &metrics, &clock,
+        config, options, &engine, groups, reader, recovery, api, &metrics, &clock,
     ));
     stop(engine, writer);
+    if let Some(recording) = recording {
+        recording.stop();
+    }
     if let Some(outputs) = outputs {
         outputs.stop(&runtime);
     }
@@ -128,6 +138,7 @@ async fn run(
     groups: Arc<Groups>,
     reader: Reader,
     recovery: Option<Recovery>,
+    api: Arc<ApiParts>,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -151,6 +162,7 @@ async fn run(
         read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
+        api,
     };
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;

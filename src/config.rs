@@ -13,6 +13,7 @@ pub mod limits;
 pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod records;
 pub mod relabel;
 pub mod store;
 
@@ -30,6 +31,7 @@ pub use limits::LimitsConfig;
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use records::RecordsConfig;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
 
@@ -57,6 +59,8 @@ pub struct Config {
     pub read: ReadConfig,
     /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
     pub outputs: OutputsConfig,
+    /// How long anomalies are on record, see docs/api.md.
+    pub records: RecordsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

@@ -19,6 +19,8 @@ pub mod models;
 pub mod pool;
 pub mod prefetch;
 pub mod presence;
+pub mod record;
+pub mod records;
 pub mod router;
 pub mod rules;
 pub mod shard;

@@ -5,6 +5,7 @@
 //! from counters. What this layer does not know: how a score comes about, or what is kept on disk.
 
 pub mod accept;
+mod api;
 mod connection;
 pub mod health;
 mod index;
@@ -22,6 +23,7 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::api::ApiParts;
 pub use self::health::{Health, Stage};
 pub use self::ingest::replay::{Replay, ReplayError};
 use crate::clock::Clock;
@@ -48,6 +50,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Set by the app: whether saimon is starting, ready or stopping.
     pub health: Arc<Health>,
+    /// What the API answers from.
+    pub api: Arc<ApiParts>,
 }
 
 /// Serves on `listener` until `shutdown`, then lets requests under way finish for at most
@@ -60,7 +64,8 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: CancellationTo
 /// All routes with all their layers.
 fn routes(state: &State) -> axum::Router {
     let own = axum::Router::new().route("/metrics", get(metrics::metrics));
-    let pages = layers::compressed(own.with_state(state.clone()).merge(scores::routes(state)));
+    let pages = own.with_state(state.clone()).merge(scores::routes(state));
+    let pages = layers::compressed(pages.merge(api::routes(state)));
     let others = axum::Router::new()
         .route("/", get(index::index))
         .route("/health", get(health::health))

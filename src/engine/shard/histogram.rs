@@ -454,16 +454,28 @@ impl Shard {
             let interval_ms = slot.interval.ms();
             stat.judge.band(spec, interval_ms, x.t_ms, Some(x.value))
         });
-        let judged = stat.judge.judge(spec, slot.interval.ms(), x);
+        let (interval_ms, had_alarm) = (slot.interval.ms(), stat.judge.alarm().is_some());
+        let records = self.parts.records.as_mut();
+        let labels = self.table.kept_labels(stat.labels);
+        let mut peak_band = None;
+        let judged = stat.judge.judge_seen(spec, interval_ms, x, |judge, size| {
+            if records.as_ref().is_some_and(|r| r.is_peak(labels, size)) {
+                peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
+            }
+        });
         stat.judged_ms = now_ms;
         stat.ended = false;
         let at = slot.at;
         let forest = judged.forest;
         let until_ms = groups::counts_until(now_ms, slot.interval.ms());
         self.parts.board.tell(stat.board, spec, &judged, until_ms);
+        let partition = self.groups.get(slot.group).id.partition;
+        if let Some(records) = records
+            && (had_alarm || judged.alarm.is_some() || records.wants_all())
+        {
+            records.judged(partition, labels, x, &judged, peak_band);
+        }
         if let Some(tap) = tap {
-            let partition = self.groups.get(slot.group).id.partition;
-            let labels = self.table.kept_labels(stat.labels);
             tap.judged(partition, labels, x.t_ms, &judged, band);
         }
         if let Some(Change::Began(_)) = judged.change {
