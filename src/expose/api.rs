@@ -10,6 +10,7 @@
 
 mod anomalies;
 mod endpoints;
+mod openapi;
 mod params;
 mod problem;
 mod time;

@@ -88,7 +88,7 @@ impl Keeper {
             }
         }
         if !self.parts.records.read().unwritten.is_empty() {
-            self.keep(BTreeMap::new());
+            self.keep(&BTreeMap::new());
         }
     }
 
@@ -104,21 +104,21 @@ impl Keeper {
                             changes.insert(record.id, Some(*record));
                         }
                     }
-                    Update::Forget(id) => match newest(&changes, &shown, id) {
-                        Some((_, RecordState::Pending)) => {
+                    Update::Forget(id) => {
+                        // Else another life of it came further than this one.
+                        let newest = newest(&changes, &shown, id);
+                        if newest.is_some_and(|(_, state)| state == RecordState::Pending) {
                             changes.insert(id, None);
                         }
-                        // Another life of it came further than this one.
-                        _ => {}
-                    },
+                    }
                 }
             }
         }
-        self.keep(changes);
+        self.keep(&changes);
     }
 
     /// Writes changes and shows them.
-    fn keep(&mut self, changes: BTreeMap<RecordId, Option<Record>>) {
+    fn keep(&mut self, changes: &BTreeMap<RecordId, Option<Record>>) {
         let records = Arc::clone(&self.parts.records);
         // Only this thread adds to what is unwritten.
         let mut all = records.read().unwritten.clone();
@@ -132,7 +132,7 @@ impl Keeper {
             .write(all.iter().map(|(id, r)| (*id, r.as_ref())), now_ms);
         let mut shown = records.write();
         shown.version += 1;
-        for (id, record) in &changes {
+        for (id, record) in changes {
             match record {
                 Some(record) => shown.index.put(record),
                 None => shown.index.remove(*id),
@@ -173,7 +173,7 @@ impl Keeper {
             }
             let held = self.parts.records.read().unwritten.len();
             self.parts.metrics.records.expired.inc_by(gone.len() as u64);
-            self.keep(gone.into_iter().map(|id| (id, None)).collect());
+            self.keep(&gone.into_iter().map(|id| (id, None)).collect());
             if held > 0 {
                 break;
             }

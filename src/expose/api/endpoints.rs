@@ -1,13 +1,20 @@
 //! Every endpoint of the API.
 
+use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
 use super::{Answered, Api, anomalies};
 
-/// One endpoint: what is asked, and who answers.
+/// One endpoint: what is asked, what is answered, and by whom.
 pub(super) struct Endpoint {
     /// With parameters in braces.
     pub(super) path: &'static str,
+    /// A name that clients may use for it.
+    pub(super) name: &'static str,
+    pub(super) summary: &'static str,
     pub(super) params: &'static [Param],
+    pub(super) schema: SchemaOf,
+    /// What is asked for may not be there: 404.
+    pub(super) may_be_missing: bool,
     /// Runs on a thread that may block.
     pub(super) answer: fn(&Api, &Params) -> Answered,
 }
@@ -16,22 +23,47 @@ pub(super) struct Endpoint {
 pub(super) const ALL: &[Endpoint] = &[
     Endpoint {
         path: "/api/v1/anomalies",
+        name: "listAnomalies",
+        summary: "Anomalies, the newest first.",
         params: anomalies::LIST,
+        schema: openapi::of::<anomalies::AnomalyList>,
+        may_be_missing: true,
         answer: anomalies::list,
     },
     Endpoint {
         path: "/api/v1/anomalies/stats",
+        name: "countAnomalies",
+        summary: "How many anomalies there are, by what they are.",
         params: anomalies::STATS,
+        schema: openapi::of::<anomalies::Stats>,
+        may_be_missing: true,
         answer: anomalies::stats,
     },
     Endpoint {
         path: "/api/v1/anomalies/stats/summary",
+        name: "summarizeAnomalies",
+        summary: "The same as /api/v1/anomalies/stats.",
         params: anomalies::STATS,
+        schema: openapi::of::<anomalies::Stats>,
+        may_be_missing: true,
         answer: anomalies::stats,
     },
     Endpoint {
         path: "/api/v1/anomalies/{id}",
+        name: "getAnomaly",
+        summary: "One anomaly.",
         params: anomalies::ONE,
+        schema: openapi::of::<anomalies::Anomaly>,
+        may_be_missing: true,
         answer: anomalies::one,
+    },
+    Endpoint {
+        path: "/openapi.json",
+        name: "getDescription",
+        summary: "This description.",
+        params: &[],
+        schema: openapi::of::<serde_json::Value>,
+        may_be_missing: false,
+        answer: openapi::document,
     },
 ];
