@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod batch;
+pub mod catalogue;
 pub mod churn;
 pub mod groups;
 pub mod history;

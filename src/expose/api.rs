@@ -13,7 +13,10 @@ mod endpoints;
 mod openapi;
 mod params;
 mod problem;
+mod series;
+mod system;
 mod time;
+mod token;
 
 use std::sync::Arc;
 
@@ -40,12 +43,25 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
+    /// The configuration as it is in force, without secrets.
+    pub config: serde_json::Value,
 }
 
 /// What answers.
 struct Api {
-    parts: Arc<ApiParts>,
+    state: State,
     turns: Arc<Semaphore>,
+}
+
+impl Api {
+    /// Waits for what the shards are asked. Only where blocking is fine.
+    fn ask<T>(&self, question: impl Future<Output = T>) -> Result<T, Problem> {
+        if self.state.router.is_recovering() {
+            let what = "saimon is reading what it had kept, ask again later";
+            return Err(Problem::unavailable(what));
+        }
+        Ok(tokio::runtime::Handle::current().block_on(question))
+    }
 }
 
 /// An answer before it has its headers: JSON.
@@ -61,7 +77,7 @@ fn answer(value: &impl Serialize) -> Answered {
 
 pub(super) fn routes(state: &State) -> Router {
     let api = Arc::new(Api {
-        parts: Arc::clone(&state.api),
+        state: state.clone(),
         turns: Arc::new(Semaphore::new(AT_ONCE)),
     });
     let mut router = Router::new();

@@ -203,6 +203,12 @@ impl Judge {
         self.ensemble.profile().heap_bytes() + forest
     }
 
+    /// Where the values lie when the time of the day does not matter, and how far they spread.
+    pub fn usual(&self) -> (f64, f64) {
+        let level = self.ensemble.level();
+        (level.location(), level.scale())
+    }
+
     /// True if it knows a day of the series and judges by it.
     pub fn knows_the_day(&self) -> bool {
         self.ensemble.profile().speaks()

@@ -418,6 +418,26 @@ impl Shard {
         }
     }
 
+    /// The statistics of a histogram that are judged: place of the labels, entry on the board, judge,
+    /// number of the spec.
+    pub(super) fn stats_of(&self, h: u32) -> impl Iterator<Item = (Place, u32, &Judge, u32)> {
+        let slot = self.histograms.get(h).into_iter();
+        slot.flat_map(|slot| &slot.stats)
+            .filter_map(|stat| match stat {
+                StatSlot::Judged(s) => Some((s.labels, s.board, &s.judge, s.spec)),
+                StatSlot::New | StatSlot::LeftOut => None,
+            })
+    }
+
+    /// Usual distance in milliseconds and newest time of statistics, and whether the histogram ended.
+    pub(super) fn statistic_time(&self, h: u32) -> (f64, Option<i64>, bool) {
+        let slot = self.histograms.get(h);
+        let last_ms = slot.map(|s| s.last_ms).filter(|ms| *ms != i64::MIN);
+        let ended = |s: &StatSlot| matches!(s, StatSlot::Judged(stat) if stat.ended);
+        let ended = slot.is_some_and(|s| s.stats.iter().any(ended));
+        (slot.map_or(0.0, |s| s.interval.ms()), last_ms, ended)
+    }
+
     /// Judges the statistics of one interval that ended at `t_ms`.
     pub(super) fn judge_stats(&mut self, h: u32, t_ms: i64, stats: &Stats, now_ms: i64) {
         let Some(slot) = self.histograms.get_mut(h) else {

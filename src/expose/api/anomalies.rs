@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -22,8 +20,6 @@ use crate::series::labels;
 const LIMIT_MAX: u64 = 1000;
 /// Metrics that are named in the counts.
 const METRICS_MAX: usize = 50;
-/// Version of a page token.
-const TOKEN_VERSION: u8 = 1;
 
 const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const STATES: &[&str] = &["pending", "active", "resolved"];
@@ -348,7 +344,8 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
 
 fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
     let none = "no records of anomalies are kept: see records.keep in the configuration, or the log for why the data directory cannot be used";
-    api.parts
+    api.state
+        .api
         .records
         .as_ref()
         .ok_or_else(|| Problem::not_found(none))
@@ -366,14 +363,15 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
                 let what = "not together with page_token";
                 return Err(Problem::parameter("skip", what));
             }
-            read_token(token, key)
+            super::token::read(token, key)
         })
-        .transpose()?;
+        .transpose()?
+        .and_then(|place: [u8; 16]| RecordId::from_bytes(&place));
     let limit = params.number("limit") as usize;
     let skip = params.number("skip") as usize;
     let page = records.look(|index| index.page(&filter, after, skip, limit));
     let last = page.ids.last().filter(|_| page.more);
-    let next_page_token = last.map(|id| token(*id, key));
+    let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
     let found = records.get(&page.ids)?;
     answer(&AnomalyList {
         anomalies: found.iter().map(Anomaly::of).collect(),
@@ -402,30 +400,6 @@ pub(super) fn stats(api: &Api, params: &Params) -> Answered {
     answer(&Stats::of(&counts))
 }
 
-/// Where a page ended, for requests with this key.
-fn token(id: RecordId, key: u64) -> String {
-    let mut bytes = vec![TOKEN_VERSION];
-    bytes.extend_from_slice(&id.to_bytes());
-    bytes.extend_from_slice(&key.to_le_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn read_token(text: &str, key: u64) -> Result<RecordId, Problem> {
-    let bad = |what| Problem::parameter("page_token", what);
-    let not_ours = || bad("not the next_page_token of an answer");
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| not_ours())?;
-    let [TOKEN_VERSION, rest @ ..] = &bytes[..] else {
-        return Err(not_ours());
-    };
-    let (id, for_key) = rest.split_at_checked(16).ok_or_else(not_ours)?;
-    let id = RecordId::from_bytes(id).ok_or_else(not_ours)?;
-    match for_key.try_into().map(u64::from_le_bytes) {
-        Ok(k) if k == key => Ok(id),
-        Ok(_) => Err(bad("from a request with other parameters")),
-        Err(_) => Err(not_ours()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,18 +412,5 @@ mod tests {
         assert_eq!(severities, SEVERITIES);
         assert_eq!(states, STATES);
         assert_eq!(reasons, REASONS);
-    }
-
-    #[test]
-    fn a_token_is_good_for_its_request_alone() {
-        let id = RecordId {
-            start_ms: -5,
-            fingerprint: 7,
-        };
-        let text = token(id, 9);
-        assert_eq!(read_token(&text, 9), Ok(id));
-        assert!(read_token(&text, 8).is_err());
-        assert!(read_token(&text[1..], 9).is_err());
-        assert!(read_token("", 9).is_err());
     }
 }

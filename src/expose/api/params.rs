@@ -193,14 +193,18 @@ impl Params {
         given.or(usual).unwrap_or_default()
     }
 
-    /// A time in milliseconds, under either of two names.
+    /// A time in milliseconds.
+    pub(super) fn time_of(&self, name: &str) -> Option<i64> {
+        self.one(name).and_then(|ms| ms.parse().ok())
+    }
+
+    /// The same, under either of two names.
     pub(super) fn time(
         &self,
         name: &'static str,
         other: &'static str,
     ) -> Result<Option<i64>, Problem> {
-        let read = |name| self.one(name).and_then(|ms| ms.parse().ok());
-        match (read(name), read(other)) {
+        match (self.time_of(name), self.time_of(other)) {
             (Some(_), Some(_)) => {
                 let what = format!("the same as {name}: give one of them");
                 Err(Problem::parameter(other, what))
