@@ -15,6 +15,7 @@ pub mod live;
 pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod records;
 pub mod relabel;
 pub mod store;
 pub mod web;
@@ -32,6 +33,7 @@ pub use limits::LimitsConfig;
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use records::RecordsConfig;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
 pub use web::{WebConfig, WebFile};
@@ -62,6 +64,8 @@ pub struct Config {
     pub outputs: OutputsConfig,
     /// Whom the HTTP surface answers, see docs/security.md.
     pub web: WebConfig,
+    /// How long anomalies are on record, see docs/api.md.
+    pub records: RecordsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

@@ -92,7 +92,7 @@ impl Reloader {
     /// Nothing here can fail.
     async fn put(&mut self, read: Read) -> String {
         Engine::renew(&self.shards, &Arc::new(read.rules)).await;
-        self.surface.retune(&read.config.limits, &read.config.read);
+        self.surface.retune(&read.config);
         self.web.put(Ok(read.door));
         self.running = read.config;
         self.succeeded(read.waiting.len());
