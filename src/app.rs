@@ -19,6 +19,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::allocator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
@@ -189,6 +190,8 @@ async fn run(
                 "saimon is ready"
             );
             health.set_ready();
+            // What reading states and the log took for a while.
+            tokio::task::spawn_blocking(allocator::give_back);
             if let Some(warmer) = warmer {
                 tokio::spawn(warmer.run(shutdown.clone()));
             }
