@@ -127,6 +127,14 @@ struct Serve {
     /// Address of the HTTP surface
     #[arg(long, env = "SAIMON_HTTP_LISTEN", default_value = "0.0.0.0:9925")]
     http_listen: SocketAddr,
+    /// A file that says whom saimon answers: TLS, users, tokens, as Prometheus and its exporters have
+    /// it; overrides web.config_file
+    #[arg(
+        long = "web.config.file",
+        env = "SAIMON_WEB_CONFIG_FILE",
+        value_name = "FILE"
+    )]
+    web_config: Option<PathBuf>,
     /// Warm new series from their past on this server, for example http://prometheus:9090; overrides
     /// history.url
     #[arg(long, env = "SAIMON_HISTORY_URL", hide_env_values = true, value_parser = Address::parse)]
@@ -190,17 +198,22 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
-            let mut config = load(&serve.config)?;
-            preset::lay_under(&mut config, &serve.presets.presets);
-            if serve.history_url.is_some() {
-                config.history.url = serve.history_url;
-            }
+            let source = move || {
+                let mut config = load(&serve.config)?;
+                preset::lay_under(&mut config, &serve.presets.presets);
+                let over = serve.history_url.clone();
+                config.history.url = over.or(config.history.url);
+                let over = serve.web_config.clone();
+                config.web.config_file = over.or(config.web.config_file);
+                Ok(config)
+            };
             let options = ServeOptions {
                 data_dir: serve.data_dir,
                 http_listen: serve.http_listen,
                 shards: serve.shards.map(usize::from),
             };
-            app::serve(&config, &options)?;
+            let source: app::Source = Arc::new(source);
+            app::serve(&source, &options)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { file } => {

@@ -11,11 +11,14 @@ pub mod forest;
 pub mod groups;
 pub mod history;
 pub mod limits;
+pub mod live;
 pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod records;
 pub mod relabel;
 pub mod store;
+pub mod web;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,8 +33,10 @@ pub use limits::LimitsConfig;
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use records::RecordsConfig;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
+pub use web::{WebConfig, WebFile};
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +62,10 @@ pub struct Config {
     pub read: ReadConfig,
     /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
     pub outputs: OutputsConfig,
+    /// Whom the HTTP surface answers, see docs/security.md.
+    pub web: WebConfig,
+    /// How long anomalies are on record, see docs/api.md.
+    pub records: RecordsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

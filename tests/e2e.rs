@@ -289,14 +289,14 @@ fn every_panel_has_data(stack: &Stack) {
     );
 }
 
-/// The last four minutes of a query.
+/// The last two minutes of a query.
 fn range(stack: &Stack, expr: &str) -> serde_json::Value {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let path = format!(
         "/api/v1/query_range?query={}&start={}&end={now}&step=1",
         http::encode(expr),
-        now - 240
+        now - 120
     );
     let page = http::page(stack.ports.prometheus, &path).unwrap();
     let mut json: serde_json::Value = serde_json::from_str(&page).unwrap();

@@ -23,12 +23,16 @@ for (const name of readdirSync(dashboards).filter((n) => n.endsWith('.json')).so
     ...panel,
     answers: all.filter((a) => a.dashboard === dashboard.uid && a.panel === panel.title),
   }));
-  const height = Math.max(...panels.map((p) => (p.gridPos.y + p.gridPos.h) * ROW)) + 48;
+  // a row that this saimon has no data for is left out
+  const row = (panel) => panels.filter((p) => p.type === 'row' && p.gridPos.y <= panel.gridPos.y).at(-1);
+  const empty = panels.filter((p) => p.type !== 'row' && !p.answers.some((a) => a.result.length)).map(row);
+  const shown = panels.filter((p) => !empty.includes(row(p)) || !row(p));
+  const height = Math.max(...shown.map((p) => (p.gridPos.y + p.gridPos.h) * ROW)) + 48;
   const width = 24 * COLUMN + GAP;
   // small enough to be kept in a repository
   const scale = height > 1500 ? 0.7 : 0.9;
   const html = join(tmpdir(), `${dashboard.uid}.html`);
-  writeFileSync(html, page(dashboard.title, panels, width, height));
+  writeFileSync(html, page(dashboard.title, shown, width, height));
   execFileSync(chromium, [
     '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--virtual-time-budget=4000',
     `--window-size=${width},${height}`, `--force-device-scale-factor=${scale}`, `--screenshot=${join(out, `${dashboard.uid}.png`)}`, `file://${html}`,

@@ -11,7 +11,7 @@ const CHOSEN: &str = "source_metric=\"$metric\", job=~\"$job\", instance=~\"$ins
 const COUNTERS: &str = ".+_(total|count|sum)";
 
 /// Bounds that many times what was expected, and one, are not drawn.
-const FAR: u32 = 100;
+const FAR: u32 = 20;
 
 pub(super) fn variables() -> Vec<Value> {
     vec![
@@ -71,7 +71,7 @@ fn value(grid: &mut Grid) {
                 "timeseries",
                 "Value and band of $metric",
                 "A counter as its rate, a histogram as its mean. The band needs outputs.remote_write \
-                 with series: [expected, bounds], or the row below. Bounds a hundred times as large as \
+                 with series: [expected, bounds], or the row below. Bounds twenty times as large as \
                  what was expected are not drawn.",
             ),
             "",
