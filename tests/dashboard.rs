@@ -105,6 +105,7 @@ fn source() -> String {
 fn asked(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
         .filter(|word| word.starts_with("saimon_") || word.starts_with("process_"))
+        .filter(|word| !word.contains(':'))
         .map(str::to_owned)
         .collect()
 }
