@@ -8,6 +8,7 @@
 mod history;
 mod keeping;
 mod output;
+mod records;
 mod reload;
 mod web;
 
@@ -30,7 +31,7 @@ use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
 use crate::expose::reload::Reloads;
-use crate::expose::{self, Health, State, Surface};
+use crate::expose::{self, ApiParts, Health, State, Surface};
 use crate::score::groups::{GroupSpec, Groups};
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
@@ -38,6 +39,7 @@ use crate::telemetry::Metrics;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
+use records::Recording;
 use reload::Reloader;
 pub use reload::Source;
 use web::Web;
@@ -82,6 +84,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
         &clock,
     )?;
+    let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = groups(&mut pool, config, &metrics)?;
 
@@ -102,10 +105,16 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     let recovery = Recovery::new(&kept, &engine.router, config, &metrics);
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
+    let records = recording.as_ref().map(|r| Arc::clone(&r.records));
+    let api = Arc::new(ApiParts::new(records, config));
+
     let served = runtime.block_on(run(
-        source, config, options, &engine, groups, reader, recovery, &web, &metrics, &clock,
+        source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,
     ));
     stop(engine, writer);
+    if let Some(recording) = recording {
+        recording.stop();
+    }
     if let Some(outputs) = outputs {
         outputs.stop(&runtime);
     }
@@ -138,6 +147,7 @@ async fn run(
     reader: Reader,
     recovery: Option<Recovery>,
     web: &Arc<Web>,
+    api: Arc<ApiParts>,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -161,6 +171,7 @@ async fn run(
         read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
+        api,
     };
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;

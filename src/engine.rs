@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod batch;
+pub mod catalogue;
 pub mod churn;
 pub mod groups;
 pub mod history;
@@ -19,6 +20,8 @@ pub mod models;
 pub mod pool;
 pub mod prefetch;
 pub mod presence;
+pub mod record;
+pub mod records;
 pub mod router;
 pub mod rules;
 pub mod shard;

@@ -5,6 +5,7 @@
 //! from counters. What this layer does not know: how a score comes about, or what is kept on disk.
 
 pub mod accept;
+mod api;
 mod connection;
 pub mod health;
 mod index;
@@ -26,13 +27,14 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::api::ApiParts;
 pub use self::health::{Health, Stage};
 pub use self::ingest::replay::{Replay, ReplayError};
 use self::listener::Waits;
 use self::reload::Reloads;
 use self::secure::Entrance;
 use crate::clock::Clock;
-use crate::config::{LimitsConfig, ReadConfig};
+use crate::config::{Config, LimitsConfig, ReadConfig};
 use crate::engine::ask::Reader;
 use crate::engine::router::Router;
 use crate::score::board::Board;
@@ -55,6 +57,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Set by the app: whether saimon is starting, ready or stopping.
     pub health: Arc<Health>,
+    /// What the API answers from.
+    pub api: Arc<ApiParts>,
 }
 
 /// Serves on `listener` until `shutdown`, then lets requests under way finish for at most
@@ -105,10 +109,11 @@ impl Surface {
     /// Other limits from the next request on. Those under way, and how many connections there may be,
     /// are what they were. What was counted under the old limits does not count under the new ones,
     /// so for a moment there may be twice as many requests as either allows.
-    pub fn retune(&self, limits: &LimitsConfig, read: &ReadConfig) {
+    pub fn retune(&self, config: &Config) {
         let state = State {
-            limits: Arc::new(limits.clone()),
-            read: Arc::new(read.clone()),
+            limits: Arc::new(config.limits.clone()),
+            read: Arc::new(config.read.clone()),
+            api: Arc::new(ApiParts::new(self.state.api.records.clone(), config)),
             ..self.state.clone()
         };
         let served = Served::new(&state, &self.entrance, self.reloads.clone());
@@ -132,7 +137,8 @@ impl Surface {
 /// All routes with all their layers.
 fn routes(state: &State, entrance: &Arc<Entrance>, reloads: Option<Reloads>) -> axum::Router {
     let own = axum::Router::new().route("/metrics", get(metrics::metrics));
-    let pages = layers::compressed(own.with_state(state.clone()).merge(scores::routes(state)));
+    let pages = own.with_state(state.clone()).merge(scores::routes(state));
+    let pages = layers::compressed(pages.merge(api::routes(state)));
     let others = axum::Router::new()
         .route("/", get(index::index))
         .route("/health", get(health::health))

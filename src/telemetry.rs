@@ -11,6 +11,7 @@ pub mod log;
 pub mod memory;
 pub mod output;
 pub mod process;
+pub mod records;
 
 use config::ConfigMetrics;
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
@@ -25,6 +26,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use records::RecordMetrics;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -238,6 +240,8 @@ pub struct Metrics {
     pub history: HistoryMetrics,
     /// `saimon_output_*`: what is sent to others.
     pub output: OutputMetrics,
+    /// `saimon_records*`: what is kept of anomalies.
+    pub records: RecordMetrics,
     /// `saimon_wal_*`: the write-ahead log.
     pub wal: Arc<LogMetrics>,
     /// `saimon_recovery_*`: what it gave back at the start.
@@ -373,6 +377,7 @@ impl Metrics {
             config: ConfigMetrics::made(&mut r),
             history: HistoryMetrics::made(&mut r),
             output: OutputMetrics::made(&mut r),
+            records: RecordMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),
             checkpoint_duration: {

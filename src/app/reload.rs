@@ -98,7 +98,7 @@ impl Reloader {
             memory_max: memory_max(&read.config.limits),
         };
         Engine::renew(&self.shards, &renewal).await;
-        self.surface.retune(&read.config.limits, &read.config.read);
+        self.surface.retune(&read.config);
         self.web.put(Ok(read.door));
         self.running = read.config;
         self.succeeded(read.waiting.len());

@@ -279,6 +279,10 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        if let Err(message) = config.alerting.version() {
+            let key = "alerting.prometheus_version";
+            self.pair(false, key, key, message);
+        }
         if let Err(error) = GroupSpec::try_from(&config.groups) {
             let own = GroupsConfig {
                 joint_by: GroupsConfig::default().joint_by,

@@ -344,7 +344,7 @@ mod tests {
             names(top),
             [
                 "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
-                "web", "limits"
+                "web", "records", "limits"
             ]
         );
         assert_eq!(

@@ -10,6 +10,7 @@
 
 mod absence;
 mod accounting;
+mod describe;
 mod forest;
 pub mod histogram;
 mod keeping;
@@ -18,6 +19,7 @@ mod native;
 mod plain;
 mod renew;
 mod sleep;
+mod taps;
 mod tracked;
 pub(super) mod warm;
 mod windows;
@@ -33,6 +35,7 @@ use self::plain::{Offer, Plain};
 pub use self::renew::Renewal;
 use self::sleep::Asleep;
 pub use self::sleep::Sleep;
+pub(super) use self::taps::Mark;
 use self::tracked::Tracked;
 use super::ask::Question;
 use super::batch::{Batch, Families, Row};
@@ -44,6 +47,7 @@ use super::kin::Kin;
 use super::memory::Budget;
 use super::prefetch::prefetch;
 use super::presence::Presence;
+use super::records::RecordTap;
 use super::router::partition;
 use super::rules::Specs;
 use super::slab::Slab;
@@ -140,6 +144,8 @@ pub struct ShardParts {
     pub wants_history: bool,
     /// To those who send scores on, if there are any.
     pub tap: Option<Tap>,
+    /// To those who keep records of anomalies, if anybody does.
+    pub records: Option<RecordTap>,
 }
 
 /// What is known of a family.
@@ -291,6 +297,9 @@ impl Shard {
         if let Some(tap) = &mut self.parts.tap {
             tap.begin(batch.seq, batch.replayed);
         }
+        if let Some(records) = &mut self.parts.records {
+            records.begin(batch.replayed);
+        }
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);
@@ -384,6 +393,10 @@ impl Shard {
             // What a clock ends is in no record.
             tap.begin(self.applied, false);
         }
+        if let Some(records) = &mut self.parts.records {
+            records.begin(false);
+            records.tick(now_ms);
+        }
         if self.ticked_ms.is_some_and(|last| now_ms - last > JUMP_MS) {
             self.grace_until_ms = now_ms.saturating_add(GRACE_MS);
         }
@@ -427,27 +440,6 @@ impl Shard {
         self.tally.publish(&self.parts.metrics);
         self.table.publish();
         self.flush_tap();
-    }
-
-    pub(super) fn set_tap(&mut self, tap: Tap) {
-        self.parts.tap = Some(tap);
-    }
-
-    /// Hands over what is to be sent on, as far as there is room.
-    pub(super) fn flush_tap(&mut self) {
-        if let Some(tap) = &mut self.parts.tap {
-            self.parts.metrics.output.overloaded(tap.flush());
-        }
-    }
-
-    /// Where the rows end that were made for others so far.
-    pub(super) fn tap_mark(&self) -> u64 {
-        self.parts.tap.as_ref().map_or(0, Tap::mark)
-    }
-
-    /// True if what was made for others up to this mark is dealt with.
-    pub(super) fn is_tap_settled(&self, mark: u64) -> bool {
-        self.parts.tap.as_ref().is_none_or(|t| t.is_settled(mark))
     }
 
     fn look_at_left_out(&mut self, at: u32, now_ms: i64) {

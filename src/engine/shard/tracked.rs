@@ -4,8 +4,10 @@ use super::absence::Seat;
 use super::forest::Holder;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
 use crate::engine::joint::{Place, Told};
+use crate::engine::records::RecordTap;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
+use crate::model::Point;
 use crate::model::forest::tier::News;
 use crate::score::groups::counts_until;
 use crate::score::judge::Phase;
@@ -127,13 +129,28 @@ impl Shard {
         let was_scored = !slot.track.ended() && slot.track.phase(spec) != Phase::Warmup;
         let wants_band = self.parts.tap.as_ref().is_some_and(|t| t.wants().band);
         let mut band = None;
-        let taken = slot
-            .track
-            .take_seen(spec, t_ms, value, start_ms, |judge, interval_ms, x| {
+        let mut peak_band = None;
+        let mut value_judged = 0.0;
+        let had_alarm = slot.track.alarm().is_some();
+        let (records, table) = (&self.parts.records, &self.table);
+        let taken = slot.track.take_seen(
+            spec,
+            t_ms,
+            value,
+            start_ms,
+            |judge, interval_ms, x| {
+                value_judged = x.value;
                 if wants_band {
                     band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
                 }
-            });
+            },
+            |judge, interval_ms, x, size| {
+                let peak = |r: &RecordTap| r.is_peak(table.labels(at), size);
+                if records.as_ref().is_some_and(peak) {
+                    peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
+                }
+            },
+        );
         let partition = self.groups.get(slot.group).id.partition;
         let (outcome, finished) = match taken {
             Taken::Old(order) => return super::not_newer(order).unwrap_or(Outcome::Late),
@@ -141,6 +158,9 @@ impl Shard {
                 // Not by what the board shows: a restored series may end with its first sample.
                 if was_scored && let Some(tap) = &mut self.parts.tap {
                     tap.ended(partition, self.table.labels(at), t_ms);
+                }
+                if let Some(records) = &mut self.parts.records {
+                    records.stale(self.table.labels(at), t_ms);
                 }
                 self.parts.board.hide(slot.board);
                 let shown = Shown::ended().waiting(slot.waits);
@@ -170,6 +190,16 @@ impl Shard {
                     self.parts.board.tell(slot.board, spec, &judged, until_ms);
                     if let Some(tap) = &mut self.parts.tap {
                         tap.judged(partition, self.table.labels(at), t_ms, &judged, band);
+                    }
+                    if let Some(records) = &mut self.parts.records
+                        && (had_alarm || judged.alarm.is_some() || missed || records.wants_all())
+                    {
+                        let labels = self.table.labels(at);
+                        let x = Point {
+                            t_ms,
+                            value: value_judged,
+                        };
+                        records.judged(partition, labels, x, &judged, peak_band);
                     }
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
@@ -272,6 +302,9 @@ impl Shard {
         let Some(slot) = self.tracked.get(n) else {
             return;
         };
+        if let Some(records) = &mut self.parts.records {
+            records.silent(self.table.labels(at), slot.track.head().last_ms());
+        }
         if self.parts.board.entry(slot.board).score().is_some()
             && !slot.seat.is_missed()
             && let Some(tap) = &mut self.parts.tap

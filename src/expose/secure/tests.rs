@@ -33,6 +33,7 @@ fn state() -> State {
         limits: Arc::new(LimitsConfig::default()),
         clock: Arc::new(ManualClock::at(0)),
         health: Arc::new(Health::default()),
+        api: Arc::default(),
     }
 }
 
