@@ -99,6 +99,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
 
     let api = Arc::new(ApiParts {
         records: recording.as_ref().map(|r| Arc::clone(&r.records)),
+        rules: Some(Rules::try_from(&config.detect)?),
         config: serde_json::to_value(config).context("the configuration cannot be shown")?,
     });
 

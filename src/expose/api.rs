@@ -10,6 +10,7 @@
 
 mod anomalies;
 mod endpoints;
+mod explain;
 mod openapi;
 mod params;
 mod problem;
@@ -33,6 +34,7 @@ use self::endpoints::Endpoint;
 use self::params::Params;
 use self::problem::Problem;
 use super::State;
+use crate::engine::rules::Rules;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -43,6 +45,8 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
+    /// How series are modelled; by defaults without.
+    pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
     pub config: serde_json::Value,
 }
