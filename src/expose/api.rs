@@ -9,6 +9,7 @@
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
 mod anomalies;
+mod docs;
 mod endpoints;
 mod explain;
 mod openapi;
@@ -97,6 +98,7 @@ pub(super) fn routes(state: &State) -> Router {
     router
         .route("/api/v1/{*rest}", any(no_such_path))
         .with_state(api)
+        .merge(docs::routes())
 }
 
 async fn no_such_path(request: Request) -> Problem {

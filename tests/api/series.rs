@@ -140,6 +140,8 @@ fn series_models_groups_and_saimon_itself() {
     );
     assert_eq!(some["samples"].as_array().unwrap()[..], samples[2..]);
 
+    explanations(&saimon, id, end_ms);
+
     let groups = get(&saimon, "/api/v1/groups?group_by=instance");
     let groups = groups["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 3, "{groups:?}");
@@ -182,11 +184,64 @@ fn series_models_groups_and_saimon_itself() {
     description(&saimon, id);
 }
 
+fn explanations(saimon: &Serving, id: &str, end_ms: i64) {
+    let told = get(saimon, &format!("/api/v1/series/{id}/explain"));
+    let number = |name: &str| {
+        told[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{name}: {told}"))
+    };
+    assert!(number("lower_bound") <= number("value"), "{told}");
+    assert!(number("value") <= number("upper_bound"), "{told}");
+    assert!(number("score") < 0.7 && number("deviation") < 1.0);
+    assert_eq!(told["learned"]["samples"], SAMPLES - 1);
+    let parts = told["detectors"].as_array().unwrap();
+    let sum = |name: &str| parts.iter().map(|p| p[name].as_f64().unwrap()).sum::<f64>();
+    let share = sum("share");
+    assert!((share - 1.0).abs() < 1e-3 || share == 0.0, "{told}");
+    assert!(
+        (sum("deviation") - share * number("deviation")).abs() < 1e-3,
+        "{told}"
+    );
+    let said = told["sentences"].as_array().unwrap();
+    assert!(
+        said[1].as_str().unwrap().starts_with("That is normal"),
+        "{said:?}"
+    );
+    // One of the first cannot be judged yet, and before them there is nothing.
+    let first = (end_ms - (SAMPLES - 5) * STEP_MS) as f64 / 1000.0;
+    let told = get(saimon, &format!("/api/v1/series/{id}/explain?time={first}"));
+    assert!(
+        told["score"].is_null() && told["learned"]["phase"] == "warmup",
+        "{told}"
+    );
+    let before = format!("/api/v1/series/{id}/explain?time=1000");
+    assert_eq!(problem(saimon, &before).0, 404);
+}
+
 /// Every path that is described answers, with what is described and nothing else.
 fn description(saimon: &Serving, id: &str) {
     let document = get(saimon, "/openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
+    let page = saimon.connect().get("/docs", "");
+    assert_eq!(page.status, 200);
+    // All that it asks for is here.
+    let asked = page.text().split("\"/docs/").skip(1);
+    let asked: Vec<_> = asked.map(|part| part.split('"').next().unwrap()).collect();
+    assert_eq!(asked.len(), 3);
+    for file in asked {
+        let plain = saimon.connect().get(&format!("/docs/{file}"), "");
+        assert_eq!(
+            (plain.status, plain.header("content-encoding")),
+            (200, None)
+        );
+        assert!(!plain.body.is_empty());
+    }
+    let bundle = "/docs/swagger-ui-bundle.js";
+    let packed = saimon.connect().get(bundle, "accept-encoding: gzip\r\n");
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    assert!(packed.body.starts_with(&[0x1f, 0x8b]));
     assert!(paths.len() >= 12);
     for (path, item) in paths {
         if path.starts_with("/api/v1/anomalies/{") {
