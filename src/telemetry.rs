@@ -3,6 +3,7 @@
 //! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
+pub mod config;
 pub mod durable;
 pub mod groups;
 pub mod history;
@@ -12,6 +13,7 @@ pub mod output;
 pub mod process;
 pub mod records;
 
+use config::ConfigMetrics;
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
 use groups::GroupMetrics;
 use history::HistoryMetrics;
@@ -232,6 +234,8 @@ pub struct Metrics {
     pub store_bytes_written: Counter,
     /// `saimon_store_blocks_dropped_total`: blocks past their retention.
     pub store_blocks_dropped: Counter,
+    /// `saimon_config_*`, `saimon_web_config_ok`, `saimon_http_refused_total`.
+    pub config: ConfigMetrics,
     /// `saimon_history_*`: what is read of the past of new series.
     pub history: HistoryMetrics,
     /// `saimon_output_*`: what is sent to others.
@@ -370,6 +374,7 @@ impl Metrics {
                 "store_blocks_dropped",
                 "blocks deleted because they were past their retention",
             ),
+            config: ConfigMetrics::made(&mut r),
             history: HistoryMetrics::made(&mut r),
             output: OutputMetrics::made(&mut r),
             records: RecordMetrics::made(&mut r),

@@ -11,6 +11,8 @@ mod formats;
 mod histograms;
 #[path = "engine/history.rs"]
 mod history;
+#[path = "engine/renew.rs"]
+mod renew;
 #[path = "support/running.rs"]
 mod running;
 #[path = "engine/siblings.rs"]

@@ -290,6 +290,14 @@ impl Engine {
         Historian::new(self.senders.clone())
     }
 
+    /// Has every shard go by other rules, each from its next message on.
+    pub async fn renew(senders: &[mpsc::Sender<Message>], rules: &Arc<Rules>) {
+        for sender in senders {
+            // Fails only if the shard has ended.
+            let _ = sender.send(Message::Rules(Arc::clone(rules))).await;
+        }
+    }
+
     /// Tells every shard the time; one whose queue is full hears it the next time.
     pub fn tick(senders: &[mpsc::Sender<Message>], now_ms: i64) {
         for sender in senders {

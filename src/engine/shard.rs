@@ -17,13 +17,14 @@ mod keeping;
 mod kin;
 mod native;
 mod plain;
+mod renew;
 mod sleep;
 mod taps;
 mod tracked;
 pub(super) mod warm;
 mod windows;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use self::accounting::Account;
@@ -47,7 +48,7 @@ use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
 use super::router::partition;
-use super::rules::Specs;
+use super::rules::{Rules, Specs};
 use super::slab::Slab;
 use super::table::{Home, Table};
 use super::tally::{Admission, Tally};
@@ -70,6 +71,8 @@ use crate::wire::write::MetricType;
 pub enum Message {
     Batch(Batch),
     Families(Families),
+    /// Rules that changed.
+    Rules(Arc<Rules>),
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.
@@ -167,6 +170,10 @@ pub struct Shard {
     asleep: Slab<Asleep>,
     /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
+    /// Those of them that changed rules may want.
+    reconsidered: HashSet<u32>,
+    /// Idle series that this tick may still look at for changed rules.
+    renewals: u32,
     groups: Groups,
     kin: Kin,
     families: HashMap<Box<str>, Announced>,
@@ -219,6 +226,8 @@ impl Shard {
             histograms: Slab::new(),
             asleep: Slab::new(),
             left_out: HashMap::new(),
+            reconsidered: HashSet::new(),
+            renewals: 0,
             groups: Groups::new(),
             kin: Kin::default(),
             families: HashMap::new(),
@@ -305,10 +314,7 @@ impl Shard {
         found.clear();
         for row in rows {
             let labels = row.labels.of(&batch.body);
-            let known = self
-                .table
-                .find(row.fingerprint, labels)
-                .map(|at| (at, self.table.home(at)));
+            let known = self.known(row.fingerprint, labels);
             let now_ms = batch.received_ms;
             if let Some((at, Home::Asleep(_))) = known {
                 self.waking.push(at);
@@ -395,6 +401,7 @@ impl Shard {
         }
         self.ticked_ms = Some(now_ms);
         self.slept = 0;
+        self.renewals = renew::RENEWED_A_TICK;
         let all = self.table.end();
         for _ in 0..(all / TICKS_A_ROUND + 1).max(TICK_MIN).min(all) {
             self.swept += 1;
@@ -438,6 +445,7 @@ impl Shard {
         let seen = self.left_out.get(&at);
         if seen.is_some_and(|seen| self.is_long_ago(*seen, now_ms)) {
             self.left_out.remove(&at);
+            self.reconsidered.remove(&at);
             self.table.remove(at);
             self.parts.admission.release(1);
         }

@@ -35,6 +35,7 @@ use self::endpoints::Endpoint;
 use self::params::Params;
 use self::problem::Problem;
 use super::State;
+use crate::config::Config;
 use crate::engine::rules::Rules;
 use crate::records::Records;
 
@@ -50,6 +51,16 @@ pub struct ApiParts {
     pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
     pub config: serde_json::Value,
+}
+
+impl ApiParts {
+    pub fn new(records: Option<Arc<Records>>, config: &Config) -> Self {
+        Self {
+            records,
+            rules: Rules::try_from(&config.detect).ok(),
+            config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
+        }
+    }
 }
 
 /// What answers.

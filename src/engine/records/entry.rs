@@ -119,7 +119,9 @@ impl Entry {
         let r = &mut self.record;
         // After a long silence it ended when it fell silent, and now it is known that it does not go on.
         // After a short one it went on until now, as if nobody had looked at a clock meanwhile.
-        let rested = r.end_ms.filter(|end| t_ms.saturating_sub(*end) > SILENCE_MS);
+        let rested = r
+            .end_ms
+            .filter(|end| t_ms.saturating_sub(*end) > SILENCE_MS);
         r.state = RecordState::Resolved;
         r.end_ms = Some(rested.unwrap_or(t_ms));
         r.ended_by = Some(by);

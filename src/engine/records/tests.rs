@@ -253,7 +253,10 @@ fn a_short_silence_leaves_no_trace_and_a_long_one_was_the_end() {
         Feed(&mut tap, &labels).change(t_ms, 0.0, None, Some(Change::Ended));
         let all = got(&mut tap, &outlet);
         let r = records(&all)[0];
-        assert_eq!((r.end_ms, r.ended_by), (Some(end_ms), Some(EndedBy::Samples)));
+        assert_eq!(
+            (r.end_ms, r.ended_by),
+            (Some(end_ms), Some(EndedBy::Samples))
+        );
     }
 }
 

@@ -462,6 +462,9 @@ impl Shard {
         if self.histograms.get(h).is_some_and(|s| new(s)) {
             self.begin_stat(h, i, Judge::new(), Shown::of(Phase::Warmup, None), now_ms);
         }
+        if !self.is_stat_modelled(h, i) {
+            return;
+        }
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };

@@ -19,7 +19,7 @@ use crate::series::labels;
 use crate::telemetry::Outcome;
 
 /// A generation of metadata that never comes.
-const HEARD_NOTHING: u32 = u32::MAX;
+pub(super) const HEARD_NOTHING: u32 = u32::MAX;
 
 /// One modelled series.
 #[derive(Debug)]
@@ -110,6 +110,10 @@ impl Shard {
             self.offer_template(at, n);
             slot = self.tracked.get_mut(n).expect("BUG: the series was there");
         }
+        if self.parts.specs.is_old(slot.spec) {
+            self.renew_tracked(at, n);
+            slot = self.tracked.get_mut(n).expect("BUG: the series was there");
+        }
         let had_score = self.parts.board.entry(slot.board).score().is_some();
         if slot.epoch != self.epoch {
             self.declare(at, n);
@@ -117,6 +121,10 @@ impl Shard {
         }
         let spec = self.parts.specs.get(slot.spec);
         let missed = slot.seat.hears(value);
+        if !spec.model {
+            slot.arrived_ms = now_ms;
+            return Outcome::Skipped;
+        }
         let mut forest = News::default();
         let was_scored = !slot.track.ended() && slot.track.phase(spec) != Phase::Warmup;
         let wants_band = self.parts.tap.as_ref().is_some_and(|t| t.wants().band);
@@ -248,7 +256,8 @@ impl Shard {
 
     /// Hides a series that fell silent, puts an idle one to sleep, forgets one long gone.
     pub(super) fn look_at_tracked(&mut self, at: u32, n: u32, now_ms: i64) {
-        if !self.miss_if_absent(at, n, now_ms) {
+        self.renew_idle(at, n);
+        if !self.is_modelled(n) || !self.miss_if_absent(at, n, now_ms) {
             self.hide_if_silent(at, n, now_ms);
         }
         self.look_at_joint(at, n);
@@ -263,6 +272,12 @@ impl Shard {
         } else if let Some(slot) = self.take_tracked(at, n) {
             self.vacate(at, slot.group, slot.position, 1);
         }
+    }
+
+    /// False if changed rules leave it out.
+    fn is_modelled(&self, n: u32) -> bool {
+        let slot = self.tracked.get(n);
+        slot.is_none_or(|slot| self.parts.specs.get(slot.spec).model)
     }
 
     pub(super) fn hide_if_silent(&mut self, at: u32, n: u32, now_ms: i64) {
