@@ -300,3 +300,45 @@ fn fits(document: &Value, schema: &Value, value: &Value, at: &str) {
         }
     }
 }
+
+/// The guide names every path, and what it says of an error is what comes.
+#[test]
+fn the_guide_is_what_is_answered() {
+    let guide = include_str!("../../docs/api.md");
+    let folder = tempfile::tempdir().unwrap();
+    let saimon = Serving::start(folder.path());
+    let document = get(&saimon, "/openapi.json");
+    for path in document["paths"].as_object().unwrap().keys() {
+        assert!(
+            guide.contains(&format!("`{path}`")),
+            "{path} is not in the guide"
+        );
+    }
+    let error = guide.split("```json\n").nth(1).unwrap();
+    let error: Value = serde_json::from_str(error.split("\n```").next().unwrap()).unwrap();
+    let (_, said) = problem(&saimon, "/api/v1/anomalies?severity=severe");
+    assert_eq!(said, error);
+    // The examples, as curl sends them.
+    let commands = guide.split("```sh\n").nth(1).unwrap();
+    let commands = commands.split("\n```").next().unwrap();
+    let mut run = 0;
+    for line in commands.lines() {
+        let here = line.replace(
+            "http://localhost:9925",
+            &format!("http://{}", saimon.address),
+        );
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &here.replace("curl ", "curl --fail ")])
+            .output()
+            .unwrap();
+        assert!(
+            shell.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&shell.stderr)
+        );
+        let answer: Result<Value, _> = serde_json::from_slice(&shell.stdout);
+        assert!(answer.is_ok(), "{line}");
+        run += 1;
+    }
+    assert_eq!(run, 3);
+}
