@@ -12,6 +12,7 @@ use super::ask::{AskError, Found, Question};
 use super::history::{Given, Order};
 use super::keep::ClosedChunk;
 use super::models::ModelOrder;
+use super::recall::Live;
 use super::shard::Shard;
 use super::shard::warm::Warming;
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ const SELECT_MS: i64 = 2;
 const SELECT_FEW: u32 = 4;
 /// Series whose chunks are copied in one slice.
 const WINDOWS_SLICE: usize = 128;
+/// Series that are looked at as they are now in one slice; one with a forest is copied with its rows.
+const LIVES_SLICE: usize = 16;
 /// Units of history that are given out at once.
 const WANTING_MAX: usize = 1024;
 
@@ -48,6 +51,11 @@ enum Job {
         range: (i64, i64),
         chunks: Vec<Vec<ClosedChunk>>,
         answer: oneshot::Sender<Vec<Vec<ClosedChunk>>>,
+    },
+    Lives {
+        of: Vec<(u32, u16)>,
+        lives: Vec<Option<Live>>,
+        answer: oneshot::Sender<Vec<Option<Live>>>,
     },
     Wanting {
         limit: usize,
@@ -114,6 +122,11 @@ impl From<Question> for Job {
                 range: (from_ms, to_ms),
                 answer,
             },
+            Question::Lives { of, answer } => Self::Lives {
+                lives: Vec::with_capacity(of.len()),
+                of,
+                answer,
+            },
             Question::Model(order) => Self::Model(order),
             Question::History(Order::Wanting { limit, answer }) => Self::Wanting {
                 limit: limit.min(WANTING_MAX),
@@ -139,6 +152,7 @@ impl Job {
         let left_alone = match &self {
             Self::Select { answer, .. } => answer.is_closed(),
             Self::Windows { answer, .. } => answer.is_closed(),
+            Self::Lives { answer, .. } => answer.is_closed(),
             Self::Wanting { answer, .. } => answer.is_closed(),
             // Once begun it is brought to its end, whoever waits for it.
             Self::Give { .. } | Self::Model(_) => false,
@@ -205,6 +219,21 @@ impl Job {
                     chunks,
                     answer,
                 })
+            }
+            Self::Lives {
+                of,
+                mut lives,
+                answer,
+            } => {
+                let done = lives.len();
+                for place in of.iter().skip(done).take(LIVES_SLICE) {
+                    lives.push(shard.live(*place));
+                }
+                if lives.len() == of.len() {
+                    let _ = answer.send(lives);
+                    return None;
+                }
+                Some(Self::Lives { of, lives, answer })
             }
             Self::Model(order) => {
                 order.answer(shard);

@@ -9,6 +9,7 @@ use crate::model::SeriesSpec;
 use crate::model::calendar::{self, Calendar, NoZone};
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
+use crate::score::track::again;
 use crate::score::verdict::RECENT;
 use crate::series::labels;
 use crate::series::matcher::{Selector, SelectorError};
@@ -122,6 +123,8 @@ impl Rules {
 pub struct Specs {
     rules: Arc<Rules>,
     known: Vec<SeriesSpec>,
+    /// What tells each from others.
+    marks: Vec<u64>,
 }
 
 impl Specs {
@@ -129,6 +132,7 @@ impl Specs {
         Self {
             rules,
             known: Vec::new(),
+            marks: Vec::new(),
         }
     }
 
@@ -152,9 +156,15 @@ impl Specs {
         let spec = self.rules.resolve(canonical);
         let at = self.known.iter().position(|k| *k == spec);
         at.unwrap_or_else(|| {
+            self.marks.push(again::mark(&spec));
             self.known.push(spec);
             self.known.len() - 1
         }) as u32
+    }
+
+    /// What tells a spec, and the way in which series are scored, from others.
+    pub fn mark(&self, at: u32) -> u64 {
+        self.marks[at as usize]
     }
 
     pub fn get(&self, at: u32) -> &SeriesSpec {

@@ -10,6 +10,7 @@
 
 mod absence;
 mod accounting;
+mod anchors;
 mod forest;
 pub mod histogram;
 mod keeping;
