@@ -210,12 +210,15 @@ impl Again<'_> {
             })
     }
 
-    /// The end of a stretch: the anchors of this time, or the series now.
+    /// The end of a stretch: the anchors of this time that have the rules of today, or the series now.
     fn end(&self, next_ms: Option<i64>) -> Option<End> {
         let Some(next_ms) = next_ms else {
             return self.live.now.map(|(t_ms, mark)| (t_ms, vec![mark]));
         };
-        let at = self.states().filter(|(t_ms, ..)| *t_ms == next_ms);
+        let rules = self.live.rules;
+        let at = self
+            .states()
+            .filter(|(t_ms, of, ..)| *t_ms == next_ms && *of == rules);
         Some((next_ms, at.filter_map(|(_, _, before, _)| before).collect()))
     }
 

@@ -375,6 +375,46 @@ mod tests {
 
     /// A block that an older saimon wrote.
     #[test]
+    fn an_anchor_is_packed_and_comes_back() {
+        let anchor = ClosedChunk {
+            samples: 0,
+            encoding: Encoding::Anchor,
+            ..chunk(1, 5, 5, 1000)
+        };
+        let chunks = [real(0, 0.01), anchor, real(2, 0.01)];
+        let (.., payload) = encode(&chunks, &mut Encoder::new()).unwrap();
+        let stored = read((VERSION, &payload)).unwrap();
+        assert!(stored[1].form == Form::Anchor && stored[1].bytes.len() < 500);
+        assert_eq!(stored[1].floats(), Ok(Vec::new()));
+        assert_eq!(decode((VERSION, &payload)).unwrap(), chunks);
+    }
+
+    /// What the fixture of version 3 has.
+    fn of_version_3() -> [ClosedChunk; 3] {
+        let mut histograms = chunk(2, 10, 20, 40);
+        histograms.encoding = Encoding::Histogram;
+        [real(0, 0.01), histograms, real(9, 1.0)]
+    }
+
+    #[test]
+    #[ignore = "TEMP"]
+    fn temp_writes() {
+        let (.., payload) = encode(&of_version_3(), &mut Encoder::new()).unwrap();
+        let mut text = String::from("3 ");
+        for b in payload {
+            text.push_str(&format!("{b:02x}"));
+        }
+        std::fs::write("tests/fixtures/block-v3.txt", text + "\n").unwrap();
+    }
+
+    #[test]
+    fn a_block_of_version_3_is_read() {
+        let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v3.txt"));
+        assert_eq!(version, NO_ANCHORS);
+        assert_eq!(decode((version, &payload)).unwrap(), of_version_3());
+    }
+
+    #[test]
     fn a_block_of_version_1_is_read() {
         let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v1.txt"));
         let chunks = decode((version, &payload)).unwrap();

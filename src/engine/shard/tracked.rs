@@ -210,7 +210,7 @@ impl Shard {
         if let Some(chunk) = finished {
             self.close(group, closed(position, chunk));
         }
-        if now_seen != seen && is_due(now_seen, position) {
+        if now_seen > seen && is_due(now_seen, position) {
             self.anchor_on(n);
         } else if seen == 0 && now_seen > 1 {
             // It began with what a sibling knows.

@@ -439,10 +439,14 @@ fn put(shard: &mut Shard, stream: Stream) -> bool {
             let Some(n) = n else {
                 return false;
             };
-            let before = shard.mark_of(Holder::Tracked(n));
+            let mut before = shard.mark_of(Holder::Tracked(n));
             let Some(slot) = shard.tracked.get_mut(n) else {
                 return false;
             };
+            if slot.track.head().last_ms().is_none() {
+                // Nothing was ever said of it.
+                before = None;
+            }
             slot.track.give_place(*track);
             let spec = shard.parts.specs.get(slot.spec);
             let shown = shown.filter(|_| !slot.track.declare(spec, declared));
