@@ -8,6 +8,7 @@
 mod history;
 mod keeping;
 mod output;
+mod ruled;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +65,9 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
     );
     keeping::bound(&mut pool, config);
+    if kept.store.is_some() {
+        ruled::begin(&options.data_dir, &config.detect, &mut pool);
+    }
     kept.lull(&mut pool, config);
     let newest = kept.newest_record();
     let outputs = Outputs::open(
@@ -98,6 +102,9 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         config, options, &engine, groups, reader, recovery, &metrics, &clock,
     ));
     stop(engine, writer);
+    if kept.store.is_some() {
+        ruled::end(&options.data_dir, &config.detect);
+    }
     if let Some(outputs) = outputs {
         outputs.stop(&runtime);
     }

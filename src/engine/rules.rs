@@ -118,6 +118,14 @@ impl Rules {
     }
 }
 
+/// The rules before those of today.
+#[derive(Debug)]
+enum Earlier {
+    Same,
+    Unknown,
+    Others(Arc<Rules>),
+}
+
 /// The specs in use by one shard, each once.
 #[derive(Debug)]
 pub struct Specs {
@@ -125,6 +133,7 @@ pub struct Specs {
     known: Vec<SeriesSpec>,
     /// What tells each from others.
     marks: Vec<u64>,
+    earlier: Earlier,
 }
 
 impl Specs {
@@ -133,6 +142,7 @@ impl Specs {
             rules,
             known: Vec::new(),
             marks: Vec::new(),
+            earlier: Earlier::Same,
         }
     }
 
@@ -160,6 +170,20 @@ impl Specs {
             self.known.push(spec);
             self.known.len() - 1
         }) as u32
+    }
+
+    /// The rules before, if they are known, were others.
+    pub fn were(&mut self, earlier: Option<Arc<Rules>>) {
+        self.earlier = earlier.map_or(Earlier::Unknown, Earlier::Others);
+    }
+
+    /// True if the series with these canonical label bytes may have had another spec before.
+    pub fn is_new_for(&self, canonical: &[u8], at: u32) -> bool {
+        match &self.earlier {
+            Earlier::Same => false,
+            Earlier::Unknown => true,
+            Earlier::Others(rules) => rules.resolve(canonical) != *self.get(at),
+        }
     }
 
     /// What tells a spec, and the way in which series are scored, from others.

@@ -1,14 +1,21 @@
 //! When the anchors of a series are made, and what tells the state of a series now from others.
 
+use std::sync::Arc;
+
 use super::Shard;
 use super::forest::Holder;
 use crate::engine::anchor::Anchor;
 use crate::engine::recall::Live;
+use crate::engine::rules::Rules;
 use crate::engine::table::Home;
 use crate::score::track::Track;
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind;
 use crate::series::labels;
+
+/// States that are kept at a start for series that begin something new there: they are in memory until
+/// the first checkpoint. What is said of the others can be said again from their next state on.
+const ANEW_MAX: u32 = 20_000;
 
 impl Shard {
     /// Keeps the state of a series with its newest sample. `before` is as [`Anchor::State`] has it.
@@ -29,6 +36,32 @@ impl Shard {
         };
         let (group, position) = (slot.group, slot.position);
         self.keep_anchor((group, position), last_ms, &anchor);
+    }
+
+    /// A stored series has come back under other rules, or with a forest where it had none: what is
+    /// said of it from here on does not follow from the samples before.
+    pub(super) fn anchor_anew(&mut self, n: u32) {
+        if self.anchored_anew < ANEW_MAX {
+            self.anchored_anew += 1;
+            self.anchor(n, None);
+            return;
+        }
+        let keeps = self.parts.keeps;
+        let Some(slot) = self.tracked.get(n).filter(|_| keeps) else {
+            return;
+        };
+        if let Some(last_ms) = slot.track.head().last_ms() {
+            let nothing = Anchor::State {
+                rules: self.parts.specs.mark(slot.spec),
+                before: None,
+                state: Vec::new(),
+            };
+            self.keep_anchor((slot.group, slot.position), last_ms, &nothing);
+        }
+    }
+
+    pub(in crate::engine) fn rules_were(&mut self, earlier: Option<Arc<Rules>>) {
+        self.parts.specs.were(earlier);
     }
 
     /// The same for a state that follows from the samples before it.

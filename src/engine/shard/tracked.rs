@@ -85,9 +85,8 @@ impl Shard {
         };
         self.tally.show(&mut slot.shown, shown);
         let n = self.tracked.insert(slot);
-        if had_forest != has_forest {
-            // It has samples, and is not what it was with them.
-            self.anchor(n, None);
+        if had_forest != has_forest || self.parts.specs.is_new_for(self.table.labels(at), spec) {
+            self.anchor_anew(n);
         }
         n
     }
