@@ -10,7 +10,7 @@ use saimon::rules::repository_files;
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (file, text) in repository_files() {
-        fs::write(root.join(file), text).with_context(|| format!("cannot write {file}"))?;
+        fs::write(root.join(&file), text).with_context(|| format!("cannot write {file}"))?;
         println!("{file}");
     }
     Ok(())

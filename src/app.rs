@@ -8,7 +8,10 @@
 mod history;
 mod keeping;
 mod output;
+mod records;
+mod reload;
 mod ruled;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,7 +31,8 @@ use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
-use crate::expose::{self, Health, State};
+use crate::expose::reload::Reloads;
+use crate::expose::{self, ApiParts, Health, State, Surface};
 use crate::score::groups::{GroupSpec, Groups};
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
@@ -36,6 +40,10 @@ use crate::telemetry::Metrics;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
+use records::Recording;
+use reload::Reloader;
+pub use reload::Source;
+use web::Web;
 
 /// How often shards hear the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,11 +57,13 @@ pub struct ServeOptions {
     pub shards: Option<usize>,
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT, with the configuration that `source` gives; asks it again on SIGHUP.
+pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
+    let config = &source()?;
     let rules = Rules::try_from(&config.detect)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
+    let web = Web::open(config.web.config_file.as_deref(), &metrics)?;
     let shards = options.shards.unwrap_or_else(default_shards).max(1);
 
     let runtime = runtime()?;
@@ -78,6 +88,7 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
         &clock,
     )?;
+    let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = groups(&mut pool, config, &metrics)?;
 
@@ -98,12 +109,18 @@ pub fn serve(config: &Config, options: &ServeOptions) -> anyhow::Result<()> {
     let recovery = Recovery::new(&kept, &engine.router, config, &metrics);
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
+    let records = recording.as_ref().map(|r| Arc::clone(&r.records));
+    let api = Arc::new(ApiParts::new(records, config));
+
     let served = runtime.block_on(run(
-        config, options, &engine, groups, reader, recovery, &metrics, &clock,
+        source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,
     ));
     stop(engine, writer);
     if kept.store.is_some() {
         ruled::end(&options.data_dir, &config.detect);
+    }
+    if let Some(recording) = recording {
+        recording.stop();
     }
     if let Some(outputs) = outputs {
         outputs.stop(&runtime);
@@ -129,12 +146,15 @@ fn groups(pool: &mut Pool, config: &Config, metrics: &Arc<Metrics>) -> anyhow::R
     reason = "the parts that a run is made of, once"
 )]
 async fn run(
+    source: &Source,
     config: &Config,
     options: &ServeOptions,
     engine: &Engine,
     groups: Arc<Groups>,
     reader: Reader,
     recovery: Option<Recovery>,
+    web: &Arc<Web>,
+    api: Arc<ApiParts>,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -158,11 +178,28 @@ async fn run(
         read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
+        api,
     };
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
-    let serving = tokio::spawn(expose::serve(listener, state, shutdown.clone()));
+    let (reloads, reload_inbox) = Reloads::channel();
+    let surface = Surface::new(state, Arc::clone(&web.entrance), Some(reloads));
+    let surface = Arc::new(surface);
+    let serving = tokio::spawn(Arc::clone(&surface).serve(listener, shutdown.clone()));
+    // Before there is anything to reload: without a handler the signal ends the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let reloader = Reloader {
+        source: Arc::clone(source),
+        running: config.clone(),
+        shards: engine.senders.clone(),
+        surface,
+        web: Arc::clone(web),
+        metrics: Arc::clone(metrics),
+        clock: Arc::clone(clock),
+    };
+    reloader.began();
+    tokio::spawn(Arc::clone(web).watch(shutdown.clone()));
     let mut signalled = std::pin::pin!(stop_signal());
     let recovered = async {
         match recovery {
@@ -196,11 +233,13 @@ async fn run(
                 "saimon is ready"
             );
             health.set_ready();
+            let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
             if let Some(warmer) = warmer {
                 tokio::spawn(warmer.run(shutdown.clone()));
             }
             let signal = signalled.await?;
             ticking.abort();
+            reloading.abort();
             signal
         }
     };

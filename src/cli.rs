@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{self, BackfillOptions, ServeOptions};
 use crate::clock::{self, SystemClock};
 use crate::config::client::Address;
-use crate::config::{Config, Preset};
+use crate::config::{Config, Preset, PrometheusVersion};
 use crate::config_file::preset;
 use crate::series::matcher::Selector;
 use crate::telemetry::log::{self, LogFormat};
@@ -66,11 +66,11 @@ enum Command {
         /// The file
         file: PathBuf,
     },
-    /// Write alert rules for Prometheus, and promtool tests for them
-    Rules {
-        #[command(flatten)]
-        config: ConfigFile,
-        /// Folder for saimon-rules.yml and saimon-rules-test.yml; made if it is missing
+    /// Write rules for Prometheus, promtool tests for them, and inhibitions for Alertmanager
+    Rules(Rules),
+    /// Write the dashboards for Grafana 10 and later
+    Dashboards {
+        /// Folder for them; made if it is missing
         #[arg(long, default_value = ".")]
         out: PathBuf,
     },
@@ -83,6 +83,22 @@ struct ConfigFile {
     /// Configuration file; everything has a default
     #[arg(long, env = "SAIMON_CONFIG")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Rules {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Folder for saimon-rules.yml, saimon-rules-test.yml and saimon-alertmanager.yml; made if it is
+    /// missing
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    /// Also write saimon-prometheusrule.yaml, an object for the Prometheus operator
+    #[arg(long)]
+    kubernetes: bool,
+    /// Version of the Prometheus that evaluates the rules; overrides alerting.prometheus_version
+    #[arg(long, value_name = "VERSION", value_parser = PrometheusVersion::parse)]
+    prometheus_version: Option<PrometheusVersion>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,6 +127,14 @@ struct Serve {
     /// Address of the HTTP surface
     #[arg(long, env = "SAIMON_HTTP_LISTEN", default_value = "0.0.0.0:9925")]
     http_listen: SocketAddr,
+    /// A file that says whom saimon answers: TLS, users, tokens, as Prometheus and its exporters have
+    /// it; overrides web.config_file
+    #[arg(
+        long = "web.config.file",
+        env = "SAIMON_WEB_CONFIG_FILE",
+        value_name = "FILE"
+    )]
+    web_config: Option<PathBuf>,
     /// Warm new series from their past on this server, for example http://prometheus:9090; overrides
     /// history.url
     #[arg(long, env = "SAIMON_HISTORY_URL", hide_env_values = true, value_parser = Address::parse)]
@@ -174,17 +198,22 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
-            let mut config = load(&serve.config)?;
-            preset::lay_under(&mut config, &serve.presets.presets);
-            if serve.history_url.is_some() {
-                config.history.url = serve.history_url;
-            }
+            let source = move || {
+                let mut config = load(&serve.config)?;
+                preset::lay_under(&mut config, &serve.presets.presets);
+                let over = serve.history_url.clone();
+                config.history.url = over.or(config.history.url);
+                let over = serve.web_config.clone();
+                config.web.config_file = over.or(config.web.config_file);
+                Ok(config)
+            };
             let options = ServeOptions {
                 data_dir: serve.data_dir,
                 http_listen: serve.http_listen,
                 shards: serve.shards.map(usize::from),
             };
-            app::serve(&config, &options)?;
+            let source: app::Source = Arc::new(source);
+            app::serve(&source, &options)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { file } => {
@@ -192,12 +221,14 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             print!("{}", report.text);
             Ok(ExitCode::from(report.code))
         }
-        Command::Rules { config, out } => {
-            for path in rules::write(&load(&config)?, &out)? {
-                println!("wrote {}", path.display());
+        Command::Rules(args) => {
+            let mut config = load(&args.config)?;
+            if let Some(version) = args.prometheus_version {
+                config.alerting.prometheus_version = version.to_string();
             }
-            Ok(ExitCode::SUCCESS)
+            said(&rules::write(&config, &args.out, args.kubernetes)?)
         }
+        Command::Dashboards { out } => said(&rules::write_dashboards(&out)?),
         Command::Estimate(args) => {
             estimate::run(&args, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
@@ -208,6 +239,13 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(args) => run_generate(*args),
         Command::Backfill(args) => run_backfill(args),
     }
+}
+
+fn said(written: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    for path in written {
+        println!("wrote {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_backfill(args: Backfill) -> anyhow::Result<ExitCode> {

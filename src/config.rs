@@ -4,23 +4,26 @@
 //! `TryFrom`; no layer reads a file. `docs/configuration.md` is generated from these types, so the
 //! doc comments below are what a user reads.
 
+pub mod alerting;
 pub mod client;
 pub mod detect;
 pub mod forest;
 pub mod groups;
 pub mod history;
 pub mod limits;
+pub mod live;
 pub mod outputs;
 pub mod preset;
 pub mod read;
+pub mod records;
 pub mod relabel;
 pub mod store;
-
-use std::time::Duration;
+pub mod web;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use alerting::{AlertingConfig, HoldConfig, PrometheusVersion};
 pub use client::ClientConfig;
 pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConfig};
 pub use forest::{ForestConfig, ForestUse};
@@ -30,8 +33,10 @@ pub use limits::LimitsConfig;
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
+pub use records::RecordsConfig;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use store::{LogFull, StoreConfig, SyncMode};
+pub use web::{WebConfig, WebFile};
 
 /// The whole file. Unknown keys are errors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,71 +62,12 @@ pub struct Config {
     pub read: ReadConfig,
     /// Where scores are sent, see docs/outputs.md. Without it they are only there to be scraped.
     pub outputs: OutputsConfig,
+    /// Whom the HTTP surface answers, see docs/security.md.
+    pub web: WebConfig,
+    /// How long anomalies are on record, see docs/api.md.
+    pub records: RecordsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
-}
-
-/// What `saimon rules` writes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AlertingConfig {
-    /// Anomalies below this severity raise no alert. One rule is written for this severity and one
-    /// for each graver one.
-    pub min_severity: Severity,
-    /// How long an active anomaly must last before its alert fires, per severity.
-    pub hold: HoldConfig,
-    /// The `job` label under which your Prometheus scrapes saimon's own `/metrics`. The rules about
-    /// saimon's health select by it.
-    #[schemars(length(min = 1), extend("format" = "text"))]
-    pub job: String,
-    /// Labels added to every alert, for example `team: sre`. Not `alertname`, `severity`, `series`,
-    /// `job`, `instance` or `source_metric`, which say what the alert is about.
-    #[schemars(extend("format" = "labels"))]
-    pub labels: std::collections::BTreeMap<String, String>,
-}
-
-impl Default for AlertingConfig {
-    fn default() -> Self {
-        Self {
-            min_severity: Severity::Medium,
-            hold: HoldConfig::default(),
-            job: "saimon".to_owned(),
-            labels: std::collections::BTreeMap::new(),
-        }
-    }
-}
-
-/// How long an active anomaly must last before its alert fires (the `for` of the alert rule).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct HoldConfig {
-    /// An anomaly of severity `low`, where `min_severity` asks for it. 0s: at once.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
-    pub low: Duration,
-    /// An anomaly that reached severity `medium` and did not fall below it meanwhile.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
-    pub medium: Duration,
-    /// An anomaly that reached severity `high` and did not fall below it meanwhile.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
-    pub high: Duration,
-    /// An anomaly of severity `critical`. 0s: at the next evaluation of the rules.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
-    pub critical: Duration,
-}
-
-impl Default for HoldConfig {
-    fn default() -> Self {
-        Self {
-            low: Duration::from_secs(300),
-            medium: Duration::from_secs(120),
-            high: Duration::from_secs(30),
-            critical: Duration::ZERO,
-        }
-    }
 }
 
 /// How grave an anomaly is.

@@ -12,6 +12,7 @@ pub mod prometheus;
 pub mod report;
 pub mod shape;
 pub mod unit;
+pub mod web;
 pub mod yaml;
 
 pub use load::{LoadError, load, parse};

@@ -6,6 +6,7 @@
 pub mod anchor;
 pub mod ask;
 pub mod batch;
+pub mod catalogue;
 pub mod churn;
 pub mod groups;
 pub mod history;
@@ -21,6 +22,8 @@ pub mod pool;
 pub mod prefetch;
 pub mod presence;
 pub mod recall;
+pub mod record;
+pub mod records;
 pub mod router;
 pub mod rules;
 pub mod shard;

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::config_file;
 use crate::engine::rules::Rules;
 use crate::generate::clean::Kind;
-use crate::model::group::Usual;
+use crate::model::cause::Usual;
 use crate::series::labels;
 use column::Outputs;
 use corpus::{Item, Layout, Set};
@@ -223,14 +223,18 @@ fn part(set: &Set, item: &Item, table: &Table, runs: &Runs) -> anyhow::Result<(P
     }
     let mut causes = Vec::new();
     let mut ranking = Ranking::new();
-    let usual: Vec<Vec<Usual>> = runs.each.iter().map(|e| usual_before(item, e)).collect();
+    let members = || table.columns.iter().zip(&runs.each);
+    let usual: Vec<Vec<Usual>> = members().map(|(v, o)| usual_before(item, v, o)).collect();
     for (i, event) in item.events.iter().enumerate() {
-        let rows = event.first_row..=event.last_row.min(table.times.len().saturating_sub(1));
-        let peak = |(outputs, usual): (&Vec<Outputs>, &Vec<Usual>)| {
-            let inside = outputs.get(rows.clone()).unwrap_or_default();
-            usual[i].stands_out(inside.iter().map(|o| o.size).fold(0.0, f32::max))
+        let rows = event.first_row..(event.last_row + 1).min(table.times.len());
+        let stands_out = |((values, outputs), usual): ((&Vec<f64>, &Vec<Outputs>), &Vec<Usual>)| {
+            let mut incident = usual[i].begin();
+            for row in rows.clone() {
+                incident.take(outputs[row].size, values[row]);
+            }
+            incident.stands_out()
         };
-        let peaks: Vec<f32> = runs.each.iter().zip(&usual).map(peak).collect();
+        let peaks: Vec<f32> = members().zip(&usual).map(stands_out).collect();
         let order = figures::causes::order(&peaks);
         let labelled = |metric: usize| event.metrics.contains(&table.names[metric]);
         if event.first_row >= from {
@@ -243,15 +247,15 @@ fn part(set: &Set, item: &Item, table: &Table, runs: &Runs) -> anyhow::Result<(P
 }
 
 /// What was usual for a metric when each event began.
-fn usual_before(item: &Item, outputs: &[Outputs]) -> Vec<Usual> {
+fn usual_before(item: &Item, values: &[f64], outputs: &[Outputs]) -> Vec<Usual> {
     let mut order: Vec<usize> = (0..item.events.len()).collect();
     order.sort_by_key(|e| item.events[*e].first_row);
     let mut all = vec![Usual::new(); item.events.len()];
     let (mut usual, mut row) = (Usual::new(), 0);
     for event in order {
         let first = item.events[event].first_row.min(outputs.len());
-        for o in &outputs[row..first.max(row)] {
-            usual.take(o.size);
+        for i in row..first.max(row) {
+            usual.take(outputs[i].size, values[i]);
         }
         row = first.max(row);
         all[event] = usual;

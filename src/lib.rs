@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! wire -> series -> window -> model -> score -> engine
-//!      -> { store, expose, output, backfill } -> app -> main
+//!      -> store -> records -> { expose, output, backfill } -> app -> main
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
@@ -33,6 +33,8 @@ pub mod score;
 pub mod engine;
 
 pub mod store;
+
+pub mod records;
 
 pub mod expose;
 

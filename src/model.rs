@@ -11,6 +11,7 @@ pub mod averages;
 pub mod baseline;
 pub mod burst;
 pub mod calendar;
+pub mod cause;
 pub mod ensemble;
 pub mod features;
 pub mod flatline;

@@ -16,6 +16,7 @@ mod load;
 pub mod log;
 mod outline;
 mod position;
+pub mod records;
 mod rollup;
 mod sled;
 mod snapshot;

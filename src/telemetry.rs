@@ -3,6 +3,7 @@
 //! One struct of counters, made once and passed to whoever counts; nothing is global, so that tests
 //! do not share. Shards add once per batch. Only this file and `telemetry/` name prometheus-client.
 
+pub mod config;
 pub mod durable;
 pub mod groups;
 pub mod history;
@@ -10,7 +11,9 @@ pub mod log;
 pub mod memory;
 pub mod output;
 pub mod process;
+pub mod records;
 
+use config::ConfigMetrics;
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
 use groups::GroupMetrics;
 use history::HistoryMetrics;
@@ -23,6 +26,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use records::RecordMetrics;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -230,10 +234,14 @@ pub struct Metrics {
     pub store_bytes_written: Counter,
     /// `saimon_store_blocks_dropped_total`: blocks past their retention.
     pub store_blocks_dropped: Counter,
+    /// `saimon_config_*`, `saimon_web_config_ok`, `saimon_http_refused_total`.
+    pub config: ConfigMetrics,
     /// `saimon_history_*`: what is read of the past of new series.
     pub history: HistoryMetrics,
     /// `saimon_output_*`: what is sent to others.
     pub output: OutputMetrics,
+    /// `saimon_records*`: what is kept of anomalies.
+    pub records: RecordMetrics,
     /// `saimon_wal_*`: the write-ahead log.
     pub wal: Arc<LogMetrics>,
     /// `saimon_recovery_*`: what it gave back at the start.
@@ -366,8 +374,10 @@ impl Metrics {
                 "store_blocks_dropped",
                 "blocks deleted because they were past their retention",
             ),
+            config: ConfigMetrics::made(&mut r),
             history: HistoryMetrics::made(&mut r),
             output: OutputMetrics::made(&mut r),
+            records: RecordMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),
             checkpoint_duration: {

@@ -4,10 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use saimon::config::client::Address;
 use saimon::config::{Config, Severity};
 use saimon::rules::alert::Alert;
 use saimon::rules::format::{self, Group, Rule, RulesFile};
-use saimon::rules::{self, RULES_FILE, TESTS_FILE, anomaly, health, proof};
+use saimon::rules::record::Record;
+use saimon::rules::{
+    self, ALERTMANAGER_FILE, KUBERNETES_FILE, RULES_FILE, TESTS_FILE, anomaly, group, health,
+    proof, record,
+};
+use serde_json::Value;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -76,6 +82,30 @@ fn configs() -> Vec<(&'static str, Config)> {
             "rare checkpoints",
             with(&|c| c.store.checkpoint = Duration::from_secs(3600)),
         ),
+        (
+            "an older Prometheus",
+            with(&|c| c.alerting.prometheus_version = "2.41".to_owned()),
+        ),
+        (
+            "nothing kept firing",
+            with(&|c| c.alerting.keep_firing_for = Duration::ZERO),
+        ),
+        (
+            "a Grafana",
+            with(&|c| {
+                let url = Address::parse("https://me:secret@grafana.example/{{x}}/").unwrap();
+                c.alerting.grafana_url = Some(url);
+            }),
+        ),
+        ("no groups", with(&|c| c.alerting.groups = false)),
+        (
+            "other groups",
+            with(&|c| c.groups.by = vec!["cluster, namespace".to_owned(), "job".to_owned()]),
+        ),
+        (
+            "other severities",
+            with(&|c| c.detect.severity.medium = 0.875),
+        ),
     ]
 }
 
@@ -83,12 +113,106 @@ fn configs() -> Vec<(&'static str, Config)> {
 fn rules_and_their_tests_pass_for_every_configuration() {
     for (name, config) in configs() {
         let dir = tempfile::tempdir().unwrap();
-        let [rules, tests] = rules::write(&config, dir.path()).unwrap();
-        for (args, path) in [(["check", "rules"], rules), (["test", "rules"], tests)] {
-            let (ok, text) = run("promtool", &args, &path);
-            assert!(ok, "{name}: {text}");
+        rules::write(&config, dir.path(), true).unwrap();
+        let spec = dir.path().join("spec.yml");
+        std::fs::write(&spec, spec_of_kubernetes(&dir.path().join(KUBERNETES_FILE))).unwrap();
+        for (tool, args, file) in [
+            ("promtool", &["check", "rules"][..], RULES_FILE),
+            ("promtool", &["check", "rules"], "spec.yml"),
+            ("amtool", &["check-config"], ALERTMANAGER_FILE),
+        ] {
+            let (ok, text) = run(tool, args, &dir.path().join(file));
+            assert!(ok, "{name}: {tool} {args:?}: {text}");
+        }
+        // all at once for one, which takes seconds; for the others what depends on what differs
+        if name == "default" {
+            passes("promtool", &["test", "rules"], &dir.path().join(TESTS_FILE));
+        }
+        let anomaly = anomaly::alerts(&config.alerting);
+        all_pass(name, &anomaly, &record::records(&config));
+        all_pass(name, &group::alerts(&config), &[]);
+        if config.alerting.job != "saimon" || config.store.checkpoint.as_secs() == 3600 {
+            all_pass(name, &health::alerts(&config), &[]);
         }
     }
+}
+
+fn all_pass(name: &str, alerts: &[Alert], records: &[Record]) {
+    if alerts.is_empty() {
+        return;
+    }
+    let rules = alerts.iter().map(Alert::rule);
+    let (ok, text) = cases(
+        alerts,
+        records,
+        rules.chain(records.iter().map(Record::rule)).collect(),
+    );
+    assert!(ok, "{name}: {text}");
+}
+
+/// The rules in an object for the Prometheus operator.
+fn spec_of_kubernetes(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let object: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1");
+    assert_eq!(object["kind"], "PrometheusRule");
+    serde_saphyr::to_string(&object["spec"]).unwrap()
+}
+
+#[test]
+fn the_object_for_kubernetes_has_the_same_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    rules::write(&Config::default(), dir.path(), true).unwrap();
+    let spec = spec_of_kubernetes(&dir.path().join(KUBERNETES_FILE));
+    let spec: Value = serde_saphyr::from_str(&spec).unwrap();
+    let rules = std::fs::read_to_string(dir.path().join(RULES_FILE)).unwrap();
+    let rules: Value = serde_saphyr::from_str(&rules).unwrap();
+    assert_eq!(spec, rules);
+}
+
+/// Every severity may silence lesser ones of its series, and none may silence its own or a graver.
+#[test]
+fn inhibitions_follow_from_what_alerts() {
+    let rendered = rules::render(&Config::default()).alertmanager_yaml;
+    let of = |text: &str| -> Vec<Value> {
+        let file: Value = serde_saphyr::from_str(text).unwrap();
+        file["inhibit_rules"].as_array().unwrap().clone()
+    };
+    let generated = of(&rendered);
+    let example_file = std::fs::read_to_string(example("alertmanager.yml")).unwrap();
+    assert_eq!(of(&example_file), generated, "examples/alertmanager.yml");
+    let has = |matchers: &str, targets: &str, equal: &str| {
+        generated.iter().any(|rule| {
+            rule["source_matchers"].to_string().contains(matchers)
+                && rule["target_matchers"].to_string().contains(targets)
+                && rule["equal"].to_string().contains(equal)
+        })
+    };
+    assert!(has("severity = critical", r"medium|high", "series"));
+    assert!(has(
+        r#"group_by = \"instance\""#,
+        "SaimonAnomaly",
+        "instance"
+    ));
+    assert!(has("SaimonDown", "SaimonNoData", "job"));
+    for rule in &generated {
+        let source = rule["source_matchers"].to_string();
+        let Some(level) = Severity::ALL
+            .into_iter()
+            .find(|s| source.contains(&format!("severity = {}", s.as_str())))
+        else {
+            continue;
+        };
+        for graver in Severity::ALL.into_iter().filter(|s| *s >= level) {
+            let targets = rule["target_matchers"].to_string();
+            assert!(!targets.contains(graver.as_str()), "{rule}");
+        }
+    }
+    let mut config = Config::default();
+    config.alerting.groups = false;
+    config.alerting.min_severity = Severity::Critical;
+    let fewer = of(&rules::render(&config).alertmanager_yaml);
+    assert_eq!(fewer.len(), 1, "{fewer:?}");
 }
 
 #[test]
@@ -106,20 +230,32 @@ fn another_configuration_gives_other_rules() {
 
 /// Whether the cases of some alerts pass for these rules.
 fn cases_pass(alerts: &[Alert], rules: Vec<Rule>) -> bool {
+    cases(alerts, &[], rules).0
+}
+
+fn cases(alerts: &[Alert], records: &[Record], rules: Vec<Rule>) -> (bool, String) {
     let dir = tempfile::tempdir().unwrap();
     let name = "all".to_owned();
     let groups = vec![Group { name, rules }];
     let tests = dir.path().join(TESTS_FILE);
     let file = RulesFile { groups };
     std::fs::write(dir.path().join(RULES_FILE), format::text("", &file)).unwrap();
-    std::fs::write(&tests, format::text("", &proof::file(alerts.iter()))).unwrap();
-    run("promtool", &["test", "rules"], &tests).0
+    std::fs::write(
+        &tests,
+        format::text("", &proof::file(alerts.iter(), records.iter())),
+    )
+    .unwrap();
+    run("promtool", &["test", "rules"], &tests)
 }
 
 #[test]
 fn the_cases_fail_for_every_rule_that_is_missing_or_always_fires() {
     let config = Config::default();
     let mut together = vec![anomaly::alerts(&config.alerting)];
+    // as many of each kind of group as there are severities
+    let severities = together[0].len();
+    let groups = group::alerts(&config);
+    together.extend(groups.chunks(severities).map(<[Alert]>::to_vec));
     together.extend(health::alerts(&config).into_iter().map(|a| vec![a]));
     for alerts in together {
         let rules: Vec<_> = alerts.iter().map(Alert::rule).collect();
@@ -139,11 +275,11 @@ fn the_cases_fail_for_every_rule_that_is_missing_or_always_fires() {
 fn a_folder_is_made_and_one_that_cannot_be_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("a/b");
-    rules::write(&Config::default(), &deep).unwrap();
+    rules::write(&Config::default(), &deep, false).unwrap();
     assert!(deep.join(RULES_FILE).try_exists().unwrap());
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = rules::write(&Config::default(), &file)
+    let error = rules::write(&Config::default(), &file, false)
         .unwrap_err()
         .to_string();
     assert!(error.contains("file") && error.contains("--out"), "{error}");
@@ -152,7 +288,7 @@ fn a_folder_is_made_and_one_that_cannot_be_is_named() {
 #[test]
 fn prometheus_takes_the_example() {
     let dir = tempfile::tempdir().unwrap();
-    rules::write(&Config::default(), dir.path()).unwrap();
+    rules::write(&Config::default(), dir.path(), false).unwrap();
     let path = dir.path().join("prometheus.yml");
     std::fs::copy(example("prometheus.yml"), &path).unwrap();
     passes("promtool", &["check", "config"], &path);

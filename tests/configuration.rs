@@ -21,7 +21,7 @@ fn same(path: &str, now: &str) {
 #[test]
 fn what_is_written_from_the_types_is_current() {
     for (path, now) in rules::repository_files() {
-        same(path, &now);
+        same(&path, &now);
     }
 }
 

@@ -478,11 +478,36 @@ fn rules_are_what_saimon_rules_prints() {
     let tests = std::fs::read_to_string(folder.path().join("saimon-rules-test.yml")).unwrap();
     assert_eq!(text("deploy/prometheus/saimon-rules.yml"), printed);
     assert_eq!(text("deploy/prometheus/saimon-rules-test.yml"), tests);
-    assert_eq!(text("deploy/helm/saimon/files/saimon-rules.yml"), printed);
+    let inhibitions = std::fs::read_to_string(folder.path().join("saimon-alertmanager.yml"));
     assert_eq!(
-        text("deploy/helm/saimon/files/saimon.json"),
-        text("deploy/grafana/saimon.json")
+        text("deploy/prometheus/saimon-alertmanager.yml"),
+        inhibitions.unwrap()
     );
+    assert_eq!(text("deploy/helm/saimon/files/saimon-rules.yml"), printed);
+    let folder = tempfile::tempdir().unwrap();
+    let out = Command::new(SAIMON)
+        .args(["dashboards", "--out"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(out.status.success());
+    let mut written = 0;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let printed = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert_eq!(text(&format!("deploy/grafana/{name}")), printed, "{name}");
+        assert_eq!(
+            text(&format!("deploy/helm/saimon/files/{name}")),
+            printed,
+            "{name}"
+        );
+        written += 1;
+    }
+    let kept = files("deploy/grafana")
+        .iter()
+        .filter(|f| f.ends_with(".json"))
+        .count();
+    assert_eq!(kept, written);
     let printed: Value = serde_saphyr::from_str(&printed).unwrap();
     assert_eq!(object("PrometheusRule")["spec"], printed);
     assert!(printed["groups"].as_array().unwrap().len() > 1);

@@ -17,25 +17,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use stack::pace::{DAY, SHIFT, WARMUP, YOUNG};
 use stack::pages::{self, Labels, Sample};
 use stack::{Options, Stack, http};
 
-const DAY: Duration = Duration::from_secs(20);
-/// Two of the generator's days; evidence grows to its full size as a series grows older than this.
-const WARMUP: u32 = 40;
-const YOUNG: u32 = 280;
 const CHECKPOINT: Duration = Duration::from_secs(3);
 
 /// What is broken: a load that a machine has at no time of the day.
 const METRIC: &str = "demo_load1";
 const NODE: &str = "n1";
 const FAULT_LASTS: Duration = Duration::from_secs(20);
-/// How many there may be until one alerts.
-const FAULTS: u32 = 3;
 
 /// What a user chooses in the dashboard, and what Grafana fills in.
-const GRAFANA_VARS: [(&str, &str); 7] = [
+const GRAFANA_VARS: [(&str, &str); 8] = [
     ("labels", ""),
+    ("by", "job"),
     ("job", ".*"),
     ("instance", ".*"),
     ("metric", METRIC),
@@ -43,6 +39,9 @@ const GRAFANA_VARS: [(&str, &str); 7] = [
     ("__rate_interval", "15s"),
     ("DS_PROMETHEUS", "prometheus"),
 ];
+
+/// Panels of series that are computed when they are asked for.
+const COMPUTED: [&str; 1] = ["by remote read"];
 
 /// The score at which a sample lies on its band's edge.
 const LINE: f64 = 0.7;
@@ -89,37 +88,25 @@ fn eventually<T>(
     stack: &mut Stack,
     what: &str,
     deadline: Duration,
-    ready: impl FnMut(&Stack) -> Option<T>,
-) -> T {
-    within(stack, what, deadline, ready).unwrap_or_else(|| {
-        panic!(
-            "waited {} s until {what}\n{}",
-            deadline.as_secs(),
-            stack.log_tails(15)
-        )
-    })
-}
-
-/// The same, and nothing if it does not come in time.
-#[track_caller]
-fn within<T>(
-    stack: &mut Stack,
-    what: &str,
-    deadline: Duration,
     mut ready: impl FnMut(&Stack) -> Option<T>,
-) -> Option<T> {
+) -> T {
     let start = Instant::now();
-    while start.elapsed() < deadline {
+    loop {
         if let Some(found) = ready(stack) {
             println!("{:6.1} s  {what}", start.elapsed().as_secs_f64());
-            return Some(found);
+            return found;
         }
         if let Err(error) = stack.check() {
             panic!("while waiting until {what}: {error:#}");
         }
+        assert!(
+            start.elapsed() < deadline,
+            "waited {} s until {what}\n{}",
+            deadline.as_secs(),
+            stack.log_tails(15)
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
-    None
 }
 
 fn scores_page(stack: &Stack) -> Vec<Sample> {
@@ -218,24 +205,11 @@ fn both_pages_satisfy_promtool(stack: &Stack) {
     }
 }
 
-/// A series of two hundred samples has not seen much: a fault that falls onto another of its oddities may
-/// be called low. Then the next one is not.
 fn fault_alerts(stack: &mut Stack) {
-    for _ in 0..FAULTS {
-        if fault_alerted(stack) {
-            return;
-        }
-        score_returns(stack);
-    }
-    panic!("no alert after {FAULTS} faults\n{}", stack.log_tails(15));
-}
-
-/// Orders a fault; true once its alert is there.
-fn fault_alerted(stack: &mut Stack) -> bool {
     let order = json!({
         "kind": "level_shift",
         "series": format!("{METRIC}{{node=\"{NODE}\"}}"),
-        "size": 60,
+        "size": SHIFT,
         "for": format!("{}s", FAULT_LASTS.as_secs()),
     });
     let answer = http::post_json(stack.ports.generator, "/faults", &order).unwrap();
@@ -251,38 +225,70 @@ fn fault_alerted(stack: &mut Stack) -> bool {
         FAULT_LASTS,
         |stack| score(stack).filter(|s| *s >= LINE),
     );
-    let alert = within(
+    eventually(
         stack,
         "its alert is in Alertmanager",
-        FAULT_LASTS,
+        FAULT_LASTS + Duration::from_secs(10),
         |stack| {
             let alerts = pages::alerts(stack.ports.alertmanager).ok()?;
             alerts.into_iter().find(is_target)
         },
     );
-    alert.is_some()
 }
 
+/// With `SAIMON_PANELS` set to a folder, the table of docs/dashboards.md and what the panels show are
+/// written there, for `scripts/panels`.
 fn every_panel_has_data(stack: &Stack) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/saimon.json");
-    let text = std::fs::read_to_string(file).unwrap();
-    let queries = dashboard::queries(&text, &GRAFANA_VARS);
-    assert!(!queries.is_empty(), "{file} has no query");
+    let folder = std::env::var_os("SAIMON_PANELS").map(PathBuf::from);
+    let mut table = String::new();
+    let mut drawn = Vec::new();
     let mut empty = Vec::new();
-    println!("\n{:<32} {:>5}  query", "panel", "rows");
-    for (panel, expr) in queries {
-        let rows = pages::query(stack.ports.prometheus, &expr)
-            .unwrap_or_else(|e| panic!("panel {panel}: {e:#}"));
-        println!("{panel:<32} {:>5}  {expr}", rows.len());
-        if rows.is_empty() {
-            empty.push(format!("{panel}: {expr}"));
+    for dashboard in saimon::rules::dashboard::all() {
+        table.push_str(&dashboard::heading(&dashboard));
+        for query in dashboard::queries(&dashboard, &GRAFANA_VARS) {
+            let rows = pages::query(stack.ports.prometheus, &query.expr)
+                .unwrap_or_else(|e| panic!("{}: {}: {e:#}", dashboard.uid, query.panel));
+            table.push_str(&query.line(rows.len()));
+            if rows.is_empty() && !COMPUTED.iter().any(|c| query.panel.ends_with(c)) {
+                empty.push(format!(
+                    "{}: {}: {}",
+                    dashboard.uid, query.panel, query.expr
+                ));
+            }
+            if folder.is_some() && !query.is_variable {
+                drawn.push(json!({
+                    "dashboard": dashboard.uid,
+                    "panel": query.panel,
+                    "legend": query.legend,
+                    "result": range(stack, &query.expr),
+                }));
+            }
         }
+    }
+    println!("{table}");
+    if let Some(folder) = folder {
+        std::fs::write(folder.join("table.md"), &table).unwrap();
+        std::fs::write(folder.join("panels.json"), json!(drawn).to_string()).unwrap();
     }
     assert!(
         empty.is_empty(),
         "panels without data while an anomaly is under way:\n{}",
         empty.join("\n")
     );
+}
+
+/// The last four minutes of a query.
+fn range(stack: &Stack, expr: &str) -> serde_json::Value {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let path = format!(
+        "/api/v1/query_range?query={}&start={}&end={now}&step=1",
+        http::encode(expr),
+        now - 240
+    );
+    let page = http::page(stack.ports.prometheus, &path).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&page).unwrap();
+    json["data"]["result"].take()
 }
 
 fn score_returns(stack: &mut Stack) {

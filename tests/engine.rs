@@ -13,6 +13,8 @@ mod histograms;
 mod history;
 #[path = "engine/recall.rs"]
 mod recall;
+#[path = "engine/renew.rs"]
+mod renew;
 #[path = "support/running.rs"]
 mod running;
 #[path = "engine/siblings.rs"]

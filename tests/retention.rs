@@ -113,6 +113,7 @@ impl House {
             groups: Arc::default(),
             clock: shared,
             health: Arc::new(Health::default()),
+            api: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -5,6 +5,8 @@
 
 #[path = "scenarios/absence.rs"]
 mod absence;
+#[path = "scenarios/demo.rs"]
+mod demo;
 #[path = "scenarios/list.rs"]
 mod list;
 #[path = "scenarios/play.rs"]

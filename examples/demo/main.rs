@@ -21,22 +21,17 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use screen::Screen;
+use stack::pace::{DAY, WARMUP, YOUNG};
 use stack::{Options, Stack};
 use story::{FAULT, Story};
 use watch::Watcher;
 
-/// The length of a day in the demo.
-const DAY: Duration = Duration::from_secs(30);
-/// More than one of the generator's days before the first score; evidence grows to its full size after it.
-const WARMUP: u32 = 40;
-/// Samples before a series of the generator may alert.
-const YOUNG: u32 = 200;
 /// Between two looks at scores and alerts. What is measured is that coarse.
 const LOOK: Duration = Duration::from_millis(250);
 /// In a row, of a stack whose processes all run.
 const FAILED_LOOKS_MAX: u32 = 20;
 /// `--check` gives up after this.
-const CHECK_MAX: Duration = Duration::from_secs(420);
+const CHECK_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Parser)]
 #[command(about = "a monitoring stack with saimon in it, and a fault for it to find")]

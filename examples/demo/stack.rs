@@ -6,6 +6,8 @@
 
 #[path = "stack/http.rs"]
 pub(crate) mod http;
+#[path = "stack/pace.rs"]
+pub(crate) mod pace;
 #[path = "stack/pages.rs"]
 pub(crate) mod pages;
 #[path = "stack/ports.rs"]
@@ -113,6 +115,7 @@ impl Stack {
             Command::new("prometheus")
                 .arg(path("--config.file=", &dir, "prometheus.yml"))
                 .arg(path("--storage.tsdb.path=", &dir, "prometheus"))
+                .arg("--web.enable-remote-write-receiver")
                 .arg(listen("--web.listen-address=", ports.prometheus)),
             &dir,
             &watchdog,
@@ -186,6 +189,7 @@ fn write_configuration(dir: &Path, ports: &Ports, options: &Options) -> Result<(
         ("node", address(ports.node)),
         ("generator", address(ports.generator)),
         ("alertmanager", address(ports.alertmanager)),
+        ("prometheus", address(ports.prometheus)),
         (
             "rules",
             rules_dir.join("saimon-rules.yml").display().to_string(),

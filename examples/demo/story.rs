@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::stack::pace::SHIFT;
 use crate::stack::pages::{Labels, display};
 use crate::watch::View;
 
@@ -28,7 +29,7 @@ pub(crate) const FAULT: Fault = Fault {
     series: "demo_load1{node=\"n1\"}",
     metric: "demo_load1",
     node: "n1",
-    size: 40.0,
+    size: SHIFT,
     lasts: Duration::from_secs(20),
 };
 

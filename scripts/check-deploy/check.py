@@ -107,7 +107,8 @@ def main():
             shutil.copy(file, folder)
         run("promtool: compose/prometheus.yml", "promtool", "check", "config", f"{folder}/prometheus.yml")
         run("promtool: tests of the rules", "promtool", "test", "rules", f"{folder}/saimon-rules-test.yml")
-    run("amtool: compose/alertmanager.yml", "amtool", "check-config", DEPLOY / "compose/alertmanager.yml")
+    for file in ["compose/alertmanager.yml", "prometheus/saimon-alertmanager.yml"]:
+        run(f"amtool: {file}", "amtool", "check-config", DEPLOY / file)
 
     built = run("kubectl kustomize", "kubectl", "kustomize", DEPLOY / "kubernetes")
     if built is None:

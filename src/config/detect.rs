@@ -170,7 +170,7 @@ pub struct RuleConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
     pub absent: Option<Duration>,
-    /// Overrides `detect.day`.
+    /// Overrides `detect.day`. For series that are there when the rule comes, from the next start on.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "10s", "x-max" = "7d"))]
     pub day: Option<Duration>,

@@ -77,27 +77,33 @@ pub fn check(text: &str) -> Vec<Mistake> {
 ///
 /// Every mistake in it, in the order of its lines; never none.
 pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
+    read_as(text, &shape::config(), |walk, config| walk.together(config))
+}
+
+/// The same for a file of another shape; `together` holds values against each other.
+pub(super) fn read_as<T: serde::de::DeserializeOwned + Default>(
+    text: &str,
+    shape: &Shape,
+    together: impl FnOnce(&mut Walk<'_>, &T),
+) -> Result<T, Vec<Mistake>> {
     let root = match yaml::read(text) {
         Ok(Some(root)) => root,
-        Ok(None) => return Ok(Config::default()),
+        Ok(None) => return Ok(T::default()),
         Err(e) => {
             let message = format!("not valid yaml: {}", e.message);
             return Err(vec![Mistake::new(e.at, "", message)]);
         }
     };
-    let shape = shape::config();
     let mut walk = Walk {
-        root: &shape,
+        root: shape,
         found: Vec::new(),
         places: BTreeMap::new(),
     };
-    let value = walk.value(&shape, &root, "");
+    let value = walk.value(shape, &root, "");
     // Wrong values were left out, so what is here can be compared, with defaults for the rest.
-    match serde_json::from_value::<Config>(
-        value.unwrap_or_else(|| Json::Object(Default::default())),
-    ) {
+    match serde_json::from_value::<T>(value.unwrap_or_else(|| Json::Object(Default::default()))) {
         Ok(config) => {
-            walk.together(&config);
+            together(&mut walk, &config);
             if walk.found.is_empty() {
                 return Ok(config);
             }
@@ -109,7 +115,7 @@ pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
 }
 
 /// One pass over the tree.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     root: &'a Shape,
     found: Vec<Mistake>,
     /// Where each key stands that the file has, and whether its value is usable.
@@ -117,6 +123,11 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// True if nothing is wrong so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.found.is_empty()
+    }
+
     fn mistake(&mut self, at: At, path: &str, message: impl Into<String>) {
         self.found.push(Mistake::new(at, path, message));
     }
@@ -268,6 +279,10 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        if let Err(message) = config.alerting.version() {
+            let key = "alerting.prometheus_version";
+            self.pair(false, key, key, message);
+        }
         if let Err(error) = GroupSpec::try_from(&config.groups) {
             let own = GroupsConfig {
                 joint_by: GroupsConfig::default().joint_by,

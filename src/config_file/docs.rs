@@ -6,6 +6,10 @@
 use super::check::leaf::number;
 use super::shape::{self, Choice, Field, Shape};
 use super::unit;
+use crate::config::live;
+
+/// What is said of a key that a running saimon does not take.
+const RESTART: &str = " *Restart.*";
 
 /// Longest line of a comment in the example.
 const COMMENT_WIDTH: usize = 96;
@@ -40,6 +44,10 @@ saimon serve --config saimon.yaml
 An unknown key, a value outside its range and a selector that cannot be read are errors, and
 `saimon serve` does not start with one. An empty file is a file with all defaults. `saimon check`
 also takes a `prometheus.yml` and says what is missing in it for saimon.
+
+A running saimon reads the file again on SIGHUP and `POST /-/reload` and uses all of it or, if there
+is a mistake, nothing; series keep their models. Keys marked *Restart.* are what they were until saimon
+is started again, and are named if they have changed: [security.md](security.md).
 
 How values are written:
 
@@ -124,6 +132,9 @@ fn row(field: &Field, path: &str) -> String {
         _ => format!("<a id=\"{link}\"></a>"),
     };
     let mut meaning = field.doc.clone();
+    if !has_section(&field.shape) && !live::is_live(path) {
+        meaning.push_str(RESTART);
+    }
     for c in choices(&field.shape) {
         meaning.push_str(&format!("<br>`{}`: {}", c.word, c.doc));
     }

@@ -17,7 +17,7 @@ pub enum LoadError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("the configuration has {}, nothing was started\n{}", counted(mistakes.len()), listed(path.as_deref(), mistakes))]
+    #[error("the configuration has {}\n{}", counted(mistakes.len()), listed(path.as_deref(), mistakes))]
     Mistakes {
         /// `None` if the text did not come from a file.
         path: Option<PathBuf>,
@@ -41,6 +41,7 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     })?;
     if let Some(folder) = path.parent() {
         config.history.client.beside(folder);
+        config.web.beside(folder);
         for receiver in &mut config.outputs.remote_write {
             receiver.client.beside(folder);
         }

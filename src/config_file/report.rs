@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::check::{self, Mistake};
-use super::{prometheus, yaml};
+use super::{prometheus, web, yaml};
 use crate::config::Config;
 
 /// Nothing is wrong.
@@ -22,7 +22,8 @@ pub struct Report {
     pub code: u8,
 }
 
-/// Checks a configuration file of saimon, or one of Prometheus for what concerns saimon.
+/// Checks a configuration file of saimon, a web configuration with the files it names, or a
+/// configuration of Prometheus for what concerns saimon.
 pub fn check_file(path: &Path) -> Report {
     match std::fs::read_to_string(path) {
         Ok(text) => check_text(&path.display().to_string(), &text),
@@ -46,6 +47,15 @@ pub fn check_text(name: &str, text: &str) -> Report {
             counted(found.hints.len(), "hint"),
         );
         return Report::of(report, &found.mistakes);
+    }
+    if let Ok(Some(root)) = yaml::read(text)
+        && web::is_web(&root)
+    {
+        let found = web::mistakes(text, Path::new(name).parent().unwrap_or(Path::new("")));
+        let mut report = lines(name, "", &found);
+        let count = counted(found.len(), "mistake");
+        report += &format!("{name}: {count}, as a web configuration\n");
+        return Report::of(report, &found);
     }
     let found = check::check(text);
     let mut report = lines(name, "", &found);

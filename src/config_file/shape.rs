@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::yaml::{Node, Value};
 use super::{unit, yaml};
+use crate::config::web::{TokenConfig, UserRightsConfig, WebFile};
 use crate::config::{Config, RelabelConfig, RemoteWriteConfig, RuleConfig, SeverityConfig};
 
 /// What a value may be.
@@ -96,6 +97,15 @@ pub fn config() -> Shape {
     shape(schema.as_value(), Some(&defaults(&Config::default())))
 }
 
+/// The shape of a web configuration.
+pub fn web() -> Shape {
+    let schema = SchemaSettings::draft2020_12()
+        .with(|s| s.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<WebFile>();
+    shape(schema.as_value(), Some(&defaults(&WebFile::default())))
+}
+
 /// The values of `T` in the order of its fields.
 fn defaults<T: serde::Serialize>(value: &T) -> Node {
     let text = serde_saphyr::to_string(value).expect("BUG: a configuration cannot be written");
@@ -171,6 +181,10 @@ fn item(schema: &Json) -> Option<Node> {
         })
     } else if keys.contains_key("source_labels") {
         defaults(&RelabelConfig::default())
+    } else if keys.contains_key("token_file") {
+        defaults(&TokenConfig::default())
+    } else if keys.contains_key("user") {
+        defaults(&UserRightsConfig::default())
     } else {
         defaults(&RemoteWriteConfig::default())
     })
@@ -330,7 +344,7 @@ mod tests {
             names(top),
             [
                 "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
-                "limits"
+                "web", "records", "limits"
             ]
         );
         assert_eq!(

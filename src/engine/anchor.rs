@@ -11,7 +11,7 @@ use super::keep::{ClosedChunk, GROUP_SERIES};
 use crate::series::kind::{Kind, Source};
 use crate::window::encoding::Encoding;
 
-/// Values of a series from one state to the next: a byte and a half a sample. It is also how many are
+/// Values of a series from one state to the next: less than two bytes a sample. It is also how many are
 /// scored again, at the most, before the first that was asked for, and after the last.
 pub const EVERY: u32 = 512;
 

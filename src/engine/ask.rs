@@ -116,6 +116,8 @@ pub enum Question {
     },
     /// Something about history.
     History(super::history::Order),
+    /// What series there are.
+    Series(super::catalogue::Asked),
     /// Something about the model of one series.
     Model(super::models::ModelOrder),
 }
@@ -134,6 +136,10 @@ impl Reader {
             shards: shards.into(),
             past,
         }
+    }
+
+    pub(super) fn shards(&self) -> &[mpsc::Sender<Message>] {
+        &self.shards
     }
 
     /// Tells of the model of the series with these canonical label bytes, or has something done with

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::ask::{AskError, Found, Question};
+use super::catalogue::{self, Asked};
 use super::history::{Given, Order};
 use super::keep::ClosedChunk;
 use super::models::ModelOrder;
@@ -66,6 +67,7 @@ enum Job {
         answer: oneshot::Sender<Given>,
     },
     Model(ModelOrder),
+    Series(Asked),
 }
 
 /// The questions of one shard, first come, first served.
@@ -128,6 +130,7 @@ impl From<Question> for Job {
                 answer,
             },
             Question::Model(order) => Self::Model(order),
+            Question::Series(asked) => Self::Series(asked),
             Question::History(Order::Wanting { limit, answer }) => Self::Wanting {
                 limit: limit.min(WANTING_MAX),
                 answer,
@@ -154,6 +157,7 @@ impl Job {
             Self::Windows { answer, .. } => answer.is_closed(),
             Self::Lives { answer, .. } => answer.is_closed(),
             Self::Wanting { answer, .. } => answer.is_closed(),
+            Self::Series(asked) => asked.answer.is_closed(),
             // Once begun it is brought to its end, whoever waits for it.
             Self::Give { .. } | Self::Model(_) => false,
         };
@@ -234,6 +238,19 @@ impl Job {
                     return None;
                 }
                 Some(Self::Lives { of, lives, answer })
+            }
+            Self::Series(mut asked) => {
+                let (few, slices) = match asked.wanted.has_regex() {
+                    true => (SELECT_FEW, catalogue::SLICE / SELECT_FEW),
+                    false => (catalogue::SLICE, 1),
+                };
+                for _ in 0..slices {
+                    asked = asked.step(shard, few)?;
+                    if clock.now_ms().saturating_sub(now_ms) >= SELECT_MS {
+                        break;
+                    }
+                }
+                Some(Self::Series(asked))
             }
             Self::Model(order) => {
                 order.answer(shard);

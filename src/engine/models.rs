@@ -87,7 +87,7 @@ impl ModelOrder {
 }
 
 impl ModelStatus {
-    fn of(judge: &Judge, spec: &SeriesSpec) -> Self {
+    pub(super) fn of(judge: &Judge, spec: &SeriesSpec) -> Self {
         let tier = judge.forest();
         Self {
             forest: match tier {

@@ -14,6 +14,7 @@ use super::joint::Joints;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
 use super::presence::Presence;
+use super::records::{Known, RecordOutlet, record_taps};
 use super::router::Router;
 use super::rules::{Rules, Specs};
 use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
@@ -100,6 +101,7 @@ impl Pool {
                     keeps: spec.keeps,
                     wants_history: spec.wants_history,
                     tap: None,
+                    records: None,
                 })
             })
             .collect();
@@ -147,6 +149,16 @@ impl Pool {
         let (taps, outlet) = taps(self.shards.len(), spec);
         for (shard, tap) in self.shards.iter_mut().zip(taps) {
             shard.set_tap(tap);
+        }
+        outlet
+    }
+
+    /// Has records of anomalies handed to whoever keeps them and knows these. To be called before
+    /// anything is restored.
+    pub fn record(&mut self, known: Known) -> RecordOutlet {
+        let (taps, outlet) = record_taps(self.shards.len(), known);
+        for (shard, records) in self.shards.iter_mut().zip(taps) {
+            shard.set_records(records);
         }
         outlet
     }
@@ -285,6 +297,14 @@ impl Engine {
     /// Gives histories to series that want them.
     pub fn historian(&self) -> Historian {
         Historian::new(self.senders.clone())
+    }
+
+    /// Has every shard go by other rules, each from its next message on.
+    pub async fn renew(senders: &[mpsc::Sender<Message>], rules: &Arc<Rules>) {
+        for sender in senders {
+            // Fails only if the shard has ended.
+            let _ = sender.send(Message::Rules(Arc::clone(rules))).await;
+        }
     }
 
     /// Tells every shard the time; one whose queue is full hears it the next time.

@@ -130,10 +130,13 @@ enum Earlier {
 #[derive(Debug)]
 pub struct Specs {
     rules: Arc<Rules>,
+    /// Those of rules that were before, too: series that sent nothing since go by them.
     known: Vec<SeriesSpec>,
     /// What tells each from others.
     marks: Vec<u64>,
     earlier: Earlier,
+    /// The first number of the rules as they are now.
+    current: u32,
 }
 
 impl Specs {
@@ -143,7 +146,33 @@ impl Specs {
             known: Vec::new(),
             marks: Vec::new(),
             earlier: Earlier::Same,
+            current: 0,
         }
+    }
+
+    /// Goes by other rules from now on.
+    pub fn renew(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+        self.current = self.known.len() as u32;
+    }
+
+    /// True if a number is of rules that were before.
+    pub fn is_old(&self, at: u32) -> bool {
+        at < self.current
+    }
+
+    /// For a series that goes on: the number that it had, and the one that it has now. What its state
+    /// is made of stays as it was until a restart: the length of its day, its clock, its forest.
+    pub fn renewed(&mut self, old: u32, canonical: &[u8]) -> (u32, u32) {
+        let mut spec = self.rules.resolve(canonical);
+        let was = self.get(old);
+        spec.day_ms = was.day_ms;
+        spec.calendar = was.calendar.clone();
+        spec.forest = ForestSpec {
+            wanted: spec.forest.wanted,
+            ..was.forest.clone()
+        };
+        (old, self.number(spec))
     }
 
     /// The spec for a series, without a number.
@@ -164,7 +193,13 @@ impl Specs {
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
         let spec = self.rules.resolve(canonical);
-        let at = self.known.iter().position(|k| *k == spec);
+        self.number(spec)
+    }
+
+    fn number(&mut self, spec: SeriesSpec) -> u32 {
+        let current = &self.known[self.current as usize..];
+        let at = current.iter().position(|k| *k == spec);
+        let at = at.map(|at| at + self.current as usize);
         at.unwrap_or_else(|| {
             self.marks.push(again::mark(&spec));
             self.known.push(spec);

@@ -11,18 +11,21 @@
 mod absence;
 mod accounting;
 mod anchors;
+mod describe;
 mod forest;
 pub mod histogram;
 mod keeping;
 mod kin;
 mod native;
 mod plain;
+mod renew;
 mod sleep;
+mod taps;
 mod tracked;
 pub(super) mod warm;
 mod windows;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use self::accounting::Account;
@@ -32,6 +35,7 @@ pub use self::keeping::Stray;
 use self::plain::{Offer, Plain};
 use self::sleep::Asleep;
 pub use self::sleep::Sleep;
+pub(super) use self::taps::Mark;
 use self::tracked::Tracked;
 use super::ask::Question;
 use super::batch::{Batch, Families, Row};
@@ -43,8 +47,9 @@ use super::kin::Kin;
 use super::memory::Budget;
 use super::prefetch::prefetch;
 use super::presence::Presence;
+use super::records::RecordTap;
 use super::router::partition;
-use super::rules::Specs;
+use super::rules::{Rules, Specs};
 use super::slab::Slab;
 use super::table::{Home, Table};
 use super::tally::{Admission, Tally};
@@ -67,6 +72,8 @@ use crate::wire::write::MetricType;
 pub enum Message {
     Batch(Batch),
     Families(Families),
+    /// Rules that changed.
+    Rules(Arc<Rules>),
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.
@@ -137,6 +144,8 @@ pub struct ShardParts {
     pub wants_history: bool,
     /// To those who send scores on, if there are any.
     pub tap: Option<Tap>,
+    /// To those who keep records of anomalies, if anybody does.
+    pub records: Option<RecordTap>,
 }
 
 /// What is known of a family.
@@ -162,6 +171,10 @@ pub struct Shard {
     asleep: Slab<Asleep>,
     /// Wall clock of the newest sample of each series that a rule leaves out, by number.
     left_out: HashMap<u32, i64>,
+    /// Those of them that changed rules may want.
+    reconsidered: HashSet<u32>,
+    /// Idle series that this tick may still look at for changed rules.
+    renewals: u32,
     groups: Groups,
     kin: Kin,
     families: HashMap<Box<str>, Announced>,
@@ -216,6 +229,8 @@ impl Shard {
             histograms: Slab::new(),
             asleep: Slab::new(),
             left_out: HashMap::new(),
+            reconsidered: HashSet::new(),
+            renewals: 0,
             groups: Groups::new(),
             kin: Kin::default(),
             families: HashMap::new(),
@@ -285,6 +300,9 @@ impl Shard {
         if let Some(tap) = &mut self.parts.tap {
             tap.begin(batch.seq, batch.replayed);
         }
+        if let Some(records) = &mut self.parts.records {
+            records.begin(batch.replayed);
+        }
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);
@@ -300,10 +318,7 @@ impl Shard {
         found.clear();
         for row in rows {
             let labels = row.labels.of(&batch.body);
-            let known = self
-                .table
-                .find(row.fingerprint, labels)
-                .map(|at| (at, self.table.home(at)));
+            let known = self.known(row.fingerprint, labels);
             let now_ms = batch.received_ms;
             if let Some((at, Home::Asleep(_))) = known {
                 self.waking.push(at);
@@ -381,11 +396,16 @@ impl Shard {
             // What a clock ends is in no record.
             tap.begin(self.applied, false);
         }
+        if let Some(records) = &mut self.parts.records {
+            records.begin(false);
+            records.tick(now_ms);
+        }
         if self.ticked_ms.is_some_and(|last| now_ms - last > JUMP_MS) {
             self.grace_until_ms = now_ms.saturating_add(GRACE_MS);
         }
         self.ticked_ms = Some(now_ms);
         self.slept = 0;
+        self.renewals = renew::RENEWED_A_TICK;
         let all = self.table.end();
         for _ in 0..(all / TICKS_A_ROUND + 1).max(TICK_MIN).min(all) {
             self.swept += 1;
@@ -425,31 +445,11 @@ impl Shard {
         self.flush_tap();
     }
 
-    pub(super) fn set_tap(&mut self, tap: Tap) {
-        self.parts.tap = Some(tap);
-    }
-
-    /// Hands over what is to be sent on, as far as there is room.
-    pub(super) fn flush_tap(&mut self) {
-        if let Some(tap) = &mut self.parts.tap {
-            self.parts.metrics.output.overloaded(tap.flush());
-        }
-    }
-
-    /// Where the rows end that were made for others so far.
-    pub(super) fn tap_mark(&self) -> u64 {
-        self.parts.tap.as_ref().map_or(0, Tap::mark)
-    }
-
-    /// True if what was made for others up to this mark is dealt with.
-    pub(super) fn is_tap_settled(&self, mark: u64) -> bool {
-        self.parts.tap.as_ref().is_none_or(|t| t.is_settled(mark))
-    }
-
     fn look_at_left_out(&mut self, at: u32, now_ms: i64) {
         let seen = self.left_out.get(&at);
         if seen.is_some_and(|seen| self.is_long_ago(*seen, now_ms)) {
             self.left_out.remove(&at);
+            self.reconsidered.remove(&at);
             self.table.remove(at);
             self.parts.admission.release(1);
         }

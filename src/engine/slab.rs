@@ -93,6 +93,11 @@ impl<T> Slab<T> {
         self.held as usize
     }
 
+    /// One past the largest number that may be in use.
+    pub fn end(&self) -> u32 {
+        self.used
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

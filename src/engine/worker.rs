@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::jobs::Jobs;
 use super::keep::{Cut, Kept, Wholes};
-use super::shard::{Message, Shard};
+use super::shard::{Mark, Message, Shard};
 use crate::clock::Clock;
 use crate::telemetry::Metrics;
 
@@ -49,7 +49,7 @@ struct Handing {
     /// Made, and not taken yet.
     offered: Option<Kept>,
     /// What must be dealt with before it may be taken, and since when it waits for that.
-    behind: Option<(u64, Instant)>,
+    behind: Option<(Mark, Instant)>,
     /// Families that the writer has.
     families: usize,
 }
@@ -101,6 +101,7 @@ impl Worker {
                     }
                 }
                 Some(Message::Families(families)) => shard.families(&families),
+                Some(Message::Rules(rules)) => shard.renew(rules),
                 Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),
                 Some(Message::Checkpoint { seq, wholes }) => {

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use super::stream::Stream;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -37,7 +38,7 @@ pub(super) enum Version {
 /// A socket with the bytes that were read to find out its protocol put back in front.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     first: Bytes,
     activity: Arc<AtomicBool>,
     write_wait: Duration,
@@ -48,7 +49,7 @@ impl Connection {
     /// Reads until it is clear which protocol this is; `None` if the peer leaves first.
     /// A write that makes no progress for `write_wait` ends the connection.
     pub(super) async fn open(
-        mut stream: TcpStream,
+        mut stream: Stream,
         write_wait: Duration,
     ) -> io::Result<Option<(Self, Version)>> {
         let mut first = Vec::with_capacity(H2_PREFACE.len());
@@ -90,7 +91,7 @@ impl Connection {
     fn write_with<T>(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(done) = write(Pin::new(&mut self.stream), cx) {
             self.stalled = None;

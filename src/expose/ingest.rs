@@ -431,6 +431,7 @@ mod tests {
             limits: Arc::new(LimitsConfig::default()),
             clock: Arc::new(ManualClock::at(0)),
             health: Arc::new(Health::default()),
+            api: Arc::default(),
         };
         let unavailable = || state.metrics.ingest_v1.get(Outcome::Unavailable);
         let ingest = Arc::new(Ingest::new(&state));
@@ -462,6 +463,7 @@ mod tests {
             limits: Arc::new(LimitsConfig::default()),
             clock: Arc::new(ManualClock::at(0)),
             health: Arc::new(Health::default()),
+            api: Arc::default(),
         };
         let ingest = Arc::new(Ingest::new(&state));
         // More than is decoded where it arrives, though snappy packs it well.

@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
@@ -21,11 +20,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::Surface;
 use super::connection::{Connection, Version};
+use super::stream::Stream;
 use crate::config::LimitsConfig;
 
 /// How long requests under way may take after the stop signal: shorter than the 30 s after which
@@ -54,14 +56,19 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts and serves until `shutdown`, then drains. Returns when the last connection is closed.
 pub(super) async fn accept(
     listener: TcpListener,
-    router: Router,
-    limits: &LimitsConfig,
+    surface: Arc<Surface>,
     shutdown: CancellationToken,
 ) {
+    let limits = Arc::clone(&surface.state.limits);
     let room = Arc::new(Semaphore::new(limits.connections.max(1) as usize));
-    let waits = Waits {
-        head: limits.header_wait,
-        write: limits.request,
+    let host = Host {
+        surface,
+        handshakes: Arc::new(Semaphore::new(handshakes_max(&limits))),
+        shutdown: shutdown.clone(),
+        waits: Waits {
+            head: limits.header_wait,
+            write: limits.request,
+        },
     };
     let tasks = TaskTracker::new();
     let mut pause = ACCEPT_PAUSE.0;
@@ -80,7 +87,7 @@ pub(super) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 pause = ACCEPT_PAUSE.0;
-                let connection = serve(stream, Peer(peer), router.clone(), waits, shutdown.clone());
+                let connection = serve(stream, Peer(peer), host.clone());
                 tasks.spawn(async move {
                     connection.await;
                     drop::<OwnedSemaphorePermit>(permit);
@@ -119,20 +126,54 @@ struct Waits {
     write: Duration,
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: Peer,
-    router: Router,
+/// What every connection is served with.
+#[derive(Clone)]
+struct Host {
+    surface: Arc<Surface>,
+    /// Room for handshakes of TLS.
+    handshakes: Arc<Semaphore>,
     waits: Waits,
     shutdown: CancellationToken,
-) {
+}
+
+/// Half of all connections may be in a handshake: strangers who never end theirs leave room for those
+/// who have.
+fn handshakes_max(limits: &LimitsConfig) -> usize {
+    (limits.connections / 2).max(1) as usize
+}
+
+/// The connection once it may be read from: after its handshake, if TLS is spoken.
+async fn secured(stream: TcpStream, host: &Host) -> io::Result<Stream> {
+    let Some(tls) = host.surface.entrance.door().tls() else {
+        return Ok(Stream::Plain(stream));
+    };
+    let Ok(_turn) = host.handshakes.acquire().await else {
+        unreachable!("BUG: the semaphore is never closed");
+    };
+    let accepted = TlsAcceptor::from(tls).accept(stream).await?;
+    Ok(Stream::Tls(Box::new(accepted)))
+}
+
+async fn serve(stream: TcpStream, peer: Peer, host: Host) {
+    let (waits, shutdown) = (host.waits, host.shutdown.clone());
     // Answers are short and complete: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let opened = tokio::select! {
         () = shutdown.cancelled() => return,
-        opened = tokio::time::timeout(waits.head, Connection::open(stream, waits.write)) => opened,
+        secured = tokio::time::timeout(waits.head, secured(stream, &host)) => match secured {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(e)) => return tracing::debug!(peer = %peer.0, error = %e, "handshake failed"),
+            Err(_) => return tracing::debug!(peer = %peer.0, "closed: no handshake in time"),
+        },
+    };
+    let opened = tokio::select! {
+        () = shutdown.cancelled() => return,
+        opened = tokio::time::timeout(waits.head, Connection::open(opened, waits.write)) => opened,
     };
     let (connection, version) = match opened {
+        Ok(Ok(Some((_, Version::Http2)))) if !host.surface.entrance.door().http2() => {
+            return tracing::debug!(peer = %peer.0, "closed: http/2 is switched off");
+        }
         Ok(Ok(Some(opened))) => opened,
         Ok(Ok(None)) => return,
         Ok(Err(e)) => return tracing::debug!(peer = %peer.0, error = %e, "connection failed"),
@@ -142,7 +183,7 @@ async fn serve(
     let io = TokioIo::new(connection);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let router = router.clone();
+        let router = host.surface.routes();
         async move { Ok::<_, Infallible>(into_ok(router.oneshot(request.map(Body::new)).await)) }
     });
     let ended = match version {

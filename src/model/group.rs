@@ -73,77 +73,10 @@ fn width(members: usize) -> f32 {
     }
 }
 
-/// What a member's evidence reaches in one sample of ten: what its peaks are looked at against when the
-/// members of a group are ranked as causes.
-///
-/// A running quantile (Robbins and Monro 1951) in steps of its own size.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Usual {
-    at: f32,
-    n: u32,
-}
-
-/// Share of samples below the quantile.
-const BELOW: f32 = 0.9;
-/// Where it begins, and the smallest unit of its steps.
-const USUAL_FROM: f32 = 0.3;
-const USUAL_MIN: f32 = 0.05;
-/// Samples that it remembers, about.
-const USUAL_HORIZON: u32 = 5000;
-
-impl Usual {
-    pub fn new() -> Self {
-        Self {
-            at: USUAL_FROM,
-            n: 0,
-        }
-    }
-
-    /// Takes a member's evidence, in units of its line.
-    pub fn take(&mut self, d: f32) {
-        self.n = (self.n + 1).min(USUAL_HORIZON);
-        // The power 3/4 as two roots: slower than 1/n, so that a bad beginning is left behind.
-        let root = (self.n as f32).sqrt();
-        let step = self.at.max(USUAL_MIN) / (root * root.sqrt());
-        self.at += if d > self.at {
-            step * BELOW
-        } else {
-            step * (BELOW - 1.0)
-        };
-    }
-
-    /// How much a member with such a peak stands out: the peak, in units of the fourth root of what is
-    /// usual. A restless member needs a higher peak to be named before a calm one, though not in
-    /// proportion: sizes say more than rarity does.
-    pub fn stands_out(&self, peak: f32) -> f32 {
-        peak / self.at.max(USUAL_MIN).sqrt().sqrt()
-    }
-}
-
-impl Default for Usual {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn what_is_usual_is_known_and_a_restless_member_stands_out_less() {
-        let mut random = fastrand::Rng::with_seed(3);
-        let (mut calm, mut restless) = (Usual::new(), Usual::new());
-        for _ in 0..20_000 {
-            calm.take(0.2 * random.f32());
-            restless.take(1.6 * random.f32());
-        }
-        assert!((calm.at - 0.18).abs() < 0.01, "{calm:?}");
-        assert!((restless.at - 1.44).abs() < 0.05, "{restless:?}");
-        assert!(calm.stands_out(2.0) > restless.stands_out(2.5));
-        assert!(calm.stands_out(2.0) < restless.stands_out(5.0));
-    }
 
     /// Evidence of members without anomalies: about 0.4 of a line, seldom more than 0.6.
     fn quiet(random: &mut fastrand::Rng, members: usize) -> Vec<f32> {

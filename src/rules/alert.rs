@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::format::{Annotations, InputSeries, Rule};
+use crate::config::{AlertingConfig, HoldConfig, PrometheusVersion, Severity};
 use crate::config_file::unit;
 
 /// An alert and its proof.
@@ -44,13 +45,67 @@ impl Alert {
     /// As a rule file has it.
     pub fn rule(&self) -> Rule {
         Rule {
-            alert: self.name.to_owned(),
+            alert: Some(self.name.to_owned()),
+            record: None,
             expr: self.expr.clone(),
-            hold: unit::duration(self.hold),
+            hold: Some(unit::duration(self.hold)),
             keep_firing_for: self.keep.map(unit::duration),
             labels: self.labels.clone(),
-            annotations: self.annotations.clone(),
+            annotations: Some(self.annotations.clone()),
         }
+    }
+}
+
+/// How alerts are kept from ending and beginning again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The rule says so itself.
+    Word(Duration),
+    /// A Prometheus that has no word for it: the expression looks back.
+    Range(Duration),
+    No,
+}
+
+impl Keep {
+    pub fn of(config: &AlertingConfig) -> Self {
+        let keeps = config.version().is_ok_and(PrometheusVersion::keeps_firing);
+        match (config.keep_firing_for, keeps) {
+            (Duration::ZERO, _) => Self::No,
+            (time, true) => Self::Word(time),
+            (time, false) => Self::Range(time),
+        }
+    }
+
+    pub fn word(self) -> Option<Duration> {
+        match self {
+            Self::Word(time) => Some(time),
+            Self::Range(_) | Self::No => None,
+        }
+    }
+
+    pub fn time(self) -> Duration {
+        match self {
+            Self::Word(time) | Self::Range(time) => time,
+            Self::No => Duration::ZERO,
+        }
+    }
+
+    /// The selector, or its largest value as far back as is kept.
+    pub fn selected(self, selector: &str) -> String {
+        match self {
+            Self::Range(time) => format!("max_over_time({selector}[{}])", unit::duration(time)),
+            Self::Word(_) | Self::No => selector.to_owned(),
+        }
+    }
+}
+
+/// How long an anomaly of a severity must last.
+pub fn hold(config: &HoldConfig, severity: Severity) -> Duration {
+    match severity {
+        Severity::Low => config.low,
+        Severity::Medium => config.medium,
+        Severity::High => config.high,
+        Severity::Critical => config.critical,
     }
 }
 

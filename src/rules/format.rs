@@ -48,24 +48,35 @@ pub struct Group {
     pub rules: Vec<Rule>,
 }
 
-/// An alerting rule.
+/// An alerting or a recording rule.
 #[derive(Debug, Clone, Serialize)]
 pub struct Rule {
-    pub alert: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     pub expr: String,
-    #[serde(rename = "for")]
-    pub hold: String,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_firing_for: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    pub annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
 }
 
 /// What a reader of an alert sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Annotations {
     pub summary: String,
     pub description: String,
+    /// Page of Prometheus with the series and its score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<String>,
+    /// Page of Grafana.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dashboard: Option<String>,
 }
 
 /// A file for `promtool test rules`.
@@ -81,8 +92,28 @@ pub struct TestsFile {
 pub struct Test {
     pub name: String,
     pub interval: String,
+    /// Where Prometheus is in links.
+    pub external_url: &'static str,
     pub input_series: Vec<InputSeries>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alert_rule_test: Vec<AlertTest>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub promql_expr_test: Vec<ExprTest>,
+}
+
+/// What a query gives at one time.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExprTest {
+    pub expr: String,
+    pub eval_time: String,
+    pub exp_samples: Vec<ExpectedSample>,
+}
+
+/// One row of it, in the notation of PromQL.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExpectedSample {
+    pub labels: String,
+    pub value: f64,
 }
 
 /// A series in promtool's notation.
@@ -126,4 +157,24 @@ pub fn quoted(text: &str) -> String {
             .replace('"', "\\\"")
             .replace('\n', "\\n")
     )
+}
+
+/// A text in which Prometheus finds no template.
+pub fn literal(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
+}
+
+/// A text as Go's `urlquery` writes it.
+pub fn query_escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }

@@ -1,6 +1,8 @@
 //! Alerts about saimon itself. They need saimon's own `/metrics` in Prometheus, under the job of
 //! `alerting.job`; their severity does not depend on `alerting.min_severity`.
 
+mod more;
+
 use std::time::Duration;
 
 use super::alert::{Alert, Case, Look, series};
@@ -46,7 +48,7 @@ pub fn alerts(config: &Config) -> Vec<Alert> {
 }
 
 fn plans(config: &Config) -> Vec<Plan> {
-    vec![
+    let mut plans = vec![
         down(),
         scores_missing(),
         no_data(),
@@ -57,7 +59,9 @@ fn plans(config: &Config) -> Vec<Plan> {
         log_failing(),
         store_moved_aside(),
         checkpoint_old(config.store.checkpoint),
-    ]
+    ];
+    plans.extend(more::plans());
+    plans
 }
 
 fn down() -> Plan {
@@ -357,6 +361,7 @@ impl Plan {
         let annotations = Annotations {
             summary: self.summary.to_owned(),
             description: self.description.clone(),
+            ..Annotations::default()
         };
 
         let mut expected = labels.clone();
@@ -371,6 +376,7 @@ impl Plan {
         let texts = Annotations {
             summary: filled(&annotations.summary),
             description: filled(&annotations.description),
+            ..Annotations::default()
         };
         let hold = Duration::from_secs(60 * self.hold_minutes);
         let look = steps(hold + AFTER_HOLD + self.later);

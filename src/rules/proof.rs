@@ -5,18 +5,26 @@ use std::time::Duration;
 use super::RULES_FILE;
 use super::alert::{Alert, Case};
 use super::format::{AlertTest, ExpectedAlert, Test, TestsFile};
+use super::record::Record;
 use crate::config_file::unit;
 
 /// Time between two samples and between two evaluations.
-pub const STEP: Duration = Duration::from_secs(15);
+pub const STEP: Duration = Duration::from_secs(30);
 
-/// The test file of some alerts.
-pub fn file<'a>(alerts: impl Iterator<Item = &'a Alert>) -> TestsFile {
+/// Where Prometheus is in all cases.
+pub const EXTERNAL_URL: &str = "http://prometheus.example";
+
+/// The test file of some alerts and of what is recorded.
+pub fn file<'a>(
+    alerts: impl Iterator<Item = &'a Alert>,
+    records: impl Iterator<Item = &'a Record>,
+) -> TestsFile {
     TestsFile {
         rule_files: vec![RULES_FILE.to_owned()],
         evaluation_interval: unit::duration(STEP),
         tests: alerts
             .flat_map(|alert| alert.cases.iter().map(|case| test(alert, case)))
+            .chain(records.map(Record::test))
             .collect(),
     }
 }
@@ -31,6 +39,8 @@ fn test(alert: &Alert, case: &Case) -> Test {
     Test {
         name: format!("{}: {}", alert.name, case.name),
         interval: unit::duration(STEP),
+        external_url: EXTERNAL_URL,
+        promql_expr_test: Vec::new(),
         input_series: case.series.clone(),
         alert_rule_test: case
             .looks

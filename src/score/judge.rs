@@ -203,6 +203,12 @@ impl Judge {
         self.ensemble.profile().heap_bytes() + forest
     }
 
+    /// Where the values lie when the time of the day does not matter, and how far they spread.
+    pub fn usual(&self) -> (f64, f64) {
+        let level = self.ensemble.level();
+        (level.location(), level.scale())
+    }
+
     /// True if it knows a day of the series and judges by it.
     pub fn knows_the_day(&self) -> bool {
         self.ensemble.profile().speaks()
@@ -211,6 +217,18 @@ impl Judge {
     /// Judges one finite value, then learns from it. `interval_ms` is the usual distance between
     /// two samples of the series. Values must come in order of time.
     pub fn judge(&mut self, spec: &SeriesSpec, interval_ms: f64, x: Point) -> Judgement {
+        self.judge_seen(spec, interval_ms, x, |_, _| {})
+    }
+
+    /// The same for somebody who looks at the judge if the value is over the line and counts, before
+    /// it is learned from; he is told how far over it is, in units of the line.
+    pub fn judge_seen(
+        &mut self,
+        spec: &SeriesSpec,
+        interval_ms: f64,
+        x: Point,
+        over: impl FnOnce(&Self, f64),
+    ) -> Judgement {
         let x = Point {
             value: x.value.clamp(-model::VALUE_MAX, model::VALUE_MAX),
             ..x
@@ -243,6 +261,9 @@ impl Judge {
             Gap::None | Gap::Short => self.wary.saturating_sub(1),
         };
         let severity = self.severity(spec, phase, &opinion, rarity);
+        if severity.is_some() {
+            over(self, opinion.deviation);
+        }
         let heard = (phase != Phase::Warmup)
             .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
             .flatten();

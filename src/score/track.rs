@@ -125,11 +125,12 @@ impl Track {
         value: f64,
         start_ms: Option<i64>,
     ) -> Taken {
-        self.take_seen(spec, t_ms, value, start_ms, |_, _, _| {})
+        self.take_seen(spec, t_ms, value, start_ms, |_, _, _| {}, |_, _, _, _| {})
     }
 
     /// The same for somebody who looks at the judge, the usual interval in milliseconds and the value
-    /// to be judged just before it is: what the judge expects, it expects then.
+    /// to be judged just before it is: what the judge expects, it expects then. `over` looks at a value
+    /// over the line alone, see [`Judge::judge_seen`].
     pub fn take_seen(
         &mut self,
         spec: &SeriesSpec,
@@ -137,6 +138,7 @@ impl Track {
         value: f64,
         start_ms: Option<i64>,
         before: impl FnOnce(&Judge, f64, Point),
+        over: impl FnOnce(&Judge, f64, Point, f64),
     ) -> Taken {
         match self.head.order(t_ms, value) {
             Order::Newer => {}
@@ -167,7 +169,9 @@ impl Track {
             Scored::Value(value) => {
                 let (interval_ms, x) = (self.head.interval_ms(), Point { t_ms, value });
                 before(&self.judge, interval_ms, x);
-                Some(self.judge.judge(spec, interval_ms, x))
+                let over = |judge: &Judge, size: f64| over(judge, interval_ms, x, size);
+                let judged = self.judge.judge_seen(spec, interval_ms, x, over);
+                Some(judged)
             }
             Scored::First => None,
             Scored::Reset => {

@@ -397,17 +397,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "TEMP"]
-    fn temp_writes() {
-        let (.., payload) = encode(&of_version_3(), &mut Encoder::new()).unwrap();
-        let mut text = String::from("3 ");
-        for b in payload {
-            text.push_str(&format!("{b:02x}"));
-        }
-        std::fs::write("tests/fixtures/block-v3.txt", text + "\n").unwrap();
-    }
-
-    #[test]
     fn a_block_of_version_3_is_read() {
         let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v3.txt"));
         assert_eq!(version, NO_ANCHORS);

@@ -403,6 +403,80 @@ impl Backend for SledStore {
     }
 }
 
+/// Opens the records of anomalies in `dir`: keys and values, and nothing beside them.
+pub(super) fn opener_of_records(dir: &Path, cache: u64) -> Opener {
+    let dir = dir.to_owned();
+    Opener::new(Waits::default(), move || {
+        open_records(&dir, cache).map(|s| Box::new(s) as Box<dyn Backend>)
+    })
+}
+
+#[derive(Debug)]
+struct RecordStore(Db);
+
+/// Format of the records as a whole, under the key of the store's own format.
+const RECORDS_FORMAT: &str = "saimon records 1";
+
+fn open_records(dir: &Path, cache: u64) -> Result<RecordStore, OpenFailure> {
+    let db = open_files(dir, cache)?;
+    match db.get(key::FORMAT).map_err(open_failure)? {
+        Some(format) if &*format == RECORDS_FORMAT.as_bytes() => {}
+        Some(other) => {
+            let text = String::from_utf8_lossy(&other).into_owned();
+            return Err(match text.starts_with("saimon records ") {
+                true => OpenFailure::Newer(text),
+                false => OpenFailure::Damaged(format!("it has the format {text:?}")),
+            });
+        }
+        None => {
+            db.insert(key::FORMAT, RECORDS_FORMAT.as_bytes())
+                .map_err(open_failure)?;
+            db.flush().map_err(open_failure)?;
+        }
+    }
+    Ok(RecordStore(db))
+}
+
+impl Backend for RecordStore {
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        Ok(self.0.get(key).map_err(disk_error)?.map(|v| v.to_vec()))
+    }
+
+    fn scan(&mut self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError> {
+        let mut pairs = Vec::new();
+        let mut sum = 0;
+        for pair in self.0.range(from..to) {
+            let (key, value) = pair.map_err(disk_error)?;
+            sum += value.len();
+            pairs.push((key.to_vec(), value.to_vec()));
+            if sum >= bytes {
+                break;
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn apply(&mut self, edits: Vec<Edit>) -> Result<(), DiskError> {
+        let mut batch = Batch::default();
+        for edit in edits {
+            match edit {
+                Edit::Put(key, value) => batch.insert(key, value),
+                Edit::Remove(key) => batch.remove(key),
+            }
+        }
+        self.0.apply_batch(batch).map_err(disk_error)
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.0.flush().map_err(disk_error)?;
+        Ok(())
+    }
+
+    fn bytes(&mut self) -> Result<u64, DiskError> {
+        self.0.size_on_disk().map_err(disk_error)
+    }
+}
+
 /// What the machine refuses beside sled.
 fn failed(error: impl std::fmt::Display) -> DiskError {
     DiskError::Failed(error.to_string())

@@ -111,6 +111,7 @@ impl Saimon {
             groups: Arc::default(),
             clock: shared,
             health: Arc::clone(&health),
+            api: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

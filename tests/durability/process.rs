@@ -171,6 +171,7 @@ impl Process {
             limits: Arc::new(LimitsConfig::default()),
             clock: Arc::clone(&clock) as _,
             health: Arc::new(Health::default()),
+            api: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

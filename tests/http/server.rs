@@ -56,6 +56,7 @@ impl Server {
             limits: Arc::new(limits),
             clock: Arc::new(ManualClock::at(NOW_MS)),
             health: Arc::clone(&health),
+            api: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

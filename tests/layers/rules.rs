@@ -53,7 +53,13 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "model" => &["wire", "series", "window"],
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
-        "store" | "expose" => &["wire", "series", "window", "model", "score", "engine"],
+        "store" => &["wire", "series", "window", "model", "score", "engine"],
+        "records" => &[
+            "wire", "series", "window", "model", "score", "engine", "store",
+        ],
+        "expose" => &[
+            "wire", "series", "window", "model", "score", "engine", "records",
+        ],
         "output" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
         ],
@@ -95,6 +101,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "score",
             "engine",
             "store",
+            "records",
             "expose",
             "output",
             "client",
@@ -115,6 +122,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "score",
             "engine",
             "store",
+            "records",
             "expose",
             "output",
             "client",

@@ -69,7 +69,7 @@ impl Walk<'_> {
     }
 
     /// Notes a mistake at a key, or at the nearest section around it that the file has.
-    fn at_key(&mut self, path: &str, message: impl Into<String>) {
+    pub(in crate::config_file) fn at_key(&mut self, path: &str, message: impl Into<String>) {
         let mut around = path;
         let at = loop {
             if let Some((at, _)) = self.places.get(around) {

@@ -117,6 +117,12 @@ impl Shard {
             return false;
         };
         slot.seat.missed = Some(alarm);
+        if let Some(records) = &mut self.parts.records
+            && let Some(last_ms) = slot.track.head().last_ms()
+        {
+            let partition = self.groups.get(slot.group).id.partition;
+            records.absent(partition, self.table.labels(at), last_ms, score, alarm);
+        }
         let spec = self.parts.specs.get(slot.spec);
         self.parts.board.set(slot.board, score, Some(alarm));
         let shown = Shown::of(slot.track.phase(spec), Some(alarm)).waiting(slot.waits);

@@ -60,6 +60,11 @@ impl Shard {
         }
     }
 
+    /// Rules are others from here on.
+    pub(super) fn begins_anew(&mut self) {
+        self.anchored_anew = 0;
+    }
+
     pub(in crate::engine) fn rules_were(&mut self, earlier: Option<Arc<Rules>>) {
         self.parts.specs.were(earlier);
     }

@@ -143,7 +143,7 @@ impl Shard {
         }
     }
 
-    fn judge_of(&mut self, holder: Holder) -> Option<(&mut Judge, &SeriesSpec)> {
+    pub(super) fn judge_of(&mut self, holder: Holder) -> Option<(&mut Judge, &SeriesSpec)> {
         match holder {
             Holder::Tracked(n) => {
                 let slot = self.tracked.get_mut(n)?;

@@ -418,6 +418,26 @@ impl Shard {
         }
     }
 
+    /// The statistics of a histogram that are judged: place of the labels, entry on the board, judge,
+    /// number of the spec.
+    pub(super) fn stats_of(&self, h: u32) -> impl Iterator<Item = (Place, u32, &Judge, u32)> {
+        let slot = self.histograms.get(h).into_iter();
+        slot.flat_map(|slot| &slot.stats)
+            .filter_map(|stat| match stat {
+                StatSlot::Judged(s) => Some((s.labels, s.board, &s.judge, s.spec)),
+                StatSlot::New | StatSlot::LeftOut => None,
+            })
+    }
+
+    /// Usual distance in milliseconds and newest time of statistics, and whether the histogram ended.
+    pub(super) fn statistic_time(&self, h: u32) -> (f64, Option<i64>, bool) {
+        let slot = self.histograms.get(h);
+        let last_ms = slot.map(|s| s.last_ms).filter(|ms| *ms != i64::MIN);
+        let ended = |s: &StatSlot| matches!(s, StatSlot::Judged(stat) if stat.ended);
+        let ended = slot.is_some_and(|s| s.stats.iter().any(ended));
+        (slot.map_or(0.0, |s| s.interval.ms()), last_ms, ended)
+    }
+
     /// Judges the statistics of one interval that ended at `t_ms`.
     pub(super) fn judge_stats(&mut self, h: u32, t_ms: i64, stats: &Stats, now_ms: i64) {
         let Some(slot) = self.histograms.get_mut(h) else {
@@ -442,6 +462,9 @@ impl Shard {
         if self.histograms.get(h).is_some_and(|s| new(s)) {
             self.begin_stat(h, i, Judge::new(), Shown::of(Phase::Warmup, None), now_ms);
         }
+        if !self.is_stat_modelled(h, i) {
+            return;
+        }
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
@@ -454,16 +477,28 @@ impl Shard {
             let interval_ms = slot.interval.ms();
             stat.judge.band(spec, interval_ms, x.t_ms, Some(x.value))
         });
-        let judged = stat.judge.judge(spec, slot.interval.ms(), x);
+        let (interval_ms, had_alarm) = (slot.interval.ms(), stat.judge.alarm().is_some());
+        let records = self.parts.records.as_mut();
+        let labels = self.table.kept_labels(stat.labels);
+        let mut peak_band = None;
+        let judged = stat.judge.judge_seen(spec, interval_ms, x, |judge, size| {
+            if records.as_ref().is_some_and(|r| r.is_peak(labels, size)) {
+                peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
+            }
+        });
         stat.judged_ms = now_ms;
         stat.ended = false;
         let at = slot.at;
         let forest = judged.forest;
         let until_ms = groups::counts_until(now_ms, slot.interval.ms());
         self.parts.board.tell(stat.board, spec, &judged, until_ms);
+        let partition = self.groups.get(slot.group).id.partition;
+        if let Some(records) = records
+            && (had_alarm || judged.alarm.is_some() || records.wants_all())
+        {
+            records.judged(partition, labels, x, &judged, peak_band);
+        }
         if let Some(tap) = tap {
-            let partition = self.groups.get(slot.group).id.partition;
-            let labels = self.table.kept_labels(stat.labels);
             tap.judged(partition, labels, x.t_ms, &judged, band);
         }
         if let Some(Change::Began(_)) = judged.change {

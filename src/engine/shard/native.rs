@@ -135,9 +135,7 @@ impl Shard {
             let labels = row.labels.of(&batch.body);
             let now_ms = batch.received_ms;
             let found = self
-                .table
-                .find(row.fingerprint, labels)
-                .map(|at| (at, self.table.home(at)))
+                .known(row.fingerprint, labels)
                 .or_else(|| self.birth_native(row.fingerprint, labels, now_ms));
             let outcome = match found {
                 Some((at, Home::Nowhere)) => {

@@ -5,8 +5,10 @@ use super::forest::Holder;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
 use crate::engine::anchor::{Anchor, is_due};
 use crate::engine::joint::{Place, Told};
+use crate::engine::records::RecordTap;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
+use crate::model::Point;
 use crate::model::forest::tier::News;
 use crate::score::groups::counts_until;
 use crate::score::judge::Phase;
@@ -18,7 +20,7 @@ use crate::series::labels;
 use crate::telemetry::Outcome;
 
 /// A generation of metadata that never comes.
-const HEARD_NOTHING: u32 = u32::MAX;
+pub(super) const HEARD_NOTHING: u32 = u32::MAX;
 
 /// One modelled series.
 #[derive(Debug)]
@@ -115,6 +117,10 @@ impl Shard {
             self.offer_template(at, n);
             slot = self.tracked.get_mut(n).expect("BUG: the series was there");
         }
+        if self.parts.specs.is_old(slot.spec) {
+            self.renew_tracked(at, n);
+            slot = self.tracked.get_mut(n).expect("BUG: the series was there");
+        }
         let had_score = self.parts.board.entry(slot.board).score().is_some();
         if slot.epoch != self.epoch {
             self.declare(at, n);
@@ -129,17 +135,36 @@ impl Shard {
             .last_ms()
             .unwrap_or(t_ms.saturating_sub(1));
         let missed = slot.seat.hears(value);
+        if !spec.model {
+            slot.arrived_ms = now_ms;
+            return Outcome::Skipped;
+        }
         let mut forest = News::default();
         let was_scored = !slot.track.ended() && slot.track.phase(spec) != Phase::Warmup;
         let wants_band = self.parts.tap.as_ref().is_some_and(|t| t.wants().band);
         let mut band = None;
-        let taken = slot
-            .track
-            .take_seen(spec, t_ms, value, start_ms, |judge, interval_ms, x| {
+        let mut peak_band = None;
+        let mut value_judged = 0.0;
+        let had_alarm = slot.track.alarm().is_some();
+        let (records, table) = (&self.parts.records, &self.table);
+        let taken = slot.track.take_seen(
+            spec,
+            t_ms,
+            value,
+            start_ms,
+            |judge, interval_ms, x| {
+                value_judged = x.value;
                 if wants_band {
                     band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
                 }
-            });
+            },
+            |judge, interval_ms, x, size| {
+                let peak = |r: &RecordTap| r.is_peak(table.labels(at), size);
+                if records.as_ref().is_some_and(peak) {
+                    peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
+                }
+            },
+        );
         let partition = self.groups.get(slot.group).id.partition;
         let (outcome, finished) = match taken {
             Taken::Old(order) => return super::not_newer(order).unwrap_or(Outcome::Late),
@@ -147,6 +172,9 @@ impl Shard {
                 // Not by what the board shows: a restored series may end with its first sample.
                 if was_scored && let Some(tap) = &mut self.parts.tap {
                     tap.ended(partition, self.table.labels(at), t_ms);
+                }
+                if let Some(records) = &mut self.parts.records {
+                    records.stale(self.table.labels(at), t_ms);
                 }
                 self.parts.board.hide(slot.board);
                 let shown = Shown::ended().waiting(slot.waits);
@@ -176,6 +204,16 @@ impl Shard {
                     self.parts.board.tell(slot.board, spec, &judged, until_ms);
                     if let Some(tap) = &mut self.parts.tap {
                         tap.judged(partition, self.table.labels(at), t_ms, &judged, band);
+                    }
+                    if let Some(records) = &mut self.parts.records
+                        && (had_alarm || judged.alarm.is_some() || missed || records.wants_all())
+                    {
+                        let labels = self.table.labels(at);
+                        let x = Point {
+                            t_ms,
+                            value: value_judged,
+                        };
+                        records.judged(partition, labels, x, &judged, peak_band);
                     }
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
@@ -247,7 +285,8 @@ impl Shard {
 
     /// Hides a series that fell silent, puts an idle one to sleep, forgets one long gone.
     pub(super) fn look_at_tracked(&mut self, at: u32, n: u32, now_ms: i64) {
-        if !self.miss_if_absent(at, n, now_ms) {
+        self.renew_idle(at, n);
+        if !self.is_modelled(n) || !self.miss_if_absent(at, n, now_ms) {
             self.hide_if_silent(at, n, now_ms);
         }
         self.look_at_joint(at, n);
@@ -262,6 +301,12 @@ impl Shard {
         } else if let Some(slot) = self.take_tracked(at, n) {
             self.vacate(at, slot.group, slot.position, 1);
         }
+    }
+
+    /// False if changed rules leave it out.
+    fn is_modelled(&self, n: u32) -> bool {
+        let slot = self.tracked.get(n);
+        slot.is_none_or(|slot| self.parts.specs.get(slot.spec).model)
     }
 
     pub(super) fn hide_if_silent(&mut self, at: u32, n: u32, now_ms: i64) {
@@ -286,6 +331,9 @@ impl Shard {
         let Some(slot) = self.tracked.get(n) else {
             return;
         };
+        if let Some(records) = &mut self.parts.records {
+            records.silent(self.table.labels(at), slot.track.head().last_ms());
+        }
         if self.parts.board.entry(slot.board).score().is_some()
             && !slot.seat.is_missed()
             && let Some(tap) = &mut self.parts.tap

@@ -85,6 +85,12 @@ impl Panel {
                     "drawStyle": "line", "lineWidth": 1, "fillOpacity": 8, "showPoints": "never",
                 });
             }
+            "table" => {
+                json["options"] = json!({"frameIndex": 0, "showHeader": true});
+                json["fieldConfig"]["defaults"]["custom"] = json!({
+                    "align": "auto", "cellOptions": {"type": "auto"}, "inspect": false,
+                });
+            }
             "stat" => {
                 json["options"] = json!({
                     "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
@@ -196,6 +202,55 @@ impl Panel {
             }]);
         }
         panel
+    }
+
+    /// The room between two lines, filled, and those lines thin.
+    pub(super) fn between(mut self, lower: &str, upper: &str) -> Self {
+        let line = |name: &str, fill: Value| {
+            json!({
+                "matcher": {"id": "byName", "options": name},
+                "properties": [
+                    {"id": "custom.lineWidth", "value": 0},
+                    {"id": "custom.fillBelowTo", "value": fill},
+                    {"id": "custom.fillOpacity", "value": 20},
+                    {"id": "color", "value": {"mode": "fixed", "fixedColor": "blue"}},
+                ],
+            })
+        };
+        let mut below = line(lower, Value::Null);
+        // nothing is filled below the lower one
+        below["properties"][1] = json!({"id": "custom.hideFrom", "value": {
+            "legend": true, "tooltip": false, "viz": false,
+        }});
+        below["properties"][2]["value"] = json!(0);
+        self.json["fieldConfig"]["overrides"] = json!([
+            line(upper, json!(lower)),
+            below,
+            {
+                "matcher": {"id": "byName", "options": "expected"},
+                "properties": [
+                    {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [6, 6]}},
+                    {"id": "custom.fillOpacity", "value": 0},
+                ],
+            },
+        ]);
+        self
+    }
+
+    /// Links the metric of a row to its dashboard.
+    pub(super) fn to_series(mut self) -> Self {
+        let link = json!({
+            "matcher": {"id": "byName", "options": "source_metric"},
+            "properties": [{"id": "links", "value": [{
+                "title": "value, band and score",
+                "url": "/d/saimon-series?var-metric=${__data.fields.source_metric}\
+                        &var-job=${__data.fields.job}&var-instance=${__data.fields.instance}&${__url_time_range}",
+            }]}],
+        });
+        if let Some(overrides) = self.json["fieldConfig"]["overrides"].as_array_mut() {
+            overrides.push(link);
+        }
+        self
     }
 
     pub(super) fn colours(mut self, colours: &[(&str, &str)]) -> Self {

@@ -9,10 +9,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Taken, Track};
-use crate::model::SeriesSpec;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::{Fits, Outline};
-use crate::score::judge::Phase;
+use crate::model::{Point, SeriesSpec};
+use crate::score::judge::{Judge, Phase};
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
 
@@ -113,11 +113,12 @@ impl Track {
     ) -> Option<Said> {
         let had_score = !self.ended && self.phase(spec) != Phase::Warmup;
         let mut band = None;
-        let taken = self.take_seen(spec, t_ms, value, start_ms, |judge, interval_ms, x| {
+        let before = |judge: &Judge, interval_ms: f64, x: Point| {
             if wants_band {
                 band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
             }
-        });
+        };
+        let taken = self.take_seen(spec, t_ms, value, start_ms, before, |_, _, _, _| {});
         let end = Said { t_ms, what: None };
         match taken {
             Taken::Old(_) => None,

@@ -27,6 +27,10 @@ impl Shard {
                     let t_ms = t_ms.max(slot.last_ms.saturating_add(1));
                     tap.ended(partition, self.table.kept_labels(stat.labels), t_ms);
                 }
+                if let Some(records) = &mut self.parts.records {
+                    let t_ms = t_ms.max(slot.last_ms.saturating_add(1));
+                    records.stale(self.table.kept_labels(stat.labels), t_ms);
+                }
                 self.parts.board.hide(stat.board);
                 self.tally
                     .show(&mut stat.shown, Shown::ended().waiting(waits));
@@ -53,6 +57,9 @@ impl Shard {
                     let partition = self.groups.get(slot.group).id.partition;
                     let labels = self.table.kept_labels(stat.labels);
                     tap.ended(partition, labels, slot.last_ms.saturating_add(1));
+                }
+                if let Some(records) = &mut self.parts.records {
+                    records.silent(self.table.kept_labels(stat.labels), Some(slot.last_ms));
                 }
                 self.parts.board.hide(stat.board);
                 let shown = Shown::ended().waiting(slot.waits);

@@ -1,6 +1,9 @@
 //! The statistics of a histogram, as holders of forests: one judge each, known by its labels.
 
+use super::super::Shard;
+use super::super::forest::Holder;
 use super::{LABEL, NAMES, Slot, StatSlot};
+use crate::engine::tally::Shown;
 use crate::score::judge::Judge;
 use crate::series::family;
 use crate::series::fingerprint::fingerprint;
@@ -11,6 +14,15 @@ impl Slot {
         match &self.stats[i] {
             StatSlot::Judged(stat) => stat.judge.forest().is_some(),
             StatSlot::New | StatSlot::LeftOut => true,
+        }
+    }
+
+    /// Rules have changed: what they left out may be wanted now.
+    pub(in crate::engine::shard) fn reconsider(&mut self) {
+        for stat in &mut self.stats {
+            if matches!(stat, StatSlot::LeftOut) {
+                *stat = StatSlot::New;
+            }
         }
     }
 
@@ -26,4 +38,31 @@ impl Slot {
 /// The seed of a statistic: the fingerprint of its labels.
 pub(super) fn stat_seed(labels: &[u8], i: usize) -> u64 {
     fingerprint(&family::with(labels, LABEL, NAMES[i]))
+}
+
+impl Shard {
+    /// Has a statistic hear changed rules; false if they leave it out.
+    pub(super) fn is_stat_modelled(&mut self, h: u32, i: usize) -> bool {
+        let Some(StatSlot::Judged(stat)) = self.histograms.get_mut(h).map(|s| &mut s.stats[i])
+        else {
+            return true;
+        };
+        if !self.parts.specs.is_old(stat.spec) {
+            return self.parts.specs.get(stat.spec).model;
+        }
+        let labels = self.table.kept_labels(stat.labels);
+        let seed = fingerprint(labels);
+        let (old, new) = self.parts.specs.renewed(stat.spec, labels);
+        stat.spec = new;
+        let (was, is) = (self.parts.specs.get(old), self.parts.specs.get(new));
+        let (model, seats) = (is.model, was.forest.wanted != is.forest.wanted);
+        if was.model && !model {
+            self.parts.board.hide(stat.board);
+            self.tally.show(&mut stat.shown, Shown::ended());
+        }
+        if seats {
+            self.seat_again(Holder::Stat((h, i)), seed);
+        }
+        model
+    }
 }

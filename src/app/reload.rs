@@ -1,0 +1,143 @@
+//! The configuration of a running saimon, read again on SIGHUP or on request.
+//!
+//! All or nothing: everything is read and checked first, and only if nothing is wrong is anything
+//! changed. Then what is live is used at once (`config::live`), and keys that wait for a restart are
+//! named, in the answer, in the log and as a number of `saimon_config_restart_needed`.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+
+use super::web::Web;
+use crate::clock::Clock;
+use crate::config::{Config, live};
+use crate::engine::pool::Engine;
+use crate::engine::rules::Rules;
+use crate::engine::shard::Message;
+use crate::expose::Surface;
+use crate::expose::reload::{ReloadInbox, Reloaded};
+use crate::expose::secure::Door;
+use crate::telemetry::Metrics;
+
+/// Reads the configuration as it was read at the start: the file, and what the command line says.
+pub type Source = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+
+/// Who reloads.
+pub(super) struct Reloader {
+    pub(super) source: Source,
+    /// What is in use.
+    pub(super) running: Config,
+    pub(super) shards: Vec<mpsc::Sender<Message>>,
+    pub(super) surface: Arc<Surface>,
+    pub(super) web: Arc<Web>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What was read, and checked.
+struct Read {
+    config: Config,
+    rules: Rules,
+    door: Option<Door>,
+    /// Keys that differ and are used now, and those that need a restart.
+    changed: Vec<String>,
+    waiting: Vec<String>,
+}
+
+impl Reloader {
+    /// The configuration of the start is in use.
+    pub(super) fn began(&self) {
+        self.succeeded(0);
+    }
+
+    /// Reloads whenever it is asked to.
+    pub(super) async fn run(mut self, mut inbox: ReloadInbox, mut hangup: Signal) {
+        loop {
+            let answer = tokio::select! {
+                answer = inbox.recv() => match answer {
+                    Some(answer) => Some(answer),
+                    None => return,
+                },
+                signal = hangup.recv() => match signal {
+                    Some(()) => None,
+                    None => return,
+                },
+            };
+            let done = self.reload().await;
+            if let Some(answer) = answer {
+                let _ = answer.send(done);
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Reloaded {
+        let (source, web) = (Arc::clone(&self.source), Arc::clone(&self.web));
+        let running = self.running.clone();
+        let read = tokio::task::spawn_blocking(move || read(&source, &running, &web)).await;
+        let read = read.unwrap_or_else(|e| Err(format!("reading it failed: {e}")));
+        match read {
+            Ok(read) => Ok(self.put(read).await),
+            Err(wrong) => {
+                self.metrics.config.successful.set(0);
+                tracing::error!(
+                    error = wrong,
+                    "the configuration was read again and is not used"
+                );
+                Err(format!("{wrong}\nnothing was changed\n"))
+            }
+        }
+    }
+
+    /// Nothing here can fail.
+    async fn put(&mut self, read: Read) -> String {
+        Engine::renew(&self.shards, &Arc::new(read.rules)).await;
+        self.surface.retune(&read.config);
+        self.web.put(Ok(read.door));
+        self.running = read.config;
+        self.succeeded(read.waiting.len());
+        let (changed, waiting) = (read.changed.join(", "), read.waiting.join(", "));
+        let mut said = match read.changed.is_empty() {
+            true => "the configuration was read again, nothing has changed\n".to_owned(),
+            false => format!("the configuration was read again, in use now: {changed}\n"),
+        };
+        if read.waiting.is_empty() {
+            tracing::info!(changed, "the configuration was read again");
+        } else {
+            said.push_str(&format!("these need a restart: {waiting}\n"));
+            tracing::warn!(
+                changed,
+                restart = waiting,
+                "the configuration was read again, and some of it needs a restart"
+            );
+        }
+        said
+    }
+
+    fn succeeded(&self, waiting: usize) {
+        let metrics = &self.metrics.config;
+        metrics.successful.set(1);
+        let seconds = self.clock.now_ms() as f64 / 1000.0;
+        metrics.success_seconds.set(seconds);
+        metrics
+            .restart_needed
+            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+}
+
+/// Blocks.
+fn read(source: &Source, running: &Config, web: &Web) -> Result<Read, String> {
+    let new = source().map_err(|e| format!("{e:#}"))?;
+    // As it would be after a restart, and as it is from now on.
+    Rules::try_from(&new.detect).map_err(|e| e.to_string())?;
+    let config = live::merged(running, &new);
+    let rules = Rules::try_from(&config.detect).map_err(|e| e.to_string())?;
+    let door = web.read()?;
+    Ok(Read {
+        changed: live::differences(running, &config),
+        waiting: live::differences(&config, &new),
+        config,
+        rules,
+        door,
+    })
+}

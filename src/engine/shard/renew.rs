@@ -1,0 +1,115 @@
+//! Changed rules for series that are there.
+//!
+//! Whatever rules said before, a series goes on with its model and its window. What they say now
+//! counts from its next sample: the number of a spec says of which rules it is, so nothing has to be
+//! looked at when they change. Those that send nothing are looked at by ticks, a few at a time. A
+//! series that is not to be modelled any more keeps what it has until a restart, in case somebody
+//! thinks better of it; its samples are counted and not kept.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::forest::Holder;
+use super::tracked::HEARD_NOTHING;
+use crate::config::ForestUse;
+use crate::engine::rules::Rules;
+use crate::engine::table::Home;
+use crate::engine::tally::Shown;
+use crate::series::fingerprint::fingerprint;
+
+/// Series that one tick looks at for the sake of changed rules; each takes a microsecond or a few.
+pub(super) const RENEWED_A_TICK: u32 = 4096;
+
+impl Shard {
+    /// Takes changed rules.
+    pub fn renew(&mut self, rules: Arc<Rules>) {
+        self.parts.specs.renew(rules);
+        self.begins_anew();
+        self.reconsidered = self.left_out.keys().copied().collect();
+        for h in 0..self.histograms.end() {
+            if let Some(slot) = self.histograms.get_mut(h) {
+                slot.reconsider();
+            }
+        }
+    }
+
+    /// The series with these labels, if it is here and the rules do not want it to be born anew: one
+    /// that the rules before left out, and these do not.
+    pub(super) fn known(&mut self, fp: u64, labels: &[u8]) -> Option<(u32, Home)> {
+        let at = self.table.find(fp, labels)?;
+        let home = self.table.home(at);
+        if matches!(home, Home::Nowhere)
+            && !self.reconsidered.is_empty()
+            && self.reconsidered.remove(&at)
+            && self.parts.specs.resolve(labels).model
+        {
+            self.left_out.remove(&at);
+            self.table.remove(at);
+            self.parts.admission.release(1);
+            return None;
+        }
+        Some((at, home))
+    }
+
+    /// Has a series hear the rules as they are now.
+    pub(super) fn renew_tracked(&mut self, at: u32, n: u32) {
+        let Some(slot) = self.tracked.get_mut(n) else {
+            return;
+        };
+        let labels = self.table.labels(at);
+        let (old, new) = self.parts.specs.renewed(slot.spec, labels);
+        slot.spec = new;
+        let (was, is) = (self.parts.specs.get(old), self.parts.specs.get(new));
+        let (leaves, seats) = (
+            was.model && !is.model,
+            was.forest.wanted != is.forest.wanted,
+        );
+        if was.kind != is.kind {
+            slot.epoch = HEARD_NOTHING;
+        }
+        if seats {
+            let seed = fingerprint(labels);
+            self.seat_again(Holder::Tracked(n), seed);
+        }
+        if self.parts.specs.mark(old) != self.parts.specs.mark(new) {
+            self.anchor_anew(n);
+        }
+        if leaves {
+            self.tell_end(at, n);
+            if let Some(slot) = self.tracked.get_mut(n) {
+                self.parts.board.hide(slot.board);
+                let shown = Shown::ended().waiting(slot.waits);
+                self.tally.show(&mut slot.shown, shown);
+            }
+        }
+    }
+
+    /// Gives a series the seat that it may have now, or takes it.
+    pub(super) fn seat_again(&mut self, holder: Holder, seed: u64) {
+        let seats = Arc::clone(&self.parts.seats);
+        let Some((judge, spec)) = self.judge_of(holder) else {
+            return;
+        };
+        if spec.forest.wanted == ForestUse::Never {
+            judge.take_forest();
+        } else if judge.forest().is_none()
+            && let Some(seat) = seats.claim()
+        {
+            judge.give_forest(spec, seed);
+            if let Some(tier) = judge.forest_mut() {
+                tier.sit(seat);
+            }
+        }
+    }
+
+    /// The same for an idle one, if this tick has time for it.
+    pub(super) fn renew_idle(&mut self, at: u32, n: u32) {
+        if self.renewals > 0
+            && let Some(slot) = self.tracked.get(n)
+            && self.parts.specs.is_old(slot.spec)
+        {
+            self.renewals -= 1;
+            self.renew_tracked(at, n);
+        }
+    }
+}

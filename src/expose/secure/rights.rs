@@ -1,0 +1,93 @@
+//! Which path needs which right.
+//!
+//! What always holds: a path that is not in the table needs `admin`, so a route that somebody adds
+//! and forgets here is closed, not open; a test then asks for its entry.
+
+use http::Method;
+
+use crate::config::web::Right;
+
+/// What it takes to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Anybody who proved who they are.
+    Known,
+    /// One right, whatever the method.
+    Right(Right),
+    /// `read` to look, `admin` to change.
+    ReadOrAdmin,
+}
+
+/// Paths, and prefixes that end with a slash; the longest that fits counts.
+const TABLE: [(&str, Need); 14] = [
+    ("/", Need::Known),
+    ("/health", Need::Known),
+    ("/-/healthy", Need::Known),
+    ("/-/ready", Need::Known),
+    ("/-/reload", Need::Right(Right::Admin)),
+    ("/metrics", Need::Right(Right::Scrape)),
+    ("/metrics/scores", Need::Right(Right::Scrape)),
+    ("/api/v1/write", Need::Right(Right::Write)),
+    ("/api/v1/read", Need::Right(Right::Read)),
+    ("/api/v1/config", Need::Right(Right::Admin)),
+    ("/api/v1/", Need::ReadOrAdmin),
+    ("/openapi.json", Need::Known),
+    ("/docs", Need::Known),
+    ("/docs/", Need::Known),
+];
+
+/// The entry for a path, if there is one.
+pub(crate) fn listed(path: &str) -> Option<Need> {
+    let fits = |entry: &str| match entry {
+        "/" => path == "/",
+        _ if entry.ends_with('/') => path.starts_with(entry),
+        _ => path == entry,
+    };
+    TABLE
+        .iter()
+        .filter(|(entry, _)| fits(entry))
+        .max_by_key(|(entry, _)| entry.len())
+        .map(|(_, need)| *need)
+}
+
+/// The right that a request needs; `None`: to be known is enough.
+pub(super) fn needed(method: &Method, path: &str) -> Option<Right> {
+    match listed(path) {
+        Some(Need::Known) => None,
+        Some(Need::Right(right)) => Some(right),
+        Some(Need::ReadOrAdmin) if matches!(*method, Method::GET | Method::HEAD) => {
+            Some(Right::Read)
+        }
+        Some(Need::ReadOrAdmin) | None => Some(Right::Admin),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_has_its_right_and_an_unknown_one_needs_all() {
+        for (method, path, right) in [
+            (Method::POST, "/api/v1/write", Some(Right::Write)),
+            (Method::POST, "/api/v1/read", Some(Right::Read)),
+            (Method::GET, "/metrics/scores", Some(Right::Scrape)),
+            (Method::GET, "/", None),
+            (Method::GET, "/-/ready", None),
+            (Method::POST, "/-/reload", Some(Right::Admin)),
+            (Method::GET, "/api/v1/anomalies/7", Some(Right::Read)),
+            (
+                Method::POST,
+                "/api/v1/anomalies/7/feedback",
+                Some(Right::Admin),
+            ),
+            (Method::GET, "/api/v1/config", Some(Right::Admin)),
+            (Method::GET, "/api/v1/write/", Some(Right::Read)),
+            (Method::GET, "/metrics/", Some(Right::Admin)),
+            (Method::GET, "/something", Some(Right::Admin)),
+            (Method::GET, "*", Some(Right::Admin)),
+        ] {
+            assert_eq!(needed(&method, path), right, "{method} {path}");
+        }
+    }
+}

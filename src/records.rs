@@ -1,0 +1,122 @@
+//! Records of anomalies: kept on disk, found by an index in memory, for as long as is configured.
+//!
+//! One thread ([`keeper`]) takes what the shards hand over, writes it, and shows it in the index.
+//! Questions are answered from the index alone, but for the records of one page, which are read. What
+//! always holds: what is shown is on disk (or the disk takes nothing, and that is counted); a record is
+//! never shown twice; and there are never more than `records.max` of them.
+
+pub mod index;
+pub mod keeper;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use self::index::Index;
+use crate::engine::record::{Record, RecordId};
+use crate::engine::records::Known;
+use crate::store::records::RecordFiles;
+use crate::store::{DiskError, OpenError};
+
+/// Records that are there cannot be read now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the records of anomalies cannot be read, try again: {0}")]
+pub struct Unreadable(#[from] DiskError);
+
+/// All records of one process.
+#[derive(Debug)]
+pub struct Records {
+    files: RecordFiles,
+    /// Behind a lock that is held for one look through the index or for one batch of changes.
+    shown: RwLock<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    index: Index,
+    /// Changes that the disk does not take.
+    unwritten: BTreeMap<RecordId, Option<Record>>,
+    /// Changes since the start, for those who ask whether there is anything new.
+    version: u64,
+}
+
+impl Records {
+    /// Opens the records in `dir`, and what the shards have to know of them.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, now_ms: i64) -> Result<(Self, Known), OpenError> {
+        let files = RecordFiles::open(dir, now_ms)?;
+        let mut known = Known::default();
+        let mut index = Index::default();
+        let unreadable = files
+            .load(|record| {
+                index.put(&record);
+                known.add(record);
+            })
+            .map_err(|e| OpenError::Unavailable {
+                dir: dir.to_owned(),
+                why: e.to_string(),
+            })?;
+        if unreadable > 0 {
+            tracing::warn!(
+                unreadable,
+                "records of anomalies cannot be read: passing them over"
+            );
+        }
+        let shown = Shown {
+            index,
+            ..Shown::default()
+        };
+        let records = Self {
+            files,
+            shown: RwLock::new(shown),
+        };
+        Ok((records, known))
+    }
+
+    /// Looks through the index.
+    pub fn look<T>(&self, at: impl FnOnce(&Index) -> T) -> T {
+        at(&self.read().index)
+    }
+
+    /// Changes whenever anything that is shown does.
+    pub fn version(&self) -> u64 {
+        self.read().version
+    }
+
+    /// The records with these ids, in this order, without those that are gone. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn get(&self, ids: &[RecordId]) -> Result<Vec<Record>, Unreadable> {
+        let unwritten: BTreeMap<RecordId, Option<Record>> = {
+            let shown = self.read();
+            let held = ids.iter().filter_map(|id| {
+                let held = shown.unwritten.get(id)?;
+                Some((*id, held.clone()))
+            });
+            if shown.unwritten.is_empty() {
+                BTreeMap::new()
+            } else {
+                held.collect()
+            }
+        };
+        let mut found = Vec::with_capacity(ids.len());
+        for (id, read) in ids.iter().zip(self.files.get(ids)?) {
+            match unwritten.get(id) {
+                Some(held) => found.extend(held.clone()),
+                None => found.extend(read),
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shown> {
+        self.shown.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,171 @@
+//! Records of anomalies on disk: sled in a folder of its own, a key for each record.
+//!
+//! Apart from the store of windows and models, because neither must be lost with the other, and
+//! because a record is written when its anomaly changes and not when a checkpoint comes. What always
+//! holds: what [`RecordFiles::write`] returned for survives a kill; keys sort by the time at which
+//! anomalies began; files that are damaged are moved aside and begun anew.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::disk::{Disk, DiskError, Edit, OpenFailure};
+use super::folder::Folder;
+use super::sled as files;
+use super::{OpenError, value};
+use crate::engine::record::{Record, RecordId};
+
+/// Version of a record's value. 1: postcard of [`Record`].
+const VERSION: u8 = 1;
+/// What stands before an id in its key.
+const KIND: u8 = 1;
+/// Read in one step at a start.
+const SCAN_BYTES: usize = 1 << 20;
+/// sled's cache. Pages of some records each; a page of a list is read in one stretch.
+const CACHE: u64 = 8 << 20;
+
+/// The files of one process.
+#[derive(Debug)]
+pub struct RecordFiles {
+    // Dropped before the folder's lock.
+    disk: Mutex<Arc<Disk>>,
+    folder: Folder,
+}
+
+/// What a change of the files has: a record, or nothing any more.
+pub type Change<'a> = (RecordId, Option<&'a Record>);
+
+impl RecordFiles {
+    /// Opens the records in the folder `dir`; damaged ones are moved aside, which `now_ms` names.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, now_ms: i64) -> Result<Self, OpenError> {
+        let folder = Folder::lock(dir)?;
+        let files = Self {
+            disk: Mutex::new(Arc::new(Disk::new(files::opener_of_records(dir, CACHE)))),
+            folder,
+        };
+        let unavailable = |why: String| OpenError::Unavailable {
+            dir: dir.to_owned(),
+            why,
+        };
+        match files.disk().open() {
+            Ok(()) => Ok(files),
+            Err(OpenFailure::Locked) => Err(OpenError::Locked {
+                dir: dir.to_owned(),
+            }),
+            Err(OpenFailure::Newer(found)) => Err(OpenError::Newer {
+                dir: dir.to_owned(),
+                found,
+            }),
+            Err(OpenFailure::Failed(why)) => Err(unavailable(why)),
+            Err(OpenFailure::Damaged(why)) => {
+                files
+                    .replace(&why, now_ms)
+                    .map_err(|e| unavailable(format!("it is damaged ({why}): {e}")))?;
+                Ok(files)
+            }
+        }
+    }
+
+    fn disk(&self) -> Arc<Disk> {
+        Arc::clone(&self.disk.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, why: &str, now_ms: i64) -> Result<(), OpenFailure> {
+        self.folder
+            .move_aside(why, now_ms)
+            .map_err(|e| OpenFailure::Failed(format!("it cannot be moved aside: {e}")))?;
+        let fresh = Arc::new(self.disk().again());
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        fresh.open()
+    }
+
+    /// Gives every record in the order of their ids; the number of those that cannot be read.
+    ///
+    /// # Errors
+    /// If the disk does not answer.
+    pub fn load(&self, mut each: impl FnMut(Record)) -> Result<u64, DiskError> {
+        let disk = self.disk();
+        let mut from = vec![KIND];
+        let mut unreadable = 0;
+        loop {
+            let pairs = disk.scan(&from, &[KIND + 1], SCAN_BYTES)?;
+            let Some((last, _)) = pairs.last() else {
+                return Ok(unreadable);
+            };
+            from = last.clone();
+            from.push(0);
+            for (key, sealed) in &pairs {
+                match decode(key, sealed) {
+                    Some(record) => each(record),
+                    None => unreadable += 1,
+                }
+            }
+        }
+    }
+
+    /// The records with these ids that there are, in this order.
+    ///
+    /// # Errors
+    /// If the disk does not answer.
+    pub fn get(&self, ids: &[RecordId]) -> Result<Vec<Option<Record>>, DiskError> {
+        let keys: Vec<_> = ids.iter().map(|id| key(*id)).collect();
+        let values = self.disk().get_all(keys.clone())?;
+        let pairs = keys.iter().zip(values);
+        Ok(pairs.map(|(key, sealed)| decode(key, &sealed?)).collect())
+    }
+
+    /// Writes changes in one step, and returns when they are on the disk. After an error, it is
+    /// opened anew the next time.
+    ///
+    /// # Errors
+    /// If they may not be; they can be written again.
+    pub fn write<'a>(
+        &self,
+        changes: impl IntoIterator<Item = Change<'a>>,
+        now_ms: i64,
+    ) -> Result<(), DiskError> {
+        let edits: BTreeMap<RecordId, Option<&Record>> = changes.into_iter().collect();
+        let edits = edits.into_iter().map(|(id, record)| {
+            let key = key(id);
+            Ok(match record {
+                None => Edit::Remove(key),
+                Some(record) => {
+                    let payload = postcard::to_stdvec(record)
+                        .map_err(|e| DiskError::Failed(e.to_string()))?;
+                    let sealed = value::seal(VERSION, &key, &payload);
+                    Edit::Put(key, sealed)
+                }
+            })
+        });
+        let edits: Vec<Edit> = edits.collect::<Result<_, DiskError>>()?;
+        let mut disk = self.disk();
+        if disk.is_closed() {
+            match disk.open() {
+                Ok(()) => {}
+                Err(OpenFailure::Damaged(why)) => {
+                    self.replace(&why, now_ms)
+                        .map_err(|e| DiskError::Failed(e.to_string()))?;
+                    disk = self.disk();
+                }
+                Err(e) => return Err(DiskError::Failed(e.to_string())),
+            }
+        }
+        disk.apply(edits)?;
+        disk.flush()
+    }
+}
+
+fn key(id: RecordId) -> Vec<u8> {
+    let mut key = vec![KIND];
+    key.extend_from_slice(&id.to_bytes());
+    key
+}
+
+fn decode(key: &[u8], sealed: &[u8]) -> Option<Record> {
+    let payload = value::open(VERSION, key, sealed).ok()?;
+    let record: Record = postcard::from_bytes(payload).ok()?;
+    (RecordId::from_bytes(key.get(1..)?) == Some(record.id)).then_some(record)
+}

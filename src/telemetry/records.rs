@@ -1,0 +1,52 @@
+//! What saimon says about records of anomalies.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::Register;
+
+/// Numbers about records.
+#[derive(Debug)]
+pub struct RecordMetrics {
+    /// `saimon_records`.
+    pub kept: Gauge,
+    /// `saimon_records_left_out_total`.
+    left_out: Counter,
+    /// `saimon_records_expired_total`.
+    pub expired: Counter,
+    /// `saimon_records_unwritten`.
+    pub unwritten: Gauge,
+    /// `saimon_records_errors_total`.
+    pub errors: Counter,
+}
+
+impl RecordMetrics {
+    pub(super) fn made(r: &mut Register<'_>) -> Self {
+        Self {
+            kept: r.made("records", "anomalies that are on record"),
+            left_out: r.made(
+                "records_left_out",
+                "anomalies without a record, because too many were under way at once",
+            ),
+            expired: r.made(
+                "records_expired",
+                "records that were given up for their age or for their number",
+            ),
+            unwritten: r.made(
+                "records_unwritten",
+                "changes of records that are in memory only, because the disk takes none",
+            ),
+            errors: r.made(
+                "records_errors",
+                "records that could not be written or read",
+            ),
+        }
+    }
+
+    /// Anomalies have no record.
+    pub fn left_out(&self, anomalies: u64) {
+        if anomalies > 0 {
+            self.left_out.inc_by(anomalies);
+        }
+    }
+}
