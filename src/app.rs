@@ -10,6 +10,7 @@ mod keeping;
 mod output;
 mod records;
 mod reload;
+mod ruled;
 mod web;
 
 use std::net::SocketAddr;
@@ -75,6 +76,9 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
     );
     keeping::bound(&mut pool, config);
+    if kept.store.is_some() {
+        ruled::begin(&options.data_dir, &config.detect, &mut pool);
+    }
     kept.lull(&mut pool, config);
     let newest = kept.newest_record();
     let outputs = Outputs::open(
@@ -113,6 +117,9 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,
     ));
     stop(engine, writer);
+    if kept.store.is_some() {
+        ruled::end(&options.data_dir, &config.detect);
+    }
     if let Some(recording) = recording {
         recording.stop();
     }

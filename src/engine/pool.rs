@@ -134,6 +134,15 @@ impl Pool {
         }
     }
 
+    /// The rules under which series were scored before, if they are known, are not those of today. To
+    /// be called before anything is restored.
+    pub fn rules_were(&mut self, earlier: Option<Rules>) {
+        let earlier = earlier.map(Arc::new);
+        for shard in &mut self.shards {
+            shard.rules_were(earlier.clone());
+        }
+    }
+
     /// Has scores handed to whoever takes them out of what is given back. To be called before
     /// anything is restored.
     pub fn tap(&mut self, spec: &TapSpec) -> Outlet {

@@ -10,6 +10,7 @@
 
 mod absence;
 mod accounting;
+mod anchors;
 mod describe;
 mod forest;
 pub mod histogram;
@@ -214,6 +215,8 @@ pub struct Shard {
     births: VecDeque<warm::Birth>,
     /// Partitions with more finished chunks than they should hold.
     urgent: Vec<u8>,
+    /// States of series that were kept because they came back to something new.
+    anchored_anew: u32,
 }
 
 impl Shard {
@@ -252,6 +255,7 @@ impl Shard {
             told: Vec::new(),
             births: VecDeque::new(),
             urgent: Vec::new(),
+            anchored_anew: 0,
         }
     }
 

@@ -83,6 +83,16 @@ impl Head {
         &self.chunk
     }
 
+    /// Takes the open chunk out, for a moment: what else there is of the window is written without it.
+    pub fn take_chunk(&mut self) -> ChunkAppender {
+        std::mem::take(&mut self.chunk)
+    }
+
+    /// Puts it back.
+    pub fn put_chunk(&mut self, chunk: ChunkAppender) {
+        self.chunk = chunk;
+    }
+
     /// Memory beyond the struct itself, in bytes.
     pub fn heap_bytes(&self) -> usize {
         self.chunk.heap_bytes() + self.interval.heap_bytes()

@@ -48,6 +48,7 @@ impl Shard {
     /// Takes changed rules.
     pub fn renew_rules(&mut self, rules: Arc<Rules>) {
         self.parts.specs.renew(rules);
+        self.begins_anew();
         self.reconsidered = self.left_out.keys().copied().collect();
         for h in 0..self.histograms.end() {
             if let Some(slot) = self.histograms.get_mut(h) {
@@ -93,6 +94,9 @@ impl Shard {
         if seats {
             let seed = fingerprint(labels);
             self.seat_again(Holder::Tracked(n), seed);
+        }
+        if self.parts.specs.mark(old) != self.parts.specs.mark(new) {
+            self.anchor_anew(n);
         }
         if leaves {
             self.tell_end(at, n);
