@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use saimon::clock::{Clock as _, SystemClock};
 use serde_json::json;
 
 use stack::pace::{DAY, SHIFT, WARMUP, YOUNG};
@@ -291,8 +292,7 @@ fn every_panel_has_data(stack: &Stack) {
 
 /// The last two minutes of a query.
 fn range(stack: &Stack, expr: &str) -> serde_json::Value {
-    let now = std::time::SystemTime::now();
-    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemClock.now_ms() / 1000;
     let path = format!(
         "/api/v1/query_range?query={}&start={}&end={now}&step=1",
         http::encode(expr),
