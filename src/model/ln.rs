@@ -15,7 +15,7 @@ const FRACTION: u32 = 52;
 
 /// The logarithm of `x`, which is positive and not subnormal; of anything else some finite number.
 #[inline]
-pub fn ln(x: f64) -> f32 {
+pub(super) fn ln(x: f64) -> f32 {
     let above = x.to_bits().wrapping_sub(FROM);
     // Arithmetic, so that below 1 it is negative.
     let k = (above.cast_signed() >> FRACTION) as i32;
