@@ -16,8 +16,10 @@ use saimon::model::burst::Burst;
 use saimon::model::history::History;
 use saimon::model::jump::Jump;
 use saimon::model::level::Level;
+use saimon::model::pattern::{Pattern, Shape};
 use saimon::model::profile::Profile;
 use saimon::model::short::Short;
+use saimon::model::trend::Trend;
 use saimon::model::watch::{Look, Watch};
 use saimon::model::{Detector, Ensemble, Gap, Onset, OnsetInput, Pace, Past, Point, SeriesSpec};
 use saimon::score::judge::Judge;
@@ -161,6 +163,19 @@ fn models(c: &mut Criterion<CpuTime>) {
             season_residual: Some((value - 10.0) as f32),
             gap: Gap::None,
         }));
+    });
+    each(c, "trend", Trend::default, 0, |trend, noise, round| {
+        trend.take(round * STEP_MS, 10.0 + noise.next(), spec.day_ms, 0.58);
+        black_box(trend.ratio());
+    });
+    each(c, "pattern", Pattern::default, 0, |pattern, noise, _| {
+        let shape = Shape {
+            z: noise.next() as f32,
+            usual: Some(0.0),
+            a_day: (spec.day_ms / STEP_MS) as f32,
+        };
+        pattern.take(&shape, true);
+        black_box(pattern.ratio());
     });
     each(c, "rules", Watch::default, 0, |watch, noise, round| {
         let z = noise.next();
