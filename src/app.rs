@@ -10,6 +10,7 @@ mod keeping;
 mod output;
 mod records;
 mod reload;
+mod ruled;
 mod web;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::allocator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
@@ -74,6 +76,9 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
     );
     keeping::bound(&mut pool, config);
+    if kept.store.is_some() {
+        ruled::begin(&options.data_dir, &config.detect, &mut pool);
+    }
     kept.lull(&mut pool, config);
     let newest = kept.newest_record();
     let outputs = Outputs::open(
@@ -112,6 +117,9 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,
     ));
     stop(engine, writer);
+    if kept.store.is_some() {
+        ruled::end(&options.data_dir, &config.detect);
+    }
     if let Some(recording) = recording {
         recording.stop();
     }
@@ -227,6 +235,8 @@ async fn run(
             );
             health.set_ready();
             let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
+            // What reading states and the log took for a while.
+            tokio::task::spawn_blocking(allocator::give_back);
             if let Some(warmer) = warmer {
                 tokio::spawn(warmer.run(shutdown.clone()));
             }

@@ -3,6 +3,7 @@
 //! A series lives in exactly one shard; a [`shard::Shard`] is an ordinary struct with `&mut self`
 //! methods, tested without a thread. Requests reach it as one bounded send per shard.
 
+pub mod anchor;
 pub mod ask;
 pub mod batch;
 pub mod catalogue;
@@ -20,6 +21,7 @@ pub mod models;
 pub mod pool;
 pub mod prefetch;
 pub mod presence;
+pub mod recall;
 pub mod record;
 pub mod records;
 pub mod router;

@@ -11,6 +11,8 @@ mod formats;
 mod histograms;
 #[path = "engine/history.rs"]
 mod history;
+#[path = "engine/recall.rs"]
+mod recall;
 #[path = "engine/renew.rs"]
 mod renew;
 #[path = "support/running.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "remote_read/computed.rs"]
+mod computed;
 #[path = "../examples/demo/stack/http.rs"]
 #[allow(dead_code, reason = "the demo uses the rest of it")]
 mod http;

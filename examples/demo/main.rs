@@ -202,6 +202,11 @@ fn welcome(stack: &Stack) -> Vec<String> {
             ports.prometheus, FAULT.metric
         ),
         format!(
+            "  the band    {}\n              {} with what was expected of it, and its score",
+            graph(ports.prometheus),
+            FAULT.series
+        ),
+        format!(
             "Alertmanager  http://127.0.0.1:{}/#/alerts            where the alert arrives",
             ports.alertmanager
         ),
@@ -210,4 +215,28 @@ fn welcome(stack: &Stack) -> Vec<String> {
             ports.generator
         ),
     ]
+}
+
+/// The graph page of Prometheus with the faulted series and its band in one panel, and its score in
+/// another.
+fn graph(prometheus: u16) -> String {
+    let of = format!(
+        "{{saimon=\"virtual\",source_metric=\"{}\",node=\"{}\"}}",
+        FAULT.metric, FAULT.node
+    );
+    let band = format!(
+        "{} or {{__name__=~\"saimon_expected|saimon_lower_bound|saimon_upper_bound\",{}",
+        FAULT.series,
+        &of[1..]
+    );
+    let score = format!("saimon_anomaly_score{of}");
+    let panel = |i: usize, expr: &str| {
+        let expr = stack::http::encode(expr);
+        format!("g{i}.expr={expr}&g{i}.tab=0&g{i}.range_input=5m")
+    };
+    format!(
+        "http://127.0.0.1:{prometheus}/graph?{}&{}",
+        panel(0, &band),
+        panel(1, &score)
+    )
 }

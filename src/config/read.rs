@@ -35,6 +35,15 @@ pub struct ReadConfig {
     /// many by default. A query for more gets 400.
     #[schemars(range(min = 1, max = 100000000))]
     pub samples: u32,
+    /// Computed series (`saimon_anomaly_score`, `saimon_expected` ..., with `saimon="virtual"`) of one
+    /// query. A query for more gets 400. 0: there are none.
+    #[schemars(range(min = 0, max = 100000))]
+    pub virtual_series: u32,
+    /// Samples that are scored again for one query of computed series; those around what is asked for
+    /// count too, and one whose band is asked for counts as 50. A million take some seconds of one
+    /// core. A query for more gets 400.
+    #[schemars(range(min = 1000, max = 1000000000))]
+    pub virtual_samples: u32,
     /// Bytes of one answer in the form SAMPLES before compression; two such answers may be in memory
     /// together. Answers in chunks are sent while they are read and have no such bound.
     #[schemars(with = "String", extend("format" = "size", "x-min" = "1MiB", "x-max" = "1GiB"))]
@@ -53,6 +62,8 @@ impl Default for ReadConfig {
             wait: Duration::from_secs(10),
             series: 100_000,
             samples: 5_000_000,
+            virtual_series: 1000,
+            virtual_samples: 5_000_000,
             answer: ByteSize::mib(128),
             frame: ByteSize::mib(1),
         }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::keep::{ClosedChunk, GroupId, PastChunks};
 use super::models::{self, ModelStatus, NotDone, Wish};
+use super::recall::Live;
 use super::shard::Message;
 use crate::series::matcher::Selector;
 use crate::window::encoding::Encoding;
@@ -29,6 +30,10 @@ pub enum AskError {
     /// A shard did not take the question, or did not get to it in time.
     #[error("saimon is too busy to answer, try again")]
     Busy,
+    #[error("more than {limit} series would have to be scored again")]
+    TooManyAgain { limit: usize },
+    #[error("more than {limit} samples would have to be scored again")]
+    TooMuch { limit: usize },
     #[error("saimon is shutting down")]
     Closed,
     #[error("the store cannot be read: {0}")]
@@ -103,6 +108,11 @@ pub enum Question {
         from_ms: i64,
         to_ms: i64,
         answer: oneshot::Sender<Vec<Vec<ClosedChunk>>>,
+    },
+    /// The series at these places as they are now.
+    Lives {
+        of: Vec<(u32, u16)>,
+        answer: oneshot::Sender<Vec<Option<Live>>>,
     },
     /// Something about history.
     History(super::history::Order),
@@ -196,6 +206,53 @@ impl Reader {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<Vec<Vec<WindowChunk>>, AskError> {
+        let in_order = |windows: Vec<Vec<ClosedChunk>>| {
+            windows.into_iter().map(super::merge::in_order).collect()
+        };
+        self.gather(of, from_ms, to_ms, in_order).await
+    }
+
+    /// Everything that there is of these series in `[from_ms, to_ms]`, anchors among it, for `then` on
+    /// a thread that may block.
+    pub(super) async fn gather<T: Send + 'static>(
+        &self,
+        of: &[Found],
+        from_ms: i64,
+        to_ms: i64,
+        then: impl FnOnce(Vec<Vec<ClosedChunk>>) -> T + Send + 'static,
+    ) -> Result<T, AskError> {
+        let question = |of, answer| Question::Windows {
+            of,
+            from_ms,
+            to_ms,
+            answer,
+        };
+        let mut windows = self.each(of, question).await?;
+        // Only now the store: what it did not have yet when memory was read, memory still had.
+        let places: Vec<_> = of.iter().map(|f| f.place).collect();
+        let past = self.past.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Some(past) = past {
+                super::merge::add_past(&*past, &places, from_ms, to_ms, &mut windows)?;
+            }
+            Ok(then(windows))
+        })
+        .await
+        .unwrap_or(Err(AskError::Closed))
+    }
+
+    /// Each of these series as it is now; `None` for one without a model of its own.
+    pub(super) async fn lives(&self, of: &[Found]) -> Result<Vec<Option<Live>>, AskError> {
+        self.each(of, |of, answer| Question::Lives { of, answer })
+            .await
+    }
+
+    /// Asks the shards of these series about their places; answers in the order of the series.
+    async fn each<T: Default>(
+        &self,
+        of: &[Found],
+        question: impl Fn(Vec<(u32, u16)>, oneshot::Sender<Vec<T>>) -> Question,
+    ) -> Result<Vec<T>, AskError> {
         let mut by_shard = vec![Vec::new(); self.shards.len()];
         for (i, found) in of.iter().enumerate() {
             if let Some(asked) = by_shard.get_mut(found.place.shard as usize) {
@@ -209,32 +266,16 @@ impl Reader {
             }
             let (answer, answered) = oneshot::channel();
             let place = |i: &usize| (of[*i].place.group, of[*i].place.position);
-            let question = Question::Windows {
-                of: asked.iter().map(place).collect(),
-                from_ms,
-                to_ms,
-                answer,
-            };
-            ask(sender, question).await?;
+            ask(sender, question(asked.iter().map(place).collect(), answer)).await?;
             answers.push((asked, answered));
         }
-        let mut windows = vec![Vec::new(); of.len()];
+        let mut all: Vec<T> = of.iter().map(|_| T::default()).collect();
         for (asked, answered) in answers {
-            for (i, chunks) in asked.into_iter().zip(answer(answered).await?) {
-                windows[i] = chunks;
+            for (i, one) in asked.into_iter().zip(answer(answered).await?) {
+                all[i] = one;
             }
         }
-        // Only now the store: what it did not have yet when memory was read, memory still had.
-        let places: Vec<_> = of.iter().map(|f| f.place).collect();
-        let past = self.past.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Some(past) = past {
-                super::merge::add_past(&*past, &places, from_ms, to_ms, &mut windows)?;
-            }
-            Ok(windows.into_iter().map(super::merge::in_order).collect())
-        })
-        .await
-        .unwrap_or(Err(AskError::Closed))
+        Ok(all)
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::keep::{ClosedChunk, GROUP_SERIES, GroupId, KeptFor, PARTITIONS};
+use crate::window::encoding::Encoding;
 
 /// Finished chunks that a group holds back when the store does not take them; the oldest go first.
 pub const CLOSED_MAX: usize = 4 * GROUP_SERIES;
@@ -90,7 +91,9 @@ impl Group {
     /// Puts the chunks of a series in the place of those that it had finished, in order of time.
     /// There may be more of them than [`CLOSED_MAX`]: the group is to be handed over soon.
     pub fn replace(&mut self, position: u16, chunks: Vec<ClosedChunk>) {
-        self.closed.retain(|c| c.position != position);
+        // What is to be said again of what came live is so still.
+        self.closed
+            .retain(|c| c.position != position || c.encoding == Encoding::Anchor);
         self.closed.extend(chunks);
         self.dirty = true;
     }
@@ -101,7 +104,8 @@ impl Group {
         self.handed.retain(|chunks| {
             let waits = Arc::strong_count(chunks) > 1;
             if !waits {
-                gone |= chunks.iter().fold(0, |bits, c| bits | bit(c.position));
+                let samples = chunks.iter().filter(|c| c.encoding != Encoding::Anchor);
+                gone |= samples.fold(0, |bits, c| bits | bit(c.position));
             }
             waits
         });

@@ -13,6 +13,7 @@ use super::catalogue::{self, Asked};
 use super::history::{Given, Order};
 use super::keep::ClosedChunk;
 use super::models::ModelOrder;
+use super::recall::Live;
 use super::shard::Shard;
 use super::shard::warm::Warming;
 use crate::clock::Clock;
@@ -30,6 +31,8 @@ const SELECT_MS: i64 = 2;
 const SELECT_FEW: u32 = 4;
 /// Series whose chunks are copied in one slice.
 const WINDOWS_SLICE: usize = 128;
+/// Series that are looked at as they are now in one slice; one with a forest is copied with its rows.
+const LIVES_SLICE: usize = 16;
 /// Units of history that are given out at once.
 const WANTING_MAX: usize = 1024;
 
@@ -49,6 +52,11 @@ enum Job {
         range: (i64, i64),
         chunks: Vec<Vec<ClosedChunk>>,
         answer: oneshot::Sender<Vec<Vec<ClosedChunk>>>,
+    },
+    Lives {
+        of: Vec<(u32, u16)>,
+        lives: Vec<Option<Live>>,
+        answer: oneshot::Sender<Vec<Option<Live>>>,
     },
     Wanting {
         limit: usize,
@@ -116,6 +124,11 @@ impl From<Question> for Job {
                 range: (from_ms, to_ms),
                 answer,
             },
+            Question::Lives { of, answer } => Self::Lives {
+                lives: Vec::with_capacity(of.len()),
+                of,
+                answer,
+            },
             Question::Model(order) => Self::Model(order),
             Question::Series(asked) => Self::Series(asked),
             Question::History(Order::Wanting { limit, answer }) => Self::Wanting {
@@ -142,6 +155,7 @@ impl Job {
         let left_alone = match &self {
             Self::Select { answer, .. } => answer.is_closed(),
             Self::Windows { answer, .. } => answer.is_closed(),
+            Self::Lives { answer, .. } => answer.is_closed(),
             Self::Wanting { answer, .. } => answer.is_closed(),
             Self::Series(asked) => asked.answer.is_closed(),
             // Once begun it is brought to its end, whoever waits for it.
@@ -209,6 +223,21 @@ impl Job {
                     chunks,
                     answer,
                 })
+            }
+            Self::Lives {
+                of,
+                mut lives,
+                answer,
+            } => {
+                let done = lives.len();
+                for place in of.iter().skip(done).take(LIVES_SLICE) {
+                    lives.push(shard.live(*place));
+                }
+                if lives.len() == of.len() {
+                    let _ = answer.send(lives);
+                    return None;
+                }
+                Some(Self::Lives { of, lives, answer })
             }
             Self::Series(mut asked) => {
                 let (few, slices) = match asked.wanted.has_regex() {

@@ -45,6 +45,7 @@ pub(super) fn add_past(
 
 /// The chunks in order of time, each sample once.
 pub(super) fn in_order(mut chunks: Vec<ClosedChunk>) -> Vec<WindowChunk> {
+    chunks.retain(|c| c.encoding != Encoding::Anchor);
     chunks
         .sort_by(|a, b| (a.first_ms, a.last_ms, &a.bytes).cmp(&(b.first_ms, b.last_ms, &b.bytes)));
     // What was just written is in memory and in the store.

@@ -9,6 +9,7 @@ use crate::model::SeriesSpec;
 use crate::model::calendar::{self, Calendar, NoZone};
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
+use crate::score::track::again;
 use crate::score::verdict::RECENT;
 use crate::series::labels;
 use crate::series::matcher::{Selector, SelectorError};
@@ -117,12 +118,23 @@ impl Rules {
     }
 }
 
+/// The rules before those of today.
+#[derive(Debug)]
+enum Earlier {
+    Same,
+    Unknown,
+    Others(Arc<Rules>),
+}
+
 /// The specs in use by one shard, each once.
 #[derive(Debug)]
 pub struct Specs {
     rules: Arc<Rules>,
     /// Those of rules that were before, too: series that sent nothing since go by them.
     known: Vec<SeriesSpec>,
+    /// What tells each from others.
+    marks: Vec<u64>,
+    earlier: Earlier,
     /// The first number of the rules as they are now.
     current: u32,
 }
@@ -132,6 +144,8 @@ impl Specs {
         Self {
             rules,
             known: Vec::new(),
+            marks: Vec::new(),
+            earlier: Earlier::Same,
             current: 0,
         }
     }
@@ -187,9 +201,29 @@ impl Specs {
         let at = current.iter().position(|k| *k == spec);
         let at = at.map(|at| at + self.current as usize);
         at.unwrap_or_else(|| {
+            self.marks.push(again::mark(&spec));
             self.known.push(spec);
             self.known.len() - 1
         }) as u32
+    }
+
+    /// The rules before, if they are known, were others.
+    pub fn were(&mut self, earlier: Option<Arc<Rules>>) {
+        self.earlier = earlier.map_or(Earlier::Unknown, Earlier::Others);
+    }
+
+    /// True if the series with these canonical label bytes may have had another spec before.
+    pub fn is_new_for(&self, canonical: &[u8], at: u32) -> bool {
+        match &self.earlier {
+            Earlier::Same => false,
+            Earlier::Unknown => true,
+            Earlier::Others(rules) => rules.resolve(canonical) != *self.get(at),
+        }
+    }
+
+    /// What tells a spec, and the way in which series are scored, from others.
+    pub fn mark(&self, at: u32) -> u64 {
+        self.marks[at as usize]
     }
 
     pub fn get(&self, at: u32) -> &SeriesSpec {

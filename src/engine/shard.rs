@@ -10,6 +10,7 @@
 
 mod absence;
 mod accounting;
+mod anchors;
 mod describe;
 mod forest;
 pub mod histogram;
@@ -32,6 +33,7 @@ use self::forest::Holder;
 use self::histogram::Slot as HistogramSlot;
 pub use self::keeping::Stray;
 use self::plain::{Offer, Plain};
+pub use self::renew::Renewal;
 use self::sleep::Asleep;
 pub use self::sleep::Sleep;
 pub(super) use self::taps::Mark;
@@ -48,7 +50,7 @@ use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
 use super::router::partition;
-use super::rules::{Rules, Specs};
+use super::rules::Specs;
 use super::slab::Slab;
 use super::table::{Home, Table};
 use super::tally::{Admission, Tally};
@@ -71,8 +73,8 @@ use crate::wire::write::MetricType;
 pub enum Message {
     Batch(Batch),
     Families(Families),
-    /// Rules that changed.
-    Rules(Arc<Rules>),
+    /// Rules and limits have changed.
+    Renew(Renewal),
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.
@@ -213,6 +215,8 @@ pub struct Shard {
     births: VecDeque<warm::Birth>,
     /// Partitions with more finished chunks than they should hold.
     urgent: Vec<u8>,
+    /// States of series that were kept because they came back to something new.
+    anchored_anew: u32,
 }
 
 impl Shard {
@@ -251,6 +255,7 @@ impl Shard {
             told: Vec::new(),
             births: VecDeque::new(),
             urgent: Vec::new(),
+            anchored_anew: 0,
         }
     }
 

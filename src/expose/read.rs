@@ -1,4 +1,4 @@
-//! `POST /api/v1/read`: the windows, read back by Prometheus.
+//! `POST /api/v1/read`: the windows, and what is computed from them, read back by Prometheus.
 //!
 //! What always holds:
 //! - An answer is whole or an error: a failure before the first byte is a status, one after it cuts
@@ -9,6 +9,7 @@
 
 mod answer;
 mod chunks;
+mod computed;
 mod feed;
 mod samples;
 mod select;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::answer::ReadError;
 use self::chunks::{Begun, ChunksAnswer, Cut};
+use self::computed::Both;
 use self::feed::feed;
 use self::samples::{Packed, Room};
 use self::select::{OuterLabels, Selected, select};
@@ -60,7 +62,7 @@ const BODIES_KEPT: usize = 4;
 
 pub(super) fn routes(state: &State) -> Router {
     let reading = Reading::new(
-        state.reader.clone(),
+        Both::new(state.reader.clone(), &state.read),
         &state.read,
         &state.limits,
         &state.metrics,

@@ -166,6 +166,7 @@ pub(crate) fn samples(
                     give(h.timestamp_ms, Sample::Histogram(Box::new(h)))?;
                 }
             }
+            Encoding::Anchor => {}
         }
         Ok(())
     };

@@ -3,6 +3,8 @@
 //! Everything that a restart must bring back is in here and is serialised as it stands. `serve`,
 //! offline runs and tests take samples through [`Track::take`] alone.
 
+pub mod again;
+
 use serde::{Deserialize, Serialize};
 
 use super::board::Alarm;
@@ -201,6 +203,11 @@ impl Track {
         self.judge.alarm()
     }
 
+    pub fn head_mut(&mut self) -> &mut Head {
+        &mut self.head
+    }
+
+    /// The newest end of the window.
     pub fn head(&self) -> &Head {
         &self.head
     }

@@ -168,6 +168,15 @@ impl KindState {
     }
 
     /// True if watching has just changed its mind.
+    /// True if the next value, at `t_ms`, gives something else for having started to count at
+    /// `start_ms`.
+    pub fn minds_start(&self, t_ms: i64, start_ms: i64) -> bool {
+        // A series that is watched may become a counter with that very value.
+        let counts = self.kind == Kind::Counter || self.source == Source::Watched;
+        let first = self.last_ms == i64::MIN;
+        counts && (first || start_ms > self.last_ms) && start_ms < t_ms
+    }
+
     fn watch(&mut self, last: f64, value: f64) -> bool {
         // A fall to less than half is how a reset looks; a smaller one no counter makes.
         if value < last {

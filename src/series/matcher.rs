@@ -115,6 +115,13 @@ impl Matcher {
         self
     }
 
+    /// The same of another label.
+    #[must_use]
+    pub fn of_label(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

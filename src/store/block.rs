@@ -14,7 +14,9 @@ use crate::window::decimal::{self, Encoder};
 use crate::window::encoding::Encoding;
 
 /// Version of a stored block.
-pub(super) const VERSION: u8 = 3;
+pub(super) const VERSION: u8 = 4;
+/// The version before, when there were no anchors; still read.
+const NO_ANCHORS: u8 = 3;
 /// The version before, when all chunks were as they had been handed over; still read.
 const AS_HANDED: u8 = 2;
 /// The version before that, when all chunks were XOR chunks and did not say so; still read.
@@ -23,6 +25,11 @@ const XOR_ONLY: u8 = 1;
 /// A block is closed when its chunks reach this many bytes. Values below 128 KiB are written into
 /// sled's log; each larger one would be a file.
 pub(super) const BLOCK_BYTES: usize = 96 * 1024;
+
+/// Bytes of one anchor before it is packed; one has about a thousand.
+const ANCHOR_MAX: usize = 64 * 1024;
+/// How hard anchors are packed: most of what there is to gain.
+const ANCHOR_LEVEL: i32 = 3;
 
 /// Room for the fields of a chunk beside its bytes, when a block is filled.
 const CHUNK_FIELDS: usize = 16;
@@ -35,6 +42,8 @@ pub(super) enum Form {
     FloatHistogram,
     /// An XOR chunk in decimal form.
     Decimal,
+    /// No samples but an anchor, as a zstd frame.
+    Anchor,
 }
 
 impl From<Encoding> for Form {
@@ -43,6 +52,7 @@ impl From<Encoding> for Form {
             Encoding::Xor => Self::Xor,
             Encoding::Histogram => Self::Histogram,
             Encoding::FloatHistogram => Self::FloatHistogram,
+            Encoding::Anchor => Self::Anchor,
         }
     }
 }
@@ -54,6 +64,7 @@ impl Form {
             Self::Xor | Self::Decimal => Encoding::Xor,
             Self::Histogram => Encoding::Histogram,
             Self::FloatHistogram => Encoding::FloatHistogram,
+            Self::Anchor => Encoding::Anchor,
         }
     }
 }
@@ -88,7 +99,7 @@ impl Stored<'_> {
             Form::Decimal => {
                 decimal::decode(self.bytes).map_err(|e| ValueError::Decode(e.to_string()))
             }
-            Form::Histogram | Form::FloatHistogram => Ok(Vec::new()),
+            Form::Histogram | Form::FloatHistogram | Form::Anchor => Ok(Vec::new()),
         }
     }
 
@@ -98,6 +109,8 @@ impl Stored<'_> {
             Form::Decimal => {
                 decimal::to_xor(self.bytes).map_err(|e| ValueError::Decode(e.to_string()))?
             }
+            Form::Anchor => zstd::bulk::decompress(self.bytes, ANCHOR_MAX)
+                .map_err(|e| ValueError::Decode(e.to_string()))?,
             _ => self.bytes.to_vec(),
         };
         Ok(ClosedChunk {
@@ -149,20 +162,27 @@ pub(super) fn span(chunks: &[ClosedChunk]) -> Option<(i64, i64)> {
 /// The payload of a block, and the time that it spans; `None` for no chunks.
 pub(super) fn encode(chunks: &[ClosedChunk], encoder: &mut Encoder) -> Option<(i64, i64, Vec<u8>)> {
     let (first_ms, last_ms) = span(chunks)?;
-    let decimals: Vec<Option<Vec<u8>>> = chunks.iter().map(|c| smaller(c, encoder)).collect();
+    let mut packer = None;
+    let others: Vec<Option<Vec<u8>>> = chunks
+        .iter()
+        .map(|c| match c.encoding {
+            Encoding::Anchor => Some(anchor(c, &mut packer)),
+            _ => smaller(c, encoder),
+        })
+        .collect();
     let packed: Vec<_> = chunks
         .iter()
-        .zip(&decimals)
-        .map(|(c, decimal)| Packed {
+        .zip(&others)
+        .map(|(c, other)| Packed {
             position: c.position,
             after_ms: c.first_ms.wrapping_sub(first_ms).cast_unsigned(),
             length_ms: c.last_ms.wrapping_sub(c.first_ms).cast_unsigned(),
             samples: c.samples,
-            form: match decimal {
-                Some(_) => Form::Decimal,
-                None => c.encoding.into(),
+            form: match (c.encoding, other) {
+                (Encoding::Xor, Some(_)) => Form::Decimal,
+                _ => c.encoding.into(),
             },
-            bytes: decimal.as_deref().unwrap_or(&c.bytes),
+            bytes: other.as_deref().unwrap_or(&c.bytes),
         })
         .collect();
     let payload =
@@ -193,6 +213,15 @@ pub(super) fn join(mut chunks: Vec<Stored<'_>>) -> Option<(i64, i64, Vec<u8>)> {
     Some((first_ms, last_ms, payload))
 }
 
+/// An anchor, packed.
+fn anchor(chunk: &ClosedChunk, packer: &mut Option<zstd::bulk::Compressor<'static>>) -> Vec<u8> {
+    let packer = packer.get_or_insert_with(|| {
+        zstd::bulk::Compressor::new(ANCHOR_LEVEL).expect("BUG: a level that zstd has")
+    });
+    let packed = packer.compress(&chunk.bytes);
+    packed.expect("BUG: a vector has room for what it is given")
+}
+
 /// The decimal form of a chunk of floats, if there is a smaller one. Bytes that are not the chunk
 /// they are said to be stay as they are: whoever reads them is to see what is wrong.
 fn smaller(chunk: &ClosedChunk, encoder: &mut Encoder) -> Option<Vec<u8>> {
@@ -207,7 +236,7 @@ fn smaller(chunk: &ClosedChunk, encoder: &mut Encoder) -> Option<Vec<u8>> {
 pub(super) fn read((version, payload): (u8, &[u8])) -> Result<Vec<Stored<'_>>, ValueError> {
     let damaged = |e: postcard::Error| ValueError::Decode(e.to_string());
     let (first_ms, packed): (i64, Vec<Packed<&[u8]>>) = match version {
-        VERSION | AS_HANDED => postcard::from_bytes(payload).map_err(damaged)?,
+        VERSION | NO_ANCHORS | AS_HANDED => postcard::from_bytes(payload).map_err(damaged)?,
         XOR_ONLY => {
             let (first_ms, packed): (i64, Vec<PackedV1<'_>>) =
                 postcard::from_bytes(payload).map_err(damaged)?;
@@ -345,6 +374,35 @@ mod tests {
     }
 
     /// A block that an older saimon wrote.
+    #[test]
+    fn an_anchor_is_packed_and_comes_back() {
+        let anchor = ClosedChunk {
+            samples: 0,
+            encoding: Encoding::Anchor,
+            ..chunk(1, 5, 5, 1000)
+        };
+        let chunks = [real(0, 0.01), anchor, real(2, 0.01)];
+        let (.., payload) = encode(&chunks, &mut Encoder::new()).unwrap();
+        let stored = read((VERSION, &payload)).unwrap();
+        assert!(stored[1].form == Form::Anchor && stored[1].bytes.len() < 500);
+        assert_eq!(stored[1].floats(), Ok(Vec::new()));
+        assert_eq!(decode((VERSION, &payload)).unwrap(), chunks);
+    }
+
+    /// What the fixture of version 3 has.
+    fn of_version_3() -> [ClosedChunk; 3] {
+        let mut histograms = chunk(2, 10, 20, 40);
+        histograms.encoding = Encoding::Histogram;
+        [real(0, 0.01), histograms, real(9, 1.0)]
+    }
+
+    #[test]
+    fn a_block_of_version_3_is_read() {
+        let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v3.txt"));
+        assert_eq!(version, NO_ANCHORS);
+        assert_eq!(decode((version, &payload)).unwrap(), of_version_3());
+    }
+
     #[test]
     fn a_block_of_version_1_is_read() {
         let (version, payload) = fixture(include_str!("../../tests/fixtures/block-v1.txt"));

@@ -17,6 +17,7 @@ use super::load::pages;
 use super::{Inner, Store, block, key, locked, start, value};
 use crate::engine::keep::{ClosedChunk, GroupId, Sleepers};
 use crate::telemetry::Metrics;
+use crate::window::encoding::Encoding;
 use crate::window::rollup::Row;
 
 pub use check::{Checked, Complaint};
@@ -157,7 +158,9 @@ impl View {
         to_ms: i64,
     ) -> Result<Vec<ClosedChunk>, ViewError> {
         let chunks = self.store.chunks(id, positions, from_ms, to_ms);
-        chunks.map_err(|e| self.unreadable(&e))
+        let mut chunks = chunks.map_err(|e| self.unreadable(&e))?;
+        chunks.retain(|c| c.encoding != Encoding::Anchor);
+        Ok(chunks)
     }
 
     /// The states of series that sleep, as they wrote them.

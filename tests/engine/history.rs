@@ -5,6 +5,7 @@ use std::sync::Arc;
 use saimon::engine::history::{Given, History};
 use saimon::engine::keep::{ClosedChunk, GroupId, GroupSnapshot, PastChunks};
 use saimon::series::labels;
+use saimon::window::encoding::Encoding;
 use saimon::wire::histogram::NativeHistogram;
 
 use crate::driver::Driver;
@@ -90,6 +91,8 @@ fn states(groups: &[GroupSnapshot]) -> Vec<(GroupId, Vec<u8>)> {
 
 fn chunks(groups: &[GroupSnapshot]) -> Vec<ClosedChunk> {
     let mut all: Vec<_> = groups.iter().flat_map(|g| g.chunks.to_vec()).collect();
+    // Those of a series that was warmed say what was said before that.
+    all.retain(|c| c.encoding != Encoding::Anchor);
     all.sort_by(|a, b| (a.position, a.first_ms, &a.bytes).cmp(&(b.position, b.first_ms, &b.bytes)));
     all
 }

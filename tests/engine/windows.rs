@@ -25,10 +25,10 @@ fn series(n: usize) -> Vec<u8> {
 
 /// A store that has what it was given.
 #[derive(Debug, Default)]
-struct Given(Mutex<BTreeMap<GroupId, Vec<ClosedChunk>>>);
+pub(crate) struct Given(Mutex<BTreeMap<GroupId, Vec<ClosedChunk>>>);
 
 impl Given {
-    fn take(&self, groups: &[GroupSnapshot]) {
+    pub(crate) fn take(&self, groups: &[GroupSnapshot]) {
         let mut all = self.0.lock().unwrap();
         for group in groups {
             let chunks = all.entry(group.id).or_default();

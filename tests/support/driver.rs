@@ -16,6 +16,7 @@ use saimon::series::fingerprint::fingerprint;
 use saimon::series::matcher::Selector;
 use saimon::series::{family, kind, labels};
 use saimon::telemetry::{Metrics, Outcome, PhaseLabel, Text};
+use saimon::window::encoding::Encoding;
 use saimon::wire::histogram::{Counts, NativeHistogram};
 use saimon::wire::snappy::BodyPool;
 use saimon::wire::write::{Protocol, Span};
@@ -140,7 +141,8 @@ impl Driver {
             let mut found = Vec::new();
             assert_eq!(shard.select(&selector, all, 0, u32::MAX, &mut found), None);
             for one in found {
-                let chunks = shard.chunks(one.group_and_position(), all.0, all.1);
+                let mut chunks = shard.chunks(one.group_and_position(), all.0, all.1);
+                chunks.retain(|c| c.encoding != Encoding::Anchor);
                 out.push((labels::display(&one.labels), chunks));
             }
         }

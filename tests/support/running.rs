@@ -48,6 +48,18 @@ impl Running {
         past: Option<Arc<dyn PastChunks>>,
         groups: &[GroupSnapshot],
     ) -> Self {
+        Self::made(shards, detect, series_max, past, groups, |_| {})
+    }
+
+    /// The same with a pool that is told more.
+    pub(crate) fn made(
+        shards: usize,
+        detect: &DetectConfig,
+        series_max: u32,
+        past: Option<Arc<dyn PastChunks>>,
+        groups: &[GroupSnapshot],
+        tell: impl FnOnce(&mut Pool),
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let spec = EngineSpec {
             shards,
@@ -59,6 +71,7 @@ impl Running {
             wants_history: true,
         };
         let mut pool = Pool::new(&spec, Rules::try_from(detect).unwrap(), &metrics);
+        tell(&mut pool);
         for group in groups {
             let now_ms = group.newest_ms;
             pool.appendices(group.id, group.appendices.clone());

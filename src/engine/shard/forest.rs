@@ -103,20 +103,25 @@ impl Shard {
             let named = wanted == ForestUse::Always;
             if named || asks > (2.0 * weakest.asks).max(ASKS_MIN) {
                 self.weakest = None;
+                let before = self.mark_of(weakest.holder);
                 if let Some((judge, _)) = self.judge_of(weakest.holder) {
                     judge.take_forest();
                 }
+                self.anchor_after(weakest.holder, before);
             }
         }
-        let seats = std::sync::Arc::clone(&self.parts.seats);
+        let seat = self.parts.seats.claim();
+        // Few get one.
+        let before = seat.as_ref().and_then(|_| self.mark_of(holder));
         if let Some((judge, spec)) = self.judge_of(holder)
-            && let Some(seat) = seats.claim()
+            && let Some(seat) = seat
         {
             judge.give_forest(spec, seed);
             if let Some(tier) = judge.forest_mut() {
                 tier.sit(seat);
             }
         }
+        self.anchor_after(holder, before);
     }
 
     /// Looks at the forest of a series once in a round of ticks.
@@ -161,9 +166,11 @@ impl Shard {
         let Home::Tracked(n) = self.table.home(at) else {
             return None;
         };
+        let before = self.mark_of(Holder::Tracked(n));
         let done = self
             .judge_of(Holder::Tracked(n))
             .map(|(judge, spec)| what(judge, spec));
+        self.anchor_after(Holder::Tracked(n), before);
         if let Some(slot) = self.tracked.get(n) {
             self.groups.get_mut(slot.group).dirty = true;
         }

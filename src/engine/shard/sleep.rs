@@ -74,6 +74,7 @@ impl Shard {
         if slot.waits || !self.may_sleep(group, arrived_ms, now_ms) {
             return;
         }
+        self.anchor_on(n);
         let Some(slot) = self.tracked.get_mut(n) else {
             return;
         };

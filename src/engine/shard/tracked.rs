@@ -3,6 +3,7 @@
 use super::absence::Seat;
 use super::forest::Holder;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
+use crate::engine::anchor::{Anchor, is_due};
 use crate::engine::joint::{Place, Told};
 use crate::engine::records::RecordTap;
 use crate::engine::table::Home;
@@ -48,7 +49,8 @@ impl Shard {
     /// A new series with a model.
     pub(super) fn add_tracked(&mut self, at: u32, place: (u32, u16), spec: u32, now_ms: i64) {
         let declared = self.declared(self.table.labels(at));
-        let track = Track::new(self.parts.specs.get(spec), declared);
+        let mut track = Track::new(self.parts.specs.get(spec), declared);
+        track.head_mut().spread(fingerprint(self.table.labels(at)));
         let shown = Shown::of(Phase::Warmup, None);
         let n = self.put_tracked(at, place, spec, track, shown, now_ms);
         self.table.settle(at, Home::Tracked(n));
@@ -67,7 +69,9 @@ impl Shard {
     ) -> u32 {
         let mut track = track;
         let seed = fingerprint(self.table.labels(at));
+        let had_forest = track.judge().forest().is_some();
         self.seat(track.judge_mut(), self.parts.specs.get(spec), seed);
+        let has_forest = track.judge().forest().is_some();
         let mut slot = Tracked {
             track,
             spec,
@@ -83,7 +87,11 @@ impl Shard {
             joint: None,
         };
         self.tally.show(&mut slot.shown, shown);
-        self.tracked.insert(slot)
+        let n = self.tracked.insert(slot);
+        if had_forest != has_forest || self.parts.specs.is_new_for(self.table.labels(at), spec) {
+            self.anchor_anew(n);
+        }
+        n
     }
 
     /// What metadata and its name say that a series is.
@@ -120,6 +128,13 @@ impl Shard {
             slot = self.tracked.get_mut(n).expect("BUG: the series was there");
         }
         let spec = self.parts.specs.get(slot.spec);
+        let seen = slot.track.judge().seen();
+        let starts = start_ms.filter(|start| slot.track.minds_start(t_ms, *start));
+        let before_ms = slot
+            .track
+            .head()
+            .last_ms()
+            .unwrap_or(t_ms.saturating_sub(1));
         let missed = slot.seat.hears(value);
         if !spec.model {
             slot.arrived_ms = now_ms;
@@ -222,12 +237,22 @@ impl Shard {
         };
         slot.arrived_ms = now_ms;
         let (group, position) = (slot.group, slot.position);
+        let now_seen = slot.track.judge().seen();
+        if let Some(start_ms) = starts {
+            self.keep_anchor((group, position), before_ms, &Anchor::Starts(start_ms));
+        }
         self.hear_of_forest(Holder::Tracked(n), forest, |shard| {
             fingerprint(shard.table.labels(at))
         });
         self.touch(group, t_ms);
         if let Some(chunk) = finished {
             self.close(group, closed(position, chunk));
+        }
+        if now_seen > seen && is_due(now_seen, position) {
+            self.anchor_on(n);
+        } else if seen == 0 && now_seen > 1 {
+            // It began with what a sibling knows.
+            self.anchor(n, None);
         }
         outcome
     }
@@ -246,10 +271,15 @@ impl Shard {
         if let Some(slot) = self.tracked.get_mut(n) {
             slot.epoch = epoch;
             let spec = self.parts.specs.get(slot.spec);
+            let heard = slot.track.would_hear(spec, declared);
             if slot.track.declare(spec, declared) {
                 self.parts.board.hide(slot.board);
                 let shown = Shown::of(slot.track.phase(spec), None).waiting(slot.waits);
                 self.tally.show(&mut slot.shown, shown);
+            }
+            let place = (slot.group, slot.position);
+            if heard && let Some(last_ms) = slot.track.head().last_ms() {
+                self.keep_anchor(place, last_ms, &Anchor::Declared(declared));
             }
         }
     }

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 
 use crate::engine::ask::AskError;
+use crate::engine::recall::BAND_COST;
 use crate::wire::read::{REQUEST_BYTES_MAX, ReadRequestError};
 use crate::wire::snappy::SnappyError;
 
@@ -48,6 +49,14 @@ pub(super) enum ReadError {
     #[error("query matches more series than {0}, the limit of read.series: select fewer")]
     Series(usize),
     #[error(
+        "query matches more series than {0} that are computed, the limit of read.virtual_series: select fewer"
+    )]
+    VirtualSeries(usize),
+    #[error(
+        "query needs more than {0} samples to be scored again, the limit of read.virtual_samples: ask for less time or for fewer series; a sample of a band counts as {BAND_COST}"
+    )]
+    VirtualSamples(usize),
+    #[error(
         "query has more samples than {0}, the limit of read.samples: ask for less time, for fewer series, or for chunks"
     )]
     Samples(usize),
@@ -80,6 +89,8 @@ impl From<AskError> for ReadError {
     fn from(e: AskError) -> Self {
         match e {
             AskError::TooMany { limit } => Self::Series(limit),
+            AskError::TooManyAgain { limit } => Self::VirtualSeries(limit),
+            AskError::TooMuch { limit } => Self::VirtualSamples(limit),
             AskError::Busy | AskError::Closed => Self::Unavailable(e),
             AskError::Store(_) => Self::Broken(e.to_string()),
         }
@@ -99,6 +110,8 @@ impl ReadError {
             | Self::Regex { .. }
             | Self::Series(_)
             | Self::Samples(_)
+            | Self::VirtualSeries(_)
+            | Self::VirtualSamples(_)
             | Self::AnswerTooLarge(_) => StatusCode::BAD_REQUEST,
             Self::Busy | Self::NoRoom | Self::Slow | Self::Unavailable(_) => {
                 StatusCode::SERVICE_UNAVAILABLE

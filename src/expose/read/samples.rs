@@ -149,6 +149,7 @@ impl<S: Source> Making<'_, S> {
                     }
                 }
             }
+            Encoding::Anchor => {}
         }
         self.take_room()
     }

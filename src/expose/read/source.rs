@@ -1,7 +1,7 @@
 //! Where series and their samples come from.
 //!
-//! Today that is the raw windows. Series that are computed from them (scores, bands) are to become a
-//! second source beside them: whatever answers these two questions can be read.
+//! That is the raw windows, and with them the series that are computed from them (scores, bands): see
+//! [`super::computed`]. Whatever answers these two questions can be read.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -143,6 +143,13 @@ pub struct Reservoir {
 }
 
 impl Reservoir {
+    /// One that has these rows, whatever came before them.
+    pub fn of(rows: &[Packed]) -> Self {
+        let mut new = Self::default();
+        new.state.rows = rows.to_vec();
+        new
+    }
+
     /// Takes the `n`th row (from 1) of a series: into a free slot of `slots`, else into a random one
     /// with the probability that keeps every row of the last `memory` equally likely to be there.
     pub fn offer(

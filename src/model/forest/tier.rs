@@ -6,12 +6,15 @@
 //! same rows. The state that is written with the series is small: the rows lie elsewhere and the
 //! forests, which follow from them, nowhere.
 
+mod follow;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::follow::{Fits, Outline};
 use super::random::{Random, seed};
-use super::reservoir::{Changes, ChangesRef, Mark, Reservoir};
+use super::reservoir::{Changes, ChangesRef, Mark, Packed, Reservoir};
 use super::seat::Seat;
 use super::work::Work;
 use super::{FEATURES, Forest, ForestSpec, NOT_ASKED};
@@ -92,6 +95,8 @@ pub struct Tier {
     next: Option<Arc<Work>>,
     /// When the next fit is due by its time; worked out once.
     due_ms: Option<i64>,
+    /// Whose forests it uses in the place of its own, while it is scored again.
+    follows: Option<Box<Fits>>,
     /// Its room in memory, where that is counted.
     seat: Option<Seat>,
 }
@@ -129,6 +134,7 @@ impl From<Stored> for Tier {
             current: None,
             next: None,
             due_ms: None,
+            follows: None,
             seat: None,
         }
     }
@@ -157,6 +163,7 @@ impl Tier {
             current: None,
             next: None,
             due_ms: None,
+            follows: None,
             seat: None,
         }
     }
@@ -298,6 +305,10 @@ impl Tier {
 
     /// The fit of a version, from its rows.
     fn again(&self, spec: &ForestSpec, version: u32) -> Option<Arc<Work>> {
+        if let Some(fits) = &self.follows {
+            let newest = version == self.state.newest;
+            return fits.get(version, newest.then_some(self.state.ordered_ms));
+        }
         let rows = self.reservoir.rows_at(version)?;
         let seed = seed(self.state.seed, u64::from(version));
         Some(Arc::new(Work::new(rows, spec, seed)))

@@ -23,6 +23,11 @@ impl Judge {
         self.forest.take()
     }
 
+    /// Puts back what was taken.
+    pub(in crate::score) fn put_forest(&mut self, forest: Option<Box<Tier>>) {
+        self.forest = forest;
+    }
+
     /// Share of the last several thousand samples for which it asks a forest, or would if it had one.
     pub fn asks(&self) -> f32 {
         self.asks

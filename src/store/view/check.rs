@@ -259,6 +259,7 @@ fn chunk_times(chunk: &Stored<'_>) -> Result<(), String> {
             let samples = chunk.floats().map_err(|e| e.to_string())?;
             samples.into_iter().map(|(t, _)| t).collect()
         }
+        Form::Anchor => return Ok(()),
         Form::Histogram | Form::FloatHistogram => {
             let samples = histogram_chunk::decode(chunk.bytes, chunk.form.encoding())
                 .map_err(|e| e.to_string())?;

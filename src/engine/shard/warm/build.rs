@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 
 use crate::engine::history::{Given, History};
 use crate::engine::keep::ClosedChunk;
+use crate::engine::shard::forest::Holder;
 use crate::engine::shard::histogram::apart::Judged;
 use crate::engine::shard::native::{Native, closed_native};
 use crate::engine::shard::{Shard, closed};
@@ -435,9 +436,17 @@ fn put(shard: &mut Shard, stream: Stream) -> bool {
             };
             // What metadata says may have come meanwhile.
             let declared = shard.declared(shard.table.labels(stream.at));
-            let Some(slot) = n.and_then(|n| shard.tracked.get_mut(n)) else {
+            let Some(n) = n else {
                 return false;
             };
+            let mut before = shard.mark_of(Holder::Tracked(n));
+            let Some(slot) = shard.tracked.get_mut(n) else {
+                return false;
+            };
+            if slot.track.head().last_ms().is_none() {
+                // Nothing was ever said of it.
+                before = None;
+            }
             slot.track.give_place(*track);
             let spec = shard.parts.specs.get(slot.spec);
             let shown = shown.filter(|_| !slot.track.declare(spec, declared));
@@ -452,6 +461,7 @@ fn put(shard: &mut Shard, stream: Stream) -> bool {
                 Some((score, alarm)) => shard.parts.board.set(slot.board, score, alarm),
                 None => shard.parts.board.hide(slot.board),
             }
+            shard.anchor_after(Holder::Tracked(n), before);
             true
         }
         (Model::Window { head, .. }, Home::Plain(n)) => {

@@ -1,0 +1,156 @@
+//! When the anchors of a series are made, and what tells the state of a series now from others.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::forest::Holder;
+use crate::engine::anchor::Anchor;
+use crate::engine::recall::Live;
+use crate::engine::rules::Rules;
+use crate::engine::table::Home;
+use crate::score::track::Track;
+use crate::series::fingerprint::fingerprint;
+use crate::series::kind;
+use crate::series::labels;
+
+/// States that are kept at a start for series that begin something new there: they are in memory until
+/// the first checkpoint. What is said of the others can be said again from their next state on.
+const ANEW_MAX: u32 = 20_000;
+
+impl Shard {
+    /// Keeps the state of a series with its newest sample. `before` is as [`Anchor::State`] has it.
+    pub(super) fn anchor(&mut self, n: u32, before: Option<u64>) {
+        if !self.parts.keeps {
+            return;
+        }
+        let Some(slot) = self.tracked.get_mut(n) else {
+            return;
+        };
+        let Some(last_ms) = slot.track.head().last_ms() else {
+            return;
+        };
+        let anchor = Anchor::State {
+            rules: self.parts.specs.mark(slot.spec),
+            before,
+            state: slot.track.anchor(),
+        };
+        let (group, position) = (slot.group, slot.position);
+        self.keep_anchor((group, position), last_ms, &anchor);
+    }
+
+    /// A stored series has come back under other rules, or with a forest where it had none: what is
+    /// said of it from here on does not follow from the samples before.
+    pub(super) fn anchor_anew(&mut self, n: u32) {
+        if self.anchored_anew < ANEW_MAX {
+            self.anchored_anew += 1;
+            self.anchor(n, None);
+            return;
+        }
+        let keeps = self.parts.keeps;
+        let Some(slot) = self.tracked.get(n).filter(|_| keeps) else {
+            return;
+        };
+        if let Some(last_ms) = slot.track.head().last_ms() {
+            let nothing = Anchor::State {
+                rules: self.parts.specs.mark(slot.spec),
+                before: None,
+                state: Vec::new(),
+            };
+            self.keep_anchor((slot.group, slot.position), last_ms, &nothing);
+        }
+    }
+
+    /// Rules are others from here on.
+    pub(super) fn begins_anew(&mut self) {
+        self.anchored_anew = 0;
+    }
+
+    pub(in crate::engine) fn rules_were(&mut self, earlier: Option<Arc<Rules>>) {
+        self.parts.specs.were(earlier);
+    }
+
+    /// The same for a state that follows from the samples before it.
+    pub(super) fn anchor_on(&mut self, n: u32) {
+        let mark = self.mark_of(Holder::Tracked(n));
+        self.anchor(n, mark);
+    }
+
+    pub(super) fn keep_anchor(
+        &mut self,
+        (group, position): (u32, u16),
+        t_ms: i64,
+        anchor: &Anchor,
+    ) {
+        if self.parts.keeps {
+            self.groups.get_mut(group).dirty = true;
+            self.close(group, anchor.chunk(position, t_ms));
+        }
+    }
+
+    /// What tells the state of a series with a model from others.
+    pub(super) fn mark_of(&mut self, holder: Holder) -> Option<u64> {
+        let Holder::Tracked(n) = holder else {
+            return None;
+        };
+        let keeps = self.parts.keeps;
+        let slot = self.tracked.get_mut(n).filter(|_| keeps)?;
+        Some(slot.track.mark())
+    }
+
+    /// The state of a series has changed by something that is not among its samples; before it, this
+    /// told it from others.
+    pub(super) fn anchor_after(&mut self, holder: Holder, before: Option<u64>) {
+        if let Holder::Tracked(n) = holder
+            && before.is_some()
+            && before != self.mark_of(holder)
+        {
+            self.anchor(n, before);
+        }
+    }
+
+    /// The series at a place as it is now, for somebody who scores its samples again; `None` if it has
+    /// no model of its own.
+    pub fn live(&mut self, (group, position): (u32, u16)) -> Option<Live> {
+        let at = self.member(group, position)?;
+        let n = match self.table.home(at) {
+            Home::Tracked(n) => Some(n),
+            Home::Histogram(h) => Some(self.histograms.get(h)?.floats?),
+            Home::Asleep(m) if !self.asleep.get(m)?.sleeper.plain => None,
+            Home::Plain(_) | Home::Asleep(_) | Home::Nowhere => return None,
+        };
+        let canonical = self.table.labels(at);
+        let seed = fingerprint(canonical);
+        let name = labels::get(canonical, labels::METRIC_NAME).unwrap_or_default();
+        let declared = vec![
+            self.declared(canonical),
+            kind::declared(name, |_| None),
+            None,
+        ];
+        let Some(n) = n else {
+            let at = self.parts.specs.find(canonical);
+            return Some(Live {
+                spec: self.parts.specs.get(at).clone(),
+                rules: self.parts.specs.mark(at),
+                now: None,
+                interval_ms: crate::window::interval::Interval::new().ms(),
+                forest: None,
+                declared,
+                seed,
+            });
+        };
+        let slot = self.tracked.get_mut(n)?;
+        let track: &mut Track = &mut slot.track;
+        Some(Live {
+            spec: self.parts.specs.get(slot.spec).clone(),
+            rules: self.parts.specs.mark(slot.spec),
+            now: track
+                .head()
+                .last_ms()
+                .map(|last_ms| (last_ms, track.mark())),
+            interval_ms: track.head().interval_ms(),
+            forest: track.judge().forest().map(|tier| Box::new(tier.apart())),
+            declared,
+            seed,
+        })
+    }
+}
