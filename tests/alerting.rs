@@ -1,5 +1,6 @@
 //! The alert rules and the example set-up, judged by Prometheus' and Alertmanager's own tools.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -302,4 +303,29 @@ fn prometheus_takes_the_example() {
 #[test]
 fn alertmanager_takes_the_example() {
     passes("amtool", &["check-config"], &example("alertmanager.yml"));
+}
+
+/// The pages name every alert that there is, and none that there is not.
+#[test]
+fn every_alert_is_explained() {
+    let config = Config::default();
+    let alerts: BTreeSet<String> = anomaly::alerts(&config.alerting)
+        .iter()
+        .chain(&group::alerts(&config))
+        .chain(&health::alerts(&config))
+        .map(|a| a.name.to_owned())
+        .collect();
+    let mut named = BTreeSet::new();
+    for page in ["alerting.md", "troubleshooting.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("docs")
+            .join(page);
+        let text = std::fs::read_to_string(path).unwrap();
+        named.extend(
+            text.split(|c: char| !c.is_ascii_alphanumeric())
+                .filter(|w| w.starts_with("Saimon") && w.len() > "Saimon".len())
+                .map(str::to_owned),
+        );
+    }
+    assert_eq!(named, alerts);
 }

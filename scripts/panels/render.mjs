@@ -9,6 +9,7 @@ import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {execFileSync} from 'node:child_process';
 import {join, resolve} from 'node:path';
 import {tmpdir} from 'node:os';
+import {reduce} from './palette.mjs';
 
 const [answers, dashboards, tools, out] = process.argv.slice(2).map((p) => resolve(p));
 const all = JSON.parse(readFileSync(answers, 'utf8'));
@@ -30,13 +31,14 @@ for (const name of readdirSync(dashboards).filter((n) => n.endsWith('.json')).so
   const height = Math.max(...shown.map((p) => (p.gridPos.y + p.gridPos.h) * ROW)) + 48;
   const width = 24 * COLUMN + GAP;
   // small enough to be kept in a repository
-  const scale = height > 1500 ? 0.7 : 0.9;
+  const scale = height > 1500 ? 0.8 : 0.9;
   const html = join(tmpdir(), `${dashboard.uid}.html`);
   writeFileSync(html, page(dashboard.title, shown, width, height));
   execFileSync(chromium, [
     '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--virtual-time-budget=4000',
     `--window-size=${width},${height}`, `--force-device-scale-factor=${scale}`, `--screenshot=${join(out, `${dashboard.uid}.png`)}`, `file://${html}`,
   ], {stdio: 'ignore'});
+  reduce(join(out, `${dashboard.uid}.png`));
   console.log(`${dashboard.uid}.png: ${width} x ${height}`);
 }
 
