@@ -1,13 +1,11 @@
 //! The Grafana dashboards ask for series that saimon has, in PromQL that Prometheus reads.
 
 #[path = "support/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
 mod client;
 #[path = "support/dashboard.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod dashboard;
 #[path = "support/serving.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
 mod serving;
 
 use std::collections::BTreeSet;
