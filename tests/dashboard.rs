@@ -93,7 +93,10 @@ fn source() -> String {
     while let Some(path) = folders.pop() {
         match std::fs::read_dir(&path) {
             Ok(entries) => folders.extend(entries.map(|e| e.unwrap().path())),
-            Err(_) => text.push_str(&std::fs::read_to_string(&path).unwrap()),
+            Err(_) if path.extension().is_some_and(|e| e == "rs") => {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+            Err(_) => {}
         }
     }
     text
