@@ -16,8 +16,10 @@ use saimon::model::burst::Burst;
 use saimon::model::history::History;
 use saimon::model::jump::Jump;
 use saimon::model::level::Level;
+use saimon::model::pattern::{Pattern, Shape};
 use saimon::model::profile::Profile;
 use saimon::model::short::Short;
+use saimon::model::trend::Trend;
 use saimon::model::watch::{Look, Watch};
 use saimon::model::{Detector, Ensemble, Gap, Onset, OnsetInput, Pace, Past, Point, SeriesSpec};
 use saimon::score::judge::Judge;
@@ -25,8 +27,11 @@ use saimon::score::rarity::Rarity;
 
 const SERIES: usize = 100_000;
 const STEP_MS: i64 = 15_000;
-/// Samples of each series before anything is measured: past the warm-up, the profile begun.
-const GROWN: i64 = 120;
+/// Samples of each series before anything is measured: a day and an hour, so that profile, rules and
+/// rarity speak and records are as rare as they are for the rest of its life.
+const GROWN: i64 = 6000;
+/// Series that are grown, each with noise of its own; the others begin as copies of them.
+const KINDS: usize = 64;
 
 /// Gaussian enough, and cheap: the noise must not be what is measured.
 struct Noise(fastrand::Rng);
@@ -56,7 +61,7 @@ fn past(noise: &mut Noise, n: u32) -> Past {
 }
 
 /// Takes one sample of every state in turn, and prints how large one is.
-fn each<T>(
+fn each<T: Clone>(
     c: &mut Criterion<CpuTime>,
     name: &str,
     new: impl Fn() -> T,
@@ -64,7 +69,7 @@ fn each<T>(
     mut take: impl FnMut(&mut T, &mut Noise, i64),
 ) {
     let mut noise = Noise(fastrand::Rng::with_seed(1));
-    let mut states: Vec<T> = (0..SERIES).map(|_| new()).collect();
+    let mut states: Vec<T> = (0..KINDS).map(|_| new()).collect();
     let mut round = 0;
     let mut all = |states: &mut Vec<T>| {
         round += 1;
@@ -75,6 +80,9 @@ fn each<T>(
     for _ in 0..GROWN {
         all(&mut states);
     }
+    let mut states: Vec<T> = (0..SERIES).map(|i| states[i % KINDS].clone()).collect();
+    // Once more each, so that no two are the same.
+    all(&mut states);
     println!("{name}: {} bytes a series", size_of::<T>() + heap);
     let mut group = c.benchmark_group("models");
     group
@@ -86,7 +94,7 @@ fn each<T>(
     group.finish();
 }
 
-fn detector<D: Detector>(c: &mut Criterion<CpuTime>) {
+fn detector<D: Detector + Clone>(c: &mut Criterion<CpuTime>) {
     each(c, D::NAME, D::default, 0, |detector, noise, round| {
         let past = past(noise, round as u32);
         if let Some(seen) = black_box(detector.score(&past)) {
@@ -155,6 +163,19 @@ fn models(c: &mut Criterion<CpuTime>) {
             season_residual: Some((value - 10.0) as f32),
             gap: Gap::None,
         }));
+    });
+    each(c, "trend", Trend::default, 0, |trend, noise, round| {
+        trend.take(round * STEP_MS, 10.0 + noise.next(), spec.day_ms, 0.58);
+        black_box(trend.ratio());
+    });
+    each(c, "pattern", Pattern::default, 0, |pattern, noise, _| {
+        let shape = Shape {
+            z: noise.next() as f32,
+            usual: Some(0.0),
+            a_day: (spec.day_ms / STEP_MS) as f32,
+        };
+        pattern.take(&shape, true);
+        black_box(pattern.ratio());
     });
     each(c, "rules", Watch::default, 0, |watch, noise, round| {
         let z = noise.next();

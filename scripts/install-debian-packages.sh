@@ -2,7 +2,7 @@
 # Installs what is missing of the Debian packages that a make verb needs, and nothing when all of
 # them are there.
 #
-#   scripts/install-debian-packages.sh build          a C compiler (mimalloc is C) and make
+#   scripts/install-debian-packages.sh build          a C compiler (zstd and ring have C) and make
 #   scripts/install-debian-packages.sh build stack    also Prometheus, Alertmanager, node_exporter
 #   scripts/install-debian-packages.sh build peers    also VictoriaMetrics and vmagent
 #   scripts/install-debian-packages.sh build fuzz     also a C++ compiler (libFuzzer is C++)

@@ -23,6 +23,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::allocator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
@@ -234,6 +235,8 @@ async fn run(
             );
             health.set_ready();
             let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
+            // What reading states and the log took for a while.
+            tokio::task::spawn_blocking(allocator::give_back);
             if let Some(warmer) = warmer {
                 tokio::spawn(warmer.run(shutdown.clone()));
             }

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::api::ApiParts;
 pub use self::health::{Health, Stage};
 pub use self::ingest::replay::{Replay, ReplayError};
+use self::listener::Waits;
 use self::reload::Reloads;
 use self::secure::Entrance;
 use crate::clock::Clock;
@@ -72,15 +73,33 @@ pub struct Surface {
     state: State,
     entrance: Arc<Entrance>,
     reloads: Option<Reloads>,
-    routes: ArcSwap<axum::Router>,
+    served: ArcSwap<Served>,
+}
+
+/// What a reload changes.
+struct Served {
+    routes: axum::Router,
+    waits: Waits,
+}
+
+impl Served {
+    fn new(state: &State, entrance: &Arc<Entrance>, reloads: Option<Reloads>) -> Self {
+        Self {
+            routes: routes(state, entrance, reloads),
+            waits: Waits {
+                head: state.limits.header_wait,
+                write: state.limits.request,
+            },
+        }
+    }
 }
 
 impl Surface {
     /// For those whom `entrance` lets in.
     pub fn new(state: State, entrance: Arc<Entrance>, reloads: Option<Reloads>) -> Self {
-        let routes = routes(&state, &entrance, reloads.clone());
+        let served = Served::new(&state, &entrance, reloads.clone());
         Self {
-            routes: ArcSwap::from_pointee(routes),
+            served: ArcSwap::from_pointee(served),
             state,
             entrance,
             reloads,
@@ -97,8 +116,8 @@ impl Surface {
             api: Arc::new(ApiParts::new(self.state.api.records.clone(), config)),
             ..self.state.clone()
         };
-        let routes = routes(&state, &self.entrance, self.reloads.clone());
-        self.routes.store(Arc::new(routes));
+        let served = Served::new(&state, &self.entrance, self.reloads.clone());
+        self.served.store(Arc::new(served));
     }
 
     /// Serves on `listener` until `shutdown`, as [`serve`] does.
@@ -107,7 +126,11 @@ impl Surface {
     }
 
     fn routes(&self) -> axum::Router {
-        axum::Router::clone(&self.routes.load())
+        self.served.load().routes.clone()
+    }
+
+    fn waits(&self) -> Waits {
+        self.served.load().waits
     }
 }
 

@@ -15,6 +15,7 @@
 //! From `wire` to `score` nothing is async, does I/O or reads a clock: benches, backtests and tests
 //! drive these layers directly, with the very code that serves.
 
+pub mod allocator;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -21,6 +21,7 @@ pub mod history;
 pub mod joint;
 pub mod jump;
 pub mod level;
+mod ln;
 pub mod onset;
 pub mod pace;
 pub mod pattern;

@@ -7,6 +7,8 @@ mod client;
 mod history;
 #[path = "api/once.rs"]
 mod once;
+#[path = "api/series.rs"]
+mod series;
 #[path = "support/serving.rs"]
 mod serving;
 

@@ -14,6 +14,8 @@ mod faults;
 mod formats;
 #[path = "durability/killed.rs"]
 mod killed;
+#[path = "support/listening.rs"]
+mod listening;
 #[path = "durability/log_full.rs"]
 mod log_full;
 #[path = "durability/newer.rs"]

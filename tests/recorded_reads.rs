@@ -6,6 +6,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/listening.rs"]
+mod listening;
 #[path = "support/reading.rs"]
 mod reading;
 #[path = "conformance/support.rs"]

@@ -13,6 +13,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/listening.rs"]
+mod listening;
 #[path = "conformance/support.rs"]
 mod support;
 

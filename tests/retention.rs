@@ -3,24 +3,26 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/listening.rs"]
+mod listening;
 #[path = "support/reading.rs"]
 mod reading;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use client::Client;
+use listening::{Listening, listen};
 use saimon::clock::{Clock, ManualClock};
 use saimon::config::{DetectConfig, LimitsConfig, RuleConfig, StoreConfig};
 use saimon::engine::keep::PastChunks;
 use saimon::engine::pool::{Engine, EngineSpec, Pool};
 use saimon::engine::rules::Rules;
 use saimon::engine::shard::Sleep;
-use saimon::expose::{self, Health, State};
+use saimon::expose::{Health, State};
 use saimon::series::labels;
 use saimon::store::Store;
 use saimon::store::writer::{self, KEPT_MAX, WriterHandle, WriterParts};
@@ -115,16 +117,12 @@ impl House {
             health: Arc::new(Health::default()),
             api: Arc::default(),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = runtime.block_on(expose::listener::bind(free)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let served = runtime.spawn(expose::serve(listener, state, shutdown.clone()));
+        let Listening {
+            address,
+            shutdown,
+            served,
+            runtime,
+        } = listen(state);
         Self {
             engine,
             writer,

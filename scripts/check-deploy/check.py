@@ -92,6 +92,21 @@ def rules(what, found):
                 run(f"{what}: PrometheusRule", "promtool", "check", "rules", file.name)
 
 
+def dashboards():
+    """Grafana's types of dashboards, by TypeScript."""
+    name = "@grafana/schema: dashboards"
+    if not shutil.which("npm"):
+        left_out.append(f"{name} (npm is not installed)")
+        return
+    tools = Path("target/check-dashboards")
+    tools.mkdir(parents=True, exist_ok=True)
+    shutil.copy("scripts/check-dashboards/package.json", tools)
+    installed = run("npm install", "npm", "install", "--prefix", tools, "--silent", "--no-audit", "--no-fund",
+                    "--ignore-scripts")
+    if installed is not None:
+        run(name, "node", "scripts/check-dashboards/check.mjs", DEPLOY / "grafana", tools)
+
+
 def main():
     plain = [str(p) for p in sorted(DEPLOY.rglob("*.y*ml")) if "templates" not in p.parts]
     run(f"yamllint: {len(plain)} files", "yamllint", "--strict", "-c", "scripts/check-deploy/yamllint.yml", *plain)
@@ -160,6 +175,8 @@ def main():
         "systemd-analyze", "security", "--offline=true", "--no-pager",
         f"--threshold={int(EXPOSURE_MAX * 10)}", unit,
     )
+    dashboards()
+
     scripts = sorted(Path("scripts").glob("*.sh")) + [DEPLOY / f"debian/{n}" for n in ("postinst", "prerm", "postrm")]
     run(f"shellcheck: {len(scripts)} scripts", "shellcheck", *scripts)
 

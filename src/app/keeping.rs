@@ -172,10 +172,15 @@ impl Keeping {
 
 /// Bounds the memory of series: as configured, or to half of what there is.
 pub(super) fn bound(pool: &mut Pool, config: &Config) {
-    let configured = config.limits.memory.map(|m| m.as_u64());
-    if let Some(max) = configured.or_else(|| Some(available_memory()? / 2)) {
+    if let Some(max) = memory_max(&config.limits) {
         pool.bound_memory(max);
     }
+}
+
+/// The bound of [`bound`], if there is one.
+pub(super) fn memory_max(limits: &LimitsConfig) -> Option<u64> {
+    let configured = limits.memory.map(|m| m.as_u64());
+    configured.or_else(|| Some(available_memory()? / 2))
 }
 
 /// Memory that this process may use: that of its control group or of the machine, whichever is less.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
+use super::keeping::memory_max;
 use super::web::Web;
 use crate::clock::Clock;
 use crate::config::{Config, live};
 use crate::engine::pool::Engine;
 use crate::engine::rules::Rules;
-use crate::engine::shard::Message;
+use crate::engine::shard::{Message, Renewal};
 use crate::expose::Surface;
 use crate::expose::reload::{ReloadInbox, Reloaded};
 use crate::expose::secure::Door;
@@ -91,7 +92,12 @@ impl Reloader {
 
     /// Nothing here can fail.
     async fn put(&mut self, read: Read) -> String {
-        Engine::renew(&self.shards, &Arc::new(read.rules)).await;
+        let renewal = Renewal {
+            rules: Arc::new(read.rules),
+            series_max: read.config.limits.series,
+            memory_max: memory_max(&read.config.limits),
+        };
+        Engine::renew(&self.shards, &renewal).await;
         self.surface.retune(&read.config);
         self.web.put(Ok(read.door));
         self.running = read.config;

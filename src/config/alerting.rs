@@ -28,7 +28,8 @@ pub struct AlertingConfig {
     #[schemars(length(min = 1), extend("format" = "text"))]
     pub prometheus_version: String,
     /// Whether there are alerts about groups, see `groups.by`: one for each kind of group and severity,
-    /// from the score of `detect.severity` on, while at least one of its series has an anomaly.
+    /// from the score of `detect.severity` on, while at least one of its series has an anomaly that
+    /// alerts, after `hold`, but not before a minute.
     pub groups: bool,
     /// Where Grafana is, for example `https://grafana.example`. Alerts then link to the dashboard of
     /// their series or group, which `saimon dashboards` writes.

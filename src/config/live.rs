@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 21] = [
+pub const LIVE: [&str; 24] = [
     "presets",
     "detect.warmup",
     "detect.young",
@@ -21,6 +21,8 @@ pub const LIVE: [&str; 21] = [
     "detect.rules",
     "alerting",
     "read",
+    "limits.series",
+    "limits.memory",
     "limits.body",
     "limits.body_raw",
     "limits.labels_per_series",
@@ -28,6 +30,7 @@ pub const LIVE: [&str; 21] = [
     "limits.label_value",
     "limits.writes_at_once",
     "limits.queue_wait",
+    "limits.header_wait",
     "limits.request",
     "limits.score_lines",
 ];
@@ -57,6 +60,8 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     config.alerting = new.alerting.clone();
     config.read = new.read.clone();
     let (to, from) = (&mut config.limits, &new.limits);
+    to.series = from.series;
+    to.memory = from.memory;
     to.body = from.body;
     to.body_raw = from.body_raw;
     to.labels_per_series = from.labels_per_series;
@@ -64,6 +69,7 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     to.label_value = from.label_value;
     to.writes_at_once = from.writes_at_once;
     to.queue_wait = from.queue_wait;
+    to.header_wait = from.header_wait;
     to.request = from.request;
     to.score_lines = from.score_lines;
     config
@@ -136,6 +142,9 @@ mod tests {
         c.detect.rules = vec![RuleConfig::default()];
         c.alerting.min_severity = Severity::High;
         c.read.series = 7;
+        c.limits.series = 7;
+        c.limits.memory = Some(bytesize::ByteSize::mib(20));
+        c.limits.header_wait = Duration::from_secs(1);
         c.limits.body = bytesize::ByteSize::kib(64);
         c.limits.body_raw = bytesize::ByteSize::kib(65);
         c.limits.labels_per_series = 9;
@@ -182,6 +191,6 @@ mod tests {
     fn a_key_is_not_live_because_another_begins_like_it() {
         assert!(is_live("detect.rules[3].line") && is_live("read.series"));
         assert!(!is_live("detect.day") && !is_live("detect") && !is_live("reading"));
-        assert!(!is_live("limits.body_total") && !is_live("limits.series"));
+        assert!(!is_live("limits.body_total") && !is_live("limits.connections"));
     }
 }

@@ -164,7 +164,7 @@ pub enum Right {
     Read = 2,
     /// See `/metrics` and `/metrics/scores`.
     Scrape = 4,
-    /// Everything else: `/-/reload`, and all that changes something.
+    /// Everything else: `/-/reload`, `/api/v1/config`, and all that changes something.
     Admin = 8,
 }
 

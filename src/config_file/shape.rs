@@ -349,7 +349,16 @@ mod tests {
         );
         assert_eq!(
             names(section(&top[5].shape)),
-            ["min_severity", "hold", "job", "labels"]
+            [
+                "min_severity",
+                "hold",
+                "keep_firing_for",
+                "prometheus_version",
+                "groups",
+                "grafana_url",
+                "job",
+                "labels"
+            ]
         );
     }
 

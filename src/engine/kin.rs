@@ -6,6 +6,7 @@
 //! a restart. Label bytes decide: two families of one hash are told apart.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use smallvec::SmallVec;
 
@@ -26,13 +27,79 @@ struct Member {
     at: u32,
 }
 
+/// The members of one family, in order of arrival. Most have one, and need no list.
+#[derive(Debug)]
+enum Family {
+    One(Member),
+    #[allow(
+        clippy::box_collection,
+        reason = "a family of one should take 16 bytes"
+    )]
+    More(Box<Vec<Member>>),
+}
+
+impl Family {
+    fn members(&self) -> &[Member] {
+        match self {
+            Self::One(member) => std::slice::from_ref(member),
+            Self::More(members) => members,
+        }
+    }
+
+    /// Adds a member, or tells a known one its new number.
+    fn add(&mut self, member: Member) {
+        let place = |members: &[Member]| {
+            members.binary_search_by_key(&member.arrival, |known| known.arrival)
+        };
+        match self {
+            Self::One(only) if only.arrival == member.arrival => *only = member,
+            Self::One(only) => {
+                let mut both = vec![*only, member];
+                both.sort_unstable_by_key(|m| m.arrival);
+                *self = Self::More(Box::new(both));
+            }
+            Self::More(members) => match place(members) {
+                Ok(known) => members[known] = member,
+                Err(next) => {
+                    // Most have few.
+                    if members.len() == members.capacity() {
+                        members.reserve_exact(members.len() / 2);
+                    }
+                    members.insert(next, member);
+                }
+            },
+        }
+    }
+
+    /// Takes a member out. True if none is left.
+    fn remove(&mut self, arrival: Arrival) -> bool {
+        match self {
+            Self::One(only) => only.arrival == arrival,
+            Self::More(members) => {
+                members.retain(|m| m.arrival != arrival);
+                members.is_empty()
+            }
+        }
+    }
+
+    /// What it points to, in bytes.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::More(members) => {
+                size_of::<Vec<Member>>() + members.capacity() * size_of::<Member>()
+            }
+        }
+    }
+}
+
 /// The families of one shard.
 #[derive(Debug, Default)]
 pub struct Kin {
     /// By hash of partition and labels that stay.
-    of: HashMap<u64, Vec<Member>>,
-    /// Members that there is room for, of all families.
-    room: usize,
+    of: HashMap<u64, Family>,
+    /// What all families point to, in bytes.
+    heap: usize,
 }
 
 /// The labels that stay, as bytes; `None` if none of `churning` is there: such a series has no
@@ -73,18 +140,16 @@ impl Kin {
         let Some(key) = key(partition, canonical, churning) else {
             return;
         };
-        let family = self.of.entry(key).or_default();
         let member = Member { arrival, at };
-        match family.binary_search_by_key(&arrival, |m| m.arrival) {
-            Ok(known) => family[known] = member,
-            Err(next) => {
-                // Most have few.
-                if family.len() == family.capacity() {
-                    self.room -= family.capacity();
-                    family.reserve_exact((family.len() / 2).max(1));
-                    self.room += family.capacity();
-                }
-                family.insert(next, member);
+        match self.of.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(Family::One(member));
+            }
+            Entry::Occupied(mut known) => {
+                let family = known.get_mut();
+                self.heap -= family.heap_bytes();
+                family.add(member);
+                self.heap += family.heap_bytes();
             }
         }
     }
@@ -100,9 +165,9 @@ impl Kin {
             return;
         };
         if let Some(family) = self.of.get_mut(&key) {
-            family.retain(|m| m.arrival != arrival);
-            if family.is_empty() {
-                self.room -= family.capacity();
+            let held = family.heap_bytes();
+            if family.remove(arrival) {
+                self.heap -= held;
                 self.of.remove(&key);
             }
         }
@@ -118,14 +183,18 @@ impl Kin {
         counts: impl Fn(u32) -> bool,
     ) -> SmallVec<[u32; LOOKED_AT]> {
         let family = key(partition, canonical, churning).and_then(|key| self.of.get(&key));
-        let others = family.into_iter().flatten().rev().map(|m| m.at);
+        let others = family
+            .map_or(&[][..], Family::members)
+            .iter()
+            .rev()
+            .map(|m| m.at);
         others.filter(|at| counts(*at)).take(LOOKED_AT).collect()
     }
 
     /// Memory, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        let slot = size_of::<(u64, Vec<Member>)>() + 1;
-        self.of.capacity() * slot + self.room * size_of::<Member>()
+        let slot = size_of::<(u64, Family)>() + 1;
+        self.of.capacity() * slot + self.heap
     }
 }
 

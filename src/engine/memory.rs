@@ -67,7 +67,7 @@ impl Memory {
 #[derive(Debug)]
 pub struct Budget {
     /// Bytes; `u64::MAX` for none.
-    max: u64,
+    max: AtomicU64,
     shards: Box<[Used]>,
 }
 
@@ -80,9 +80,18 @@ struct Used {
 impl Budget {
     pub fn new(max: u64, shards: usize) -> Self {
         Self {
-            max,
+            max: AtomicU64::new(max),
             shards: (0..shards).map(|_| Used::default()).collect(),
         }
+    }
+
+    /// Another bound; what is beyond it is given up by and by.
+    pub fn set_max(&self, max: u64) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
     }
 
     /// All shards together, births since they counted included.
@@ -96,7 +105,8 @@ impl Budget {
 
     /// True if there is room for a new series.
     pub fn has_room(&self) -> bool {
-        self.max == u64::MAX || self.used() < self.max / ROOM.1 * ROOM.0
+        let max = self.max();
+        max == u64::MAX || self.used() < max / ROOM.1 * ROOM.0
     }
 
     /// A series was born in a shard.
@@ -118,12 +128,12 @@ impl Budget {
 
     /// Bytes that a shard should give up: its share of what is beyond the bound.
     pub fn excess(&self, shard: usize) -> u64 {
-        let used = self.used();
-        if used <= self.max {
+        let (used, max) = (self.used(), self.max());
+        if used <= max {
             return 0;
         }
         let own = self.shards[shard].counted.load(Ordering::Relaxed);
-        let share = u128::from(used - self.max) * u128::from(own) / u128::from(used);
+        let share = u128::from(used - max) * u128::from(own) / u128::from(used);
         share as u64
     }
 }

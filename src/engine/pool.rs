@@ -17,7 +17,7 @@ use super::presence::Presence;
 use super::records::{Known, RecordOutlet, record_taps};
 use super::router::Router;
 use super::rules::{Rules, Specs};
-use super::shard::{Message, Shard, ShardParts, Sleep, Stray};
+use super::shard::{Message, Renewal, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
 use super::tap::{Outlet, TapSpec, taps};
@@ -299,11 +299,11 @@ impl Engine {
         Historian::new(self.senders.clone())
     }
 
-    /// Has every shard go by other rules, each from its next message on.
-    pub async fn renew(senders: &[mpsc::Sender<Message>], rules: &Arc<Rules>) {
+    /// Has every shard go by other rules and limits, each from its next message on.
+    pub async fn renew(senders: &[mpsc::Sender<Message>], renewal: &Renewal) {
         for sender in senders {
             // Fails only if the shard has ended.
-            let _ = sender.send(Message::Rules(Arc::clone(rules))).await;
+            let _ = sender.send(Message::Renew(renewal.clone())).await;
         }
     }
 

@@ -171,7 +171,7 @@ impl Again<'_> {
         let first = times.partition_point(|t_ms| *t_ms < from_ms);
         let mut said = Vec::new();
         if first == 0 {
-            self.from_birth(times.first().copied(), &mut said)?;
+            self.say_from_birth(times.first().copied(), &mut said)?;
         }
         for i in first.saturating_sub(1)..times.len() {
             let t_ms = times[i];
@@ -223,7 +223,7 @@ impl Again<'_> {
     }
 
     /// The stretch from the birth of the series, if its first samples are there.
-    fn from_birth(&self, until_ms: Option<i64>, said: &mut Vec<Said>) -> Result<(), AskError> {
+    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<Said>) -> Result<(), AskError> {
         let Some(end) = self.end(until_ms) else {
             return Ok(());
         };

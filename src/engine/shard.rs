@@ -33,6 +33,7 @@ use self::forest::Holder;
 use self::histogram::Slot as HistogramSlot;
 pub use self::keeping::Stray;
 use self::plain::{Offer, Plain};
+pub use self::renew::Renewal;
 use self::sleep::Asleep;
 pub use self::sleep::Sleep;
 pub(super) use self::taps::Mark;
@@ -49,7 +50,7 @@ use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
 use super::router::partition;
-use super::rules::{Rules, Specs};
+use super::rules::Specs;
 use super::slab::Slab;
 use super::table::{Home, Table};
 use super::tally::{Admission, Tally};
@@ -72,8 +73,8 @@ use crate::wire::write::MetricType;
 pub enum Message {
     Batch(Batch),
     Families(Families),
-    /// Rules that changed.
-    Rules(Arc<Rules>),
+    /// Rules and limits have changed.
+    Renew(Renewal),
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.

@@ -10,6 +10,10 @@ use crate::series::label_store::{LabelStore, Place};
 
 const NONE: u32 = u32::MAX;
 
+/// Places grow by one in so many, not by doubling: half of them empty would be the labels of a series
+/// for each.
+const GROWTH: usize = 8;
+
 /// Where the state of a series is, by its number among its like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
@@ -146,6 +150,10 @@ impl Table {
             self.known[at as usize] = known;
             at
         } else {
+            if self.known.len() == self.known.capacity() {
+                let more = (self.known.len() / GROWTH).max(GROWTH);
+                self.known.reserve_exact(more);
+            }
             self.known.push(known);
             (self.known.len() - 1) as u32
         };

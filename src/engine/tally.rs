@@ -13,15 +13,20 @@ use crate::wire::write::Protocol;
 #[derive(Debug)]
 pub struct Admission {
     used: AtomicU32,
-    max: u32,
+    max: AtomicU32,
 }
 
 impl Admission {
     pub fn new(max: u32) -> Self {
         Self {
             used: AtomicU32::new(0),
-            max,
+            max: AtomicU32::new(max),
         }
+    }
+
+    /// Another limit; nothing is given up for a lower one.
+    pub fn set_max(&self, max: u32) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// Takes room for one series, if there is any.
@@ -31,9 +36,10 @@ impl Admission {
 
     /// Takes room for several, or for none of them.
     pub fn admit_all(&self, n: u32) -> bool {
+        let max = self.max.load(Ordering::Relaxed);
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(n).filter(|sum| *sum <= self.max)
+                used.checked_add(n).filter(|sum| *sum <= max)
             })
             .is_ok()
     }

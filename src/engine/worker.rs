@@ -101,7 +101,7 @@ impl Worker {
                     }
                 }
                 Some(Message::Families(families)) => shard.families(&families),
-                Some(Message::Rules(rules)) => shard.renew(rules),
+                Some(Message::Renew(renewal)) => shard.renew(&renewal),
                 Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),
                 Some(Message::Checkpoint { seq, wholes }) => {

@@ -9,7 +9,9 @@
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
 mod anomalies;
+mod docs;
 mod endpoints;
+mod explain;
 mod openapi;
 mod params;
 mod problem;
@@ -34,6 +36,7 @@ use self::params::Params;
 use self::problem::Problem;
 use super::State;
 use crate::config::Config;
+use crate::engine::rules::Rules;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -44,6 +47,8 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
+    /// How series are modelled; by defaults without.
+    pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
     pub config: serde_json::Value,
 }
@@ -52,6 +57,7 @@ impl ApiParts {
     pub fn new(records: Option<Arc<Records>>, config: &Config) -> Self {
         Self {
             records,
+            rules: Rules::try_from(&config.detect).ok(),
             config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
         }
     }
@@ -103,6 +109,7 @@ pub(super) fn routes(state: &State) -> Router {
     router
         .route("/api/v1/{*rest}", any(no_such_path))
         .with_state(api)
+        .merge(docs::routes())
 }
 
 async fn no_such_path(request: Request) -> Problem {

@@ -33,6 +33,7 @@ pre { background: var(--soft); border-radius: .5rem; padding: 1rem; overflow-x: 
 <tr><td><a href="/metrics/scores"><code>/metrics/scores</code></a></td><td>the newest score of every series and the anomalies under way; <code>?match[]=</code> selects</td></tr>
 <tr><td><a href="/metrics"><code>/metrics</code></a></td><td>saimon about itself</td></tr>
 <tr><td><a href="/health"><code>/health</code></a></td><td>state, version, series and store as JSON; <a href="/-/healthy"><code>/-/healthy</code></a> and <a href="/-/ready"><code>/-/ready</code></a> for probes</td></tr>
+<tr><td><a href="/docs"><code>/api/v1/...</code></a></td><td>anomalies, series, models, groups and explanations as JSON: <a href="/docs">how to ask</a>, <a href="/openapi.json"><code>/openapi.json</code></a>, <a href="/api/v1/anomalies"><code>/api/v1/anomalies</code></a></td></tr>
 <tr><td><code>POST /api/v1/write</code></td><td>Prometheus remote write 1.0 and 2.0</td></tr>
 <tr><td><code>POST /api/v1/read</code></td><td>Prometheus remote read: the raw samples, of the last day by default</td></tr>
 </table>

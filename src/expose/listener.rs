@@ -65,10 +65,6 @@ pub(super) async fn accept(
         surface,
         handshakes: Arc::new(Semaphore::new(handshakes_max(&limits))),
         shutdown: shutdown.clone(),
-        waits: Waits {
-            head: limits.header_wait,
-            write: limits.request,
-        },
     };
     let tasks = TaskTracker::new();
     let mut pause = ACCEPT_PAUSE.0;
@@ -121,9 +117,9 @@ fn is_of_peer(e: &io::Error) -> bool {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Waits {
-    head: Duration,
-    write: Duration,
+pub(super) struct Waits {
+    pub(super) head: Duration,
+    pub(super) write: Duration,
 }
 
 /// What every connection is served with.
@@ -132,7 +128,6 @@ struct Host {
     surface: Arc<Surface>,
     /// Room for handshakes of TLS.
     handshakes: Arc<Semaphore>,
-    waits: Waits,
     shutdown: CancellationToken,
 }
 
@@ -155,7 +150,7 @@ async fn secured(stream: TcpStream, host: &Host) -> io::Result<Stream> {
 }
 
 async fn serve(stream: TcpStream, peer: Peer, host: Host) {
-    let (waits, shutdown) = (host.waits, host.shutdown.clone());
+    let (waits, shutdown) = (host.surface.waits(), host.shutdown.clone());
     // Answers are short and complete: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let opened = tokio::select! {

@@ -69,7 +69,8 @@ impl Profile {
                 day: 0,
             };
         }
-        let within = t_ms.rem_euclid(day_ms) as f64 / day_ms as f64 * count as f64;
+        let day = t_ms.div_euclid(day_ms);
+        let within = (t_ms - day * day_ms) as f64 / day_ms as f64 * count as f64;
         let own = (within as usize).min(count - 1);
         // The two centres around the time: those of this bucket and of the nearer neighbour.
         let late = within - own as f64 >= 0.5;
@@ -86,7 +87,7 @@ impl Profile {
             usual: speaks.then_some(usual),
             own,
             place: Place::new(within, count),
-            day: t_ms.div_euclid(day_ms) as u8,
+            day: day as u8,
         }
     }
 
@@ -97,9 +98,15 @@ impl Profile {
         if count == 0 {
             return None;
         }
-        [look.own + count - 1, look.own, look.own + 1]
+        let before = if look.own == 0 { count } else { look.own } - 1;
+        let after = if look.own + 1 == count {
+            0
+        } else {
+            look.own + 1
+        };
+        [before, look.own, after]
             .into_iter()
-            .map(|i| &self.buckets[i % count])
+            .map(|i| &self.buckets[i])
             .filter(|b| b.visits() >= COMPARES_FROM)
             .map(|b| (z - b.mean()).abs() / b.spread().max(SPREAD_MIN))
             .reduce(f32::min)

@@ -74,13 +74,19 @@ impl Trend {
 
     /// Takes one value. `day_ms` is the length of a day, `scale` the scale of the series.
     pub fn take(&mut self, t_ms: i64, value: f64, day_ms: i64, scale: f64) {
-        let quarter = t_ms.div_euclid((day_ms / A_DAY as i64).max(1)) as u32;
-        if self.count == 0 && self.filled == 0 {
-            self.base = value;
-            self.open = quarter;
-        }
-        if quarter != self.open {
-            self.close(quarter, scale);
+        let length = (day_ms / A_DAY as i64).max(1);
+        // A division of integers is worth more than the rest: the open quarter is nearly always it.
+        let into = t_ms.wrapping_sub(i64::from(self.open).wrapping_mul(length));
+        let is_open = (0..length).contains(&into) && (self.count > 0 || self.filled > 0);
+        if !is_open {
+            let quarter = t_ms.div_euclid(length) as u32;
+            if self.count == 0 && self.filled == 0 {
+                self.base = value;
+                self.open = quarter;
+            }
+            if quarter != self.open {
+                self.close(quarter, scale);
+            }
         }
         self.sum += (value - self.base) as f32;
         self.count += 1;

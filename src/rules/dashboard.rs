@@ -37,28 +37,28 @@ pub fn all() -> Vec<Dashboard> {
             "saimon-overview",
             "saimon: anomalies",
             "Anomalies in everything that Prometheus sends to saimon.",
-            overview::variables(),
+            &overview::variables(),
             overview::panels,
         ),
         dashboard(
             "saimon-series",
             "saimon: a metric",
             "One metric: its value, what was expected, its score.",
-            series::variables(),
+            &series::variables(),
             series::panels,
         ),
         dashboard(
             "saimon-groups",
             "saimon: groups",
             "Jobs, instances and whatever else series are grouped by.",
-            groups::variables(),
+            &groups::variables(),
             groups::panels,
         ),
         dashboard(
             "saimon-self",
             "saimon: itself",
             "What saimon takes in and sends, keeps and costs.",
-            own::variables(),
+            &own::variables(),
             own::panels,
         ),
     ]
@@ -68,7 +68,7 @@ fn dashboard(
     uid: &'static str,
     title: &'static str,
     description: &str,
-    variables: Vec<Value>,
+    variables: &[Value],
     panels: fn(&mut Grid),
 ) -> Dashboard {
     let mut grid = Grid::default();

@@ -1,7 +1,8 @@
 //! `SaimonGroupAnomaly`: a job or an instance as a whole, for each kind of group and each severity.
 //!
 //! The score of a group has no rarity of its own and no onset, so it alerts only while at least one of
-//! its series has an active anomaly, which has both. As with series, a rule of a severity also holds
+//! its series has an active anomaly that would alert, which has both, and after a minute at least. As
+//! with series, a rule of a severity also holds
 //! for graver scores, and Alertmanager silences the lesser alert ([`super::inhibit`]).
 
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use super::proof::{EXTERNAL_URL, STEP, steps};
 use crate::config::{Config, Severity, SeverityConfig};
 
 pub(super) const NAME: &str = "SaimonGroupAnomaly";
+
+/// Shorter holds are this: a score of one moment is no trouble of a group yet.
+const HOLD_MIN: Duration = Duration::from_secs(60);
 
 /// From here on the lowest severity: the line.
 const LINE: f64 = 0.7;
@@ -52,6 +56,9 @@ fn begins(config: &SeverityConfig, severity: Severity) -> f64 {
     }
 }
 
+/// An anomaly of a member that alerts whatever the configuration says.
+const GRAVE: &str = "state=\"active\",severity=\"critical\"";
+
 struct Kind<'a> {
     config: &'a Config,
     /// By which labels series are grouped.
@@ -68,20 +75,31 @@ impl Kind<'_> {
         let keep = Keep::of(alerting);
         let by = self.by();
         let score = keep.selected(&format!("saimon_group_score{{group_by=\"{by}\"}}"));
-        let ratio = keep.selected(&format!("saimon_group_anomaly_ratio{{group_by=\"{by}\"}}"));
+        let alerting_too = levels(alerting)
+            .iter()
+            .map(|s| s.as_str())
+            .collect::<Vec<_>>();
+        let anomaly = keep.selected(&format!(
+            "saimon_anomaly{{state=\"active\",severity=~\"{}\"}}",
+            alerting_too.join("|")
+        ));
         let from = begins(&self.config.detect.severity, severity);
         let mut labels = alerting.labels.clone();
         labels.insert("severity".to_owned(), severity.as_str().to_owned());
         labels.insert("series".to_owned(), self.series());
         Alert {
             name: NAME,
-            expr: format!("{score} >= {from} and {ratio} > 0"),
-            hold: hold(&alerting.hold, severity),
+            expr: format!("{score} >= {from} and on ({by}) {anomaly}"),
+            hold: self.hold(severity),
             keep: keep.word(),
             labels,
             annotations: self.annotations(),
             cases: Vec::new(),
         }
+    }
+
+    fn hold(&self, severity: Severity) -> Duration {
+        hold(&self.config.alerting.hold, severity).max(HOLD_MIN)
     }
 
     /// `{group_by="job", job="..."}` as a template.
@@ -144,7 +162,10 @@ impl Kind<'_> {
             .into_iter()
             .map(|s| self.reaches(levels, s))
             .collect();
-        cases.push(self.nobody());
+        cases.push(self.nobody("state=\"pending\",severity=\"critical\""));
+        if !levels.contains(&Severity::Low) {
+            cases.push(self.nobody("state=\"active\",severity=\"low\""));
+        }
         cases.push(self.ended(levels));
         cases
     }
@@ -163,7 +184,7 @@ impl Kind<'_> {
         pairs.join(",")
     }
 
-    fn inputs(&self, score: f64, ratio: f64, values: &str, look: u32) -> Vec<InputSeries> {
+    fn inputs(&self, score: f64, anomaly: &str, values: &str, look: u32) -> Vec<InputSeries> {
         let (by, matchers) = (self.by(), self.matchers());
         let of = |name: &str, value: f64| {
             series(
@@ -173,7 +194,11 @@ impl Kind<'_> {
         };
         vec![
             of("saimon_group_score", score),
-            of("saimon_group_anomaly_ratio", ratio),
+            of("saimon_group_anomaly_ratio", 0.25),
+            series(
+                format!("saimon_anomaly{{{matchers},source_metric=\"b\",{anomaly}}}"),
+                values.replace('V', "1"),
+            ),
             series(
                 format!("saimon_anomaly_score{{{matchers},source_metric=\"a\"}}"),
                 format!("0.25x{look}"),
@@ -191,7 +216,7 @@ impl Kind<'_> {
         let at = self.longest(levels) + 1;
         Case {
             name: format!("{}, a score of severity {}", self.by(), severity.as_str()),
-            series: self.inputs(score, 0.25, &format!("Vx{at}"), at),
+            series: self.inputs(score, GRAVE, &format!("Vx{at}"), at),
             looks: vec![Look {
                 at: STEP * at,
                 firing: levels
@@ -203,12 +228,13 @@ impl Kind<'_> {
         }
     }
 
-    fn nobody(&self) -> Case {
+    /// A high score, and no anomaly of its series that would alert.
+    fn nobody(&self, anomaly: &str) -> Case {
         Case {
-            name: format!("{}, a score without any anomaly", self.by()),
-            series: self.inputs(0.999, 0.0, "Vx200", 200),
+            name: format!("{}, a score without an anomaly: {anomaly}", self.by()),
+            series: self.inputs(0.999, anomaly, "Vx40", 40),
             looks: vec![Look {
-                at: STEP * 200,
+                at: STEP * 40,
                 firing: Vec::new(),
             }],
         }
@@ -219,7 +245,7 @@ impl Kind<'_> {
         let kept = steps(Keep::of(&self.config.alerting).time());
         Case {
             name: format!("{}, a group that is well again", self.by()),
-            series: self.inputs(0.999, 0.25, &format!("Vx{end} stale"), end),
+            series: self.inputs(0.999, GRAVE, &format!("Vx{end} stale"), end),
             looks: vec![Look {
                 at: STEP * (end + 2 + kept),
                 firing: Vec::new(),
@@ -228,8 +254,11 @@ impl Kind<'_> {
     }
 
     fn longest(&self, levels: &[Severity]) -> u32 {
-        let hold = |l: &Severity| hold(&self.config.alerting.hold, *l);
-        let longest = levels.iter().map(hold).max().unwrap_or(Duration::ZERO);
+        let longest = levels
+            .iter()
+            .map(|l| self.hold(*l))
+            .max()
+            .unwrap_or(Duration::ZERO);
         steps(longest)
     }
 

@@ -1,6 +1,8 @@
 //! Recording rules: what a dashboard over weeks, a federation or a long-term store wants of anomalies,
-//! named `level:metric:operations`.
+//! named `metric:level:operation`.
 //!
+//! The name of a metric comes first, other than is usual: what begins with `saimon_` is neither sent to
+//! saimon by the documented `write_relabel_configs` nor taken by it, and scores of scores say nothing.
 //! The levels are the kinds of groups of the configuration, and saimon's own job. What always holds:
 //! each has a case in promtool's notation, and none is needed by an alert or a dashboard.
 
@@ -95,7 +97,7 @@ fn of_kind(names: &[String]) -> Vec<Record> {
         anomaly("pending", "b"),
     ];
     let record = |what: &str, expr: String, x: f64, y: f64| {
-        let name = format!("{level}:{what}");
+        let name = what.replace(":LEVEL:", &format!(":{level}:"));
         let expected = |group: &str, value: f64| ExpectedSample {
             labels: format!("{name}{{{}}}", labels(group)),
             value,
@@ -113,19 +115,19 @@ fn of_kind(names: &[String]) -> Vec<Record> {
     );
     vec![
         record(
-            "saimon_anomaly:count",
+            "saimon_anomaly:LEVEL:count",
             format!("count by ({by}) (saimon_anomaly{{state=\"active\"}}) or 0 * {all}"),
             1.0,
             0.0,
         ),
         record(
-            "saimon_anomaly_score:ratio_over_line",
+            "saimon_anomaly_score:LEVEL:over_line_ratio",
             format!("({over} or 0 * {all}) / {all}"),
             2.0 / 3.0,
             0.0,
         ),
         record(
-            "saimon_anomaly_score:max",
+            "saimon_anomaly_score:LEVEL:max",
             format!("max by ({by}) (saimon_anomaly_score)"),
             0.9,
             0.1,
@@ -137,7 +139,7 @@ fn of_kind(names: &[String]) -> Vec<Record> {
 fn own(job: &str) -> Vec<Record> {
     let job = format!("job={}", quoted(job));
     let rates = Record {
-        name: "job_outcome:saimon_ingest_samples:rate5m".to_owned(),
+        name: "saimon_ingest_samples:job_outcome:rate5m".to_owned(),
         expr: format!(
             "sum by (job, outcome) (rate(saimon_ingest_samples_total{{{job}}}[5m]))"
         ),
@@ -151,13 +153,13 @@ fn own(job: &str) -> Vec<Record> {
             .to_vec(),
         expected: vec![ExpectedSample {
             labels: format!(
-                "job_outcome:saimon_ingest_samples:rate5m{{{job}, outcome=\"accepted\"}}"
+                "saimon_ingest_samples:job_outcome:rate5m{{{job}, outcome=\"accepted\"}}"
             ),
             value: 20.0,
         }],
     };
     let latency = Record {
-        name: "job:saimon_detection_latency_seconds:p99_5m".to_owned(),
+        name: "saimon_detection_latency_seconds:job:p99_5m".to_owned(),
         expr: format!(
             "histogram_quantile(0.99, sum by (job, le) \
              (rate(saimon_detection_latency_seconds_bucket{{{job}}}[5m])))"
@@ -170,7 +172,7 @@ fn own(job: &str) -> Vec<Record> {
             })
             .to_vec(),
         expected: vec![ExpectedSample {
-            labels: format!("job:saimon_detection_latency_seconds:p99_5m{{{job}}}"),
+            labels: format!("saimon_detection_latency_seconds:job:p99_5m{{{job}}}"),
             value: 0.995,
         }],
     };

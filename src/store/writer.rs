@@ -20,6 +20,7 @@ use self::steps::BATCH_BYTES;
 use super::backlog::{BACKLOG_BYTES_MAX, Backlog};
 use super::log::Log;
 use super::{DiskError, Store};
+use crate::allocator;
 use crate::clock::Clock;
 use crate::config::StoreConfig;
 use crate::engine::keep::{Family, Kept, PARTITIONS, Wholes};
@@ -427,6 +428,7 @@ impl Writer {
             }
         }
         self.shed();
+        allocator::give_back();
         for reply in checkpoint.replies {
             // Fails only if nobody waits any more.
             let _ = reply.send(ok);

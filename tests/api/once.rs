@@ -151,6 +151,24 @@ fn what_a_record_says(saimon: &Serving, end_ms: i64, records: &[serde_json::Valu
     assert!((1..=3).contains(&parts.len()), "{record}");
     // Its own address has the same.
     assert_eq!(&get(saimon, record["link"].as_str().unwrap()), record);
+    // And so does the explanation of its peak.
+    let (id, at) = (&record["series_id"], &record["peak"]["time"]);
+    let path = format!(
+        "/api/v1/series/{}/explain?time={}",
+        id.as_str().unwrap(),
+        at.as_str().unwrap()
+    );
+    let told = get(saimon, &path);
+    assert_eq!(told["value"], record["peak"]["value"], "{told}");
+    assert_eq!(&told["time"], at);
+    assert!(told["score"].as_f64().unwrap() >= 0.7, "{told}");
+    let (value, upper) = (told["value"].as_f64(), told["upper_bound"].as_f64());
+    assert!(value > upper, "{told}");
+    let said = told["sentences"][0].as_str().unwrap();
+    assert!(
+        said.contains(series) && said.contains("would have been normal"),
+        "{said}"
+    );
     // Those of the last three series last.
     let active = all(saimon, "/api/v1/anomalies?state=active", 1);
     let instances: Vec<_> = active.iter().map(|r| r["instance"].clone()).collect();

@@ -7,6 +7,8 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/listening.rs"]
+mod listening;
 #[path = "../support/peer.rs"]
 mod peer;
 #[path = "../support/reading.rs"]

@@ -28,7 +28,7 @@ use saimon::engine::keep::Kept;
 use saimon::engine::pool::{EngineSpec, Pool};
 use saimon::engine::rules::Rules;
 use saimon::engine::shard::Message;
-use saimon::expose::{self, Health, State};
+use saimon::expose::{Health, State};
 use saimon::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,7 @@ use self::kept::Store;
 pub(crate) use self::kept::{Held, labels};
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use crate::client::{Client, Response, WRITE_HEADERS, snappy};
+use crate::listening::{Listening, listen};
 
 /// What the server's clock says at first.
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
@@ -113,16 +114,12 @@ impl Saimon {
             health: Arc::clone(&health),
             api: Arc::default(),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = runtime.block_on(expose::listener::bind(free)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        runtime.spawn(expose::serve(listener, state, shutdown.clone()));
+        let Listening {
+            address,
+            shutdown,
+            runtime,
+            ..
+        } = listen(state);
         Self {
             address,
             clock,

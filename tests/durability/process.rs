@@ -14,7 +14,7 @@ use saimon::engine::pool::{EngineSpec, Pool};
 use saimon::engine::router::Router;
 use saimon::engine::rules::Rules;
 use saimon::engine::shard::{Message, Shard};
-use saimon::expose::{self, Health, Replay, State};
+use saimon::expose::{Health, Replay, State};
 use saimon::score::board::Board;
 use saimon::store::log::files::{Dir, Files};
 use saimon::store::log::options::Options;
@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::listening::{Listening, listen};
 
 /// What is on the disk of the store: partitions as they were cut.
 #[derive(Debug, Clone, Default)]
@@ -173,16 +174,12 @@ impl Process {
             health: Arc::new(Health::default()),
             api: Arc::default(),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = runtime.block_on(expose::listener::bind(free)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let served = runtime.spawn(expose::serve(listener, state, shutdown.clone()));
+        let Listening {
+            address,
+            shutdown,
+            served,
+            runtime,
+        } = listen(state);
         let mut process = Self {
             shards: pool.into_shards(),
             inboxes,

@@ -30,7 +30,7 @@ fn rule(change: impl FnOnce(&mut RuleConfig)) -> RuleConfig {
 fn renew(driver: &mut Driver, rules: &[RuleConfig]) {
     let rules = Arc::new(Rules::try_from(&detect(rules)).unwrap());
     for shard in &mut driver.shards {
-        shard.renew(Arc::clone(&rules));
+        shard.renew_rules(Arc::clone(&rules));
     }
 }
 

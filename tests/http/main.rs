@@ -3,6 +3,8 @@
 #[path = "../support/client.rs"]
 mod client;
 mod connections;
+#[path = "../support/listening.rs"]
+mod listening;
 mod pages;
 mod read;
 mod server;

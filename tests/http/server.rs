@@ -8,12 +8,14 @@ use saimon::config::LimitsConfig;
 use saimon::engine::ask::Reader;
 use saimon::engine::router::Router;
 use saimon::engine::shard::Message;
-use saimon::expose::{self, Health, State};
+use saimon::expose::{Health, State};
 use saimon::score::board::{Board, BoardWriter};
 use saimon::telemetry::{CodeLabel, Metrics, Outcome};
 use saimon::wire::proto;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::listening::{Listening, listen};
 
 pub(crate) use crate::client::{Client, Response, WRITE_HEADERS, snappy};
 
@@ -58,16 +60,12 @@ impl Server {
             health: Arc::clone(&health),
             api: Arc::default(),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = runtime.block_on(expose::listener::bind(free)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let served = runtime.spawn(expose::serve(listener, state, shutdown.clone()));
+        let Listening {
+            address,
+            shutdown,
+            served,
+            runtime,
+        } = listen(state);
         Self {
             address,
             shards,

@@ -16,7 +16,7 @@ const LINES_MAX: usize = 600;
 const PURE: [&str; 5] = ["wire", "series", "window", "model", "score"];
 
 /// Usable by everyone; they use none of the layers.
-const ASIDE: [&str; 3] = ["config", "clock", "telemetry"];
+const ASIDE: [&str; 4] = ["allocator", "config", "clock", "telemetry"];
 
 /// What the pure layers may not name, by the beginning of the path.
 const NOT_PURE: [&str; 16] = [
@@ -47,7 +47,7 @@ const HOMES: [(&str, &str); 2] = [
 /// What a module may use besides itself and what stands aside. `None` if it has no place.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
-        "wire" | "config" | "clock" | "telemetry" | "client" | "lib" => &[],
+        "allocator" | "wire" | "config" | "clock" | "telemetry" | "client" | "lib" => &[],
         "series" => &["wire"],
         "window" => &["wire", "series"],
         "model" => &["wire", "series", "window"],

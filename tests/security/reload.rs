@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use saimon::wire::proto;
+
 use crate::identities::until;
 use crate::serving::Serving;
 
@@ -64,6 +66,55 @@ fn a_reload_takes_all_or_nothing_and_names_what_waits() {
     assert!(said.ends_with("nothing was changed\n"), "{said}");
     assert_eq!(number(&saimon, successful), 0.0);
     assert_eq!(number(&saimon, when), before);
+
+    // Rules and limits are those of the file.
+    let push = |labels: usize| {
+        let name = |i: usize| proto::Label {
+            name: format!("l{i:02}"),
+            value: "x".to_owned(),
+        };
+        let mut all: Vec<_> = (0..labels).map(name).collect();
+        all.insert(
+            0,
+            proto::Label {
+                name: "__name__".to_owned(),
+                value: "m".to_owned(),
+            },
+        );
+        let sample = proto::Sample {
+            value: 1.0,
+            timestamp: 1_000,
+        };
+        let sent = proto::WriteRequest {
+            timeseries: vec![proto::TimeSeries {
+                labels: all,
+                samples: vec![sample],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        saimon.connect().write(&sent).status
+    };
+    let counted = |outcome: &str| {
+        saimon.sum(&format!(
+            "saimon_ingest_samples_total{{protocol=\"1.0\",outcome=\"{outcome}\"}}"
+        ))
+    };
+    write("limits: {series: 1}\ndetect: {rules: [{selector: '{l01=\"x\"}', model: false}]}\n");
+    assert_eq!(reload(&saimon).0, 200);
+    assert_eq!(number(&saimon, "saimon_series_limit "), 1.0);
+    assert_eq!(push(3), 204);
+    saimon.settled(1);
+    assert_eq!(counted("skipped"), 1);
+    assert_eq!(push(1), 204);
+    saimon.settled(2);
+    assert_eq!(counted("limit"), 1);
+    write("limits: {series: 5, labels_per_series: 8}\n");
+    assert_eq!(reload(&saimon).0, 200);
+    assert_eq!(push(3), 204);
+    saimon.settled(3);
+    assert_eq!(counted("accepted"), 1);
+    assert_eq!(push(9), 400);
 
     // As at the start: nothing waits any more.
     write("limits: {score_lines: 100}\n");

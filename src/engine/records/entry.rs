@@ -9,6 +9,8 @@ use crate::score::judge::Judgement;
 
 /// Parts of a peak that are kept (product contract).
 const PARTS_MAX: usize = 3;
+/// What a judge takes at least for the end of an anomaly, in milliseconds.
+const SILENCE_MS: i64 = 3_600_000;
 /// The part of an absence.
 const ABSENCE: &str = "absence";
 
@@ -115,14 +117,14 @@ impl Entry {
 
     pub(super) fn end(&mut self, t_ms: i64, by: EndedBy) {
         let r = &mut self.record;
-        if r.state == RecordState::Resolved {
-            // It ended when it fell silent, and now it is known that it does not go on.
-            r.ended_by = Some(by);
-        } else {
-            r.state = RecordState::Resolved;
-            r.end_ms = Some(t_ms);
-            r.ended_by = Some(by);
-        }
+        // After a long silence it ended when it fell silent, and now it is known that it does not go on.
+        // After a short one it went on until now, as if nobody had looked at a clock meanwhile.
+        let rested = r
+            .end_ms
+            .filter(|end| t_ms.saturating_sub(*end) > SILENCE_MS);
+        r.state = RecordState::Resolved;
+        r.end_ms = Some(rested.unwrap_or(t_ms));
+        r.ended_by = Some(by);
         r.as_of_ms = r.as_of_ms.max(t_ms);
     }
 }

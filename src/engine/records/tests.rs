@@ -244,6 +244,23 @@ fn silence_ends_an_anomaly_until_it_goes_on() {
 }
 
 #[test]
+fn a_short_silence_leaves_no_trace_and_a_long_one_was_the_end() {
+    for (t_ms, end_ms) in [(900, 900), (4_000_000, 15)] {
+        let (mut tap, outlet) = one(Known::default());
+        let labels = series("m");
+        Feed(&mut tap, &labels).sample(10, 2.0, Some(Active));
+        tap.silent(&labels, Some(15));
+        Feed(&mut tap, &labels).change(t_ms, 0.0, None, Some(Change::Ended));
+        let all = got(&mut tap, &outlet);
+        let r = records(&all)[0];
+        assert_eq!(
+            (r.end_ms, r.ended_by),
+            (Some(end_ms), Some(EndedBy::Samples))
+        );
+    }
+}
+
+#[test]
 fn an_absence_is_a_record_of_its_own_that_the_next_sample_ends() {
     let (mut tap, outlet) = one(Known::default());
     let labels = series("m");

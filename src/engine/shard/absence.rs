@@ -15,18 +15,15 @@ use crate::score::judge::Phase;
 /// What the silence of one series is judged by.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
-    /// Looked for at the first tick.
-    place: Option<Box<Place>>,
-    /// It is the `up` of its target, and what that said last.
-    up: Option<bool>,
-    missed: Option<Alarm>,
-}
-
-#[derive(Debug)]
-struct Place {
+    /// What it belongs to, if to anything.
     target: Option<Arc<Target>>,
     /// Under which it would speak for its target.
     number: u64,
+    /// Target and number are looked for at the first tick.
+    taken: bool,
+    /// It is the `up` of its target, and what that said last.
+    up: Option<bool>,
+    missed: Option<Alarm>,
 }
 
 impl Seat {
@@ -45,10 +42,8 @@ impl Seat {
 
     /// It does not speak for its target any more.
     pub(super) fn leave(&mut self) {
-        if let Some(place) = &self.place
-            && let Some(target) = &place.target
-        {
-            target.resign(place.number);
+        if let Some(target) = &self.target {
+            target.resign(self.number);
         }
     }
 }
@@ -59,18 +54,17 @@ impl Shard {
         let Some(slot) = self.tracked.get_mut(n) else {
             return false;
         };
-        let place = slot.seat.place.get_or_insert_with(|| {
+        let seat = &mut slot.seat;
+        if !seat.taken {
             let canonical = self.table.labels(at);
-            let number = presence::number(canonical);
-            if number == presence::UP {
+            seat.number = presence::number(canonical);
+            if seat.number == presence::UP {
                 // Until its next sample says so.
-                slot.seat.up = Some(true);
+                seat.up = Some(true);
             }
-            Box::new(Place {
-                target: self.parts.presence.target(canonical),
-                number,
-            })
-        });
+            seat.target = self.parts.presence.target(canonical);
+            seat.taken = true;
+        }
         if slot.track.ended() {
             // It said good-bye, and so it does not speak for anybody.
             slot.seat.leave();
@@ -78,19 +72,20 @@ impl Shard {
         }
         let spec = self.parts.specs.get(slot.spec);
         let mut speaks = false;
-        if let Some(target) = &place.target {
+        let seat = &slot.seat;
+        if let Some(target) = &seat.target {
             target.hear(slot.arrived_ms);
-            if let Some(up) = slot.seat.up {
+            if let Some(up) = seat.up {
                 target.tell_up(up);
             }
             // One in its warm-up is never missed, so it must not be who is waited for.
             speaks =
-                slot.track.phase(spec) != Phase::Warmup && target.is_spoken_for_by(place.number);
+                slot.track.phase(spec) != Phase::Warmup && target.is_spoken_for_by(seat.number);
         }
         let around = Around {
             now_ms,
-            target: place.target.as_ref().map(|t| t.others()),
-            up: place.target.as_ref().and_then(|t| t.up()),
+            target: seat.target.as_ref().map(|t| t.others()),
+            up: seat.target.as_ref().and_then(|t| t.up()),
             any: self.parts.presence.any(),
         };
         let silence = slot.track.judge().silence(spec, slot.arrived_ms, &around);

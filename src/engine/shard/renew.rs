@@ -20,9 +20,33 @@ use crate::series::fingerprint::fingerprint;
 /// Series that one tick looks at for the sake of changed rules; each takes a microsecond or a few.
 pub(super) const RENEWED_A_TICK: u32 = 4096;
 
+/// What changes while shards run.
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    pub rules: Arc<Rules>,
+    /// Most series that are held, in all shards together.
+    pub series_max: u32,
+    /// Most bytes that they may take together, if there is a bound.
+    pub memory_max: Option<u64>,
+}
+
 impl Shard {
+    /// Goes by what has changed.
+    pub fn renew(&mut self, renewal: &Renewal) {
+        // Shared by all shards: each sets the same.
+        self.parts.admission.set_max(renewal.series_max);
+        let metrics = &self.parts.metrics;
+        metrics.series_limit.set(i64::from(renewal.series_max));
+        if let Some(max) = renewal.memory_max {
+            self.parts.budget.set_max(max);
+            let shown = i64::try_from(max).unwrap_or(i64::MAX);
+            metrics.memory.limit.set(shown);
+        }
+        self.renew_rules(Arc::clone(&renewal.rules));
+    }
+
     /// Takes changed rules.
-    pub fn renew(&mut self, rules: Arc<Rules>) {
+    pub fn renew_rules(&mut self, rules: Arc<Rules>) {
         self.parts.specs.renew(rules);
         self.begins_anew();
         self.reconsidered = self.left_out.keys().copied().collect();

@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, series, system};
+use super::{Answered, Api, anomalies, explain, series, system};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(super) struct Endpoint {
@@ -83,6 +83,15 @@ pub(super) const ALL: &[Endpoint] = &[
         schema: openapi::of::<series::WindowShown>,
         may_be_missing: true,
         answer: series::window,
+    },
+    Endpoint {
+        path: "/api/v1/series/{id}/explain",
+        name: "explainSample",
+        summary: "Why a sample has the score that it has.",
+        params: explain::EXPLAIN,
+        schema: openapi::of::<explain::Explanation>,
+        may_be_missing: true,
+        answer: explain::explain,
     },
     Endpoint {
         path: "/api/v1/models",

@@ -15,6 +15,10 @@ use crate::wire::{write_v1, write_v2};
 /// receiver does: one of them would make every honest sample after it late.
 const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
 
+/// Bodies and arenas that are kept for the next request, about a megabyte each: as many as cores are
+/// at work on requests at once. What a burst took beyond goes back.
+const KEPT_MAX: usize = 4;
+
 /// Why a body could not be decoded; nothing of it is used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Undecodable {
@@ -42,8 +46,9 @@ pub(super) struct Plain {
 }
 
 impl Decoder {
-    /// Keeps memory for so many requests at once.
+    /// Keeps memory for so many requests at once, but for [`KEPT_MAX`] at most.
     pub(super) fn new(limits: &LimitsConfig, at_once: usize) -> Self {
+        let kept = at_once.min(KEPT_MAX);
         Self {
             labels: LabelLimits {
                 labels_per_series: limits.labels_per_series as usize,
@@ -51,8 +56,8 @@ impl Decoder {
                 value_bytes: limits.label_value as usize,
             },
             body_raw: bytes(limits.body_raw),
-            bodies: BodyPool::new(at_once),
-            arenas: ArenaPool::new(at_once),
+            bodies: BodyPool::new(kept),
+            arenas: ArenaPool::new(kept),
         }
     }
 

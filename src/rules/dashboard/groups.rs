@@ -140,6 +140,6 @@ fn members(grid: &mut Grid) {
         .table("topk(20, saimon_anomaly_score{$labels})", &[], "Value")
         .decimals(3)
         .severities(false)
-        .to_series(),
+        .linked(),
     );
 }

@@ -145,7 +145,7 @@ fn tables(grid: &mut Grid) {
             "Pending and active ones. Empty when all is well.",
         )
         .table(&format!("saimon_anomaly{{{SOURCE}}}"), &["Value"], "state")
-        .to_series(),
+        .linked(),
     );
     grid.add(
         24,
@@ -158,7 +158,7 @@ fn tables(grid: &mut Grid) {
         .table(&format!("topk(20, {score})"), &[], "Value")
         .decimals(3)
         .severities(false)
-        .to_series(),
+        .linked(),
     );
     grid.add(
         24,
@@ -169,11 +169,11 @@ fn tables(grid: &mut Grid) {
             "Of the last hour, by the share of it that their score was 0.7 or more.",
         )
         .table(
-            &format!("topk(20, avg_over_time(({score} >= bool 0.7)[1h:1m]) > 0)"),
+            &format!("topk(20, avg_over_time(({score} >= bool 0.7)[1h:1m]))"),
             &[],
             "Value",
         )
         .unit("percentunit")
-        .to_series(),
+        .linked(),
     );
 }

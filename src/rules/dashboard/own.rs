@@ -233,8 +233,8 @@ fn outputs(grid: &mut Grid) {
         8,
         7,
         lines(
-            "Requests by answer",
-            "Requests to receivers per second; none: no answer.",
+            "Requests to receivers by answer",
+            "Per second; none: no answer.",
         )
         .query(
             "{{receiver}} {{code}}",

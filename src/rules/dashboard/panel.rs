@@ -238,7 +238,7 @@ impl Panel {
     }
 
     /// Links the metric of a row to its dashboard.
-    pub(super) fn to_series(mut self) -> Self {
+    pub(super) fn linked(mut self) -> Self {
         let link = json!({
             "matcher": {"id": "byName", "options": "source_metric"},
             "properties": [{"id": "links", "value": [{

@@ -10,6 +10,9 @@ const CHOSEN: &str = "source_metric=\"$metric\", job=~\"$job\", instance=~\"$ins
 /// Names of series that are scored by their rate.
 const COUNTERS: &str = ".+_(total|count|sum)";
 
+/// Bounds that many times what was expected, and one, are not drawn.
+const FAR: u32 = 20;
+
 pub(super) fn variables() -> Vec<Value> {
     vec![
         variable::prometheus(),
@@ -48,11 +51,14 @@ fn judged() -> String {
 
 fn band(panel: Panel, more: &str) -> Panel {
     let of = |name: &str| format!("{name}{{{more}{CHOSEN}}}");
+    let expected = of("saimon_expected");
+    // Of a series that is hardly known any value would do, and nothing else would be seen beside it.
+    let far = format!("{FAR} * (1 + abs({expected}))");
     panel
         .query("value", &judged())
-        .query("expected", &of("saimon_expected"))
-        .query("lower", &of("saimon_lower_bound"))
-        .query("upper", &of("saimon_upper_bound"))
+        .query("expected", &expected)
+        .query("lower", &format!("{} > -{far}", of("saimon_lower_bound")))
+        .query("upper", &format!("{} < {far}", of("saimon_upper_bound")))
         .between("lower", "upper")
 }
 
@@ -65,7 +71,8 @@ fn value(grid: &mut Grid) {
                 "timeseries",
                 "Value and band of $metric",
                 "A counter as its rate, a histogram as its mean. The band needs outputs.remote_write \
-                 with series: [expected, bounds], or the row below.",
+                 with series: [expected, bounds], or the row below. Bounds twenty times as large as \
+                 what was expected are not drawn.",
             ),
             "",
         ),

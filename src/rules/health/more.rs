@@ -24,6 +24,7 @@ pub(super) fn plans() -> Vec<Plan> {
         chunks_dropped(),
         history_failing(),
         training_failing(),
+        reload_failed(),
     ]
 }
 
@@ -261,5 +262,22 @@ fn training_failing() -> Plan {
         ),
         vec![one(failed, "0+1x200")],
         vec![one(failed, "2x200")],
+    )
+}
+
+fn reload_failed() -> Plan {
+    let reload = "saimon_config_last_reload_successful{JOB,INSTANCE}";
+    let web = "saimon_web_config_ok{JOB,INSTANCE}";
+    plan(
+        "SaimonReloadFailed",
+        (2, Severity::Medium),
+        "saimon_config_last_reload_successful{JOB} == 0 or saimon_web_config_ok{JOB} == 0",
+        (
+            "saimon at {{ $labels.instance }} goes on with an earlier configuration",
+            "The configuration, or the file of certificates and users, could not be used when it was read \
+             again. The log of saimon has every mistake with its line; so has saimon check.",
+        ),
+        vec![one(reload, "0x200"), one(web, "0x200")],
+        vec![all([(reload, "1x200"), (web, "1x200")])],
     )
 }
