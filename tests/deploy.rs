@@ -557,12 +557,12 @@ fn the_image_is_built_from_all_that_it_needs() {
             copied.push((*from).to_owned());
         }
     }
-    for file in files("src") {
-        let text = text(&file);
+    for file in files("src").iter().filter(|f| f.ends_with(".rs")) {
+        let text = text(file);
         for include in ["include_str!(\"", "include_bytes!(\""] {
             for path in text.split(include).skip(1) {
                 let path = path.split('"').next().unwrap();
-                let full = at_root(&file)
+                let full = at_root(file)
                     .parent()
                     .unwrap()
                     .join(path)
