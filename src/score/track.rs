@@ -203,10 +203,6 @@ impl Track {
         self.judge.alarm()
     }
 
-    pub fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
     /// The newest end of the window.
     pub fn head(&self) -> &Head {
         &self.head

@@ -1,7 +1,5 @@
 //! The newest end of a series' window: order, interval, and the chunk that is being filled.
 
-use std::num::NonZeroU8;
-
 use serde::{Deserialize, Serialize};
 
 use super::chunk::ChunkAppender;
@@ -10,9 +8,6 @@ use crate::wire::write::is_stale;
 
 /// Samples in one chunk, as in Prometheus' TSDB.
 pub const CHUNK_SAMPLES: usize = 120;
-
-/// Samples that the shortest first chunk has, see [`Head::spread`].
-const FIRST_SAMPLES_MIN: u64 = 20;
 
 /// How a sample stands to the newest one of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +37,6 @@ pub struct Head {
     empty: bool,
     interval: Interval,
     chunk: ChunkAppender,
-    /// Samples that the open chunk is finished with, if fewer than [`CHUNK_SAMPLES`].
-    #[serde(skip)]
-    first: Option<NonZeroU8>,
 }
 
 impl Head {
@@ -55,17 +47,7 @@ impl Head {
             empty: true,
             interval: Interval::new(),
             chunk: ChunkAppender::new(),
-            first: None,
         }
-    }
-
-    /// Makes the first chunk shorter, by a hash of the series: series that were born together would
-    /// finish all their chunks together, and be handed over and written in one heap, every half an hour
-    /// for ever. A restart within the first chunk forgets it; no score depends on where chunks end.
-    pub fn spread(&mut self, hash: u64) {
-        let longest = CHUNK_SAMPLES as u64;
-        let first = FIRST_SAMPLES_MIN + hash % (longest + 1 - FIRST_SAMPLES_MIN);
-        self.first = u8::try_from(first).ok().and_then(NonZeroU8::new);
     }
 
     /// Time of the newest sample; `None` before the first.
@@ -137,11 +119,9 @@ impl Head {
         self.last_ms = t_ms;
         self.last_bits = value.to_bits();
         self.chunk.append(t_ms, value);
-        let full = self.first.map_or(CHUNK_SAMPLES, |n| usize::from(n.get()));
-        if self.chunk.len() < full {
+        if self.chunk.len() < CHUNK_SAMPLES {
             return None;
         }
-        self.first = None;
         self.cut()
     }
 }
@@ -149,39 +129,5 @@ impl Head {
 impl Default for Head {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Samples of each chunk that `n` samples finish.
-    fn finished(head: &mut Head, n: i64) -> Vec<usize> {
-        (0..n)
-            .filter_map(|i| head.take(i * 15_000, i as f64))
-            .map(|chunk| usize::from(chunk.samples))
-            .collect()
-    }
-
-    #[test]
-    fn only_the_first_chunk_is_shorter() {
-        let mut head = Head::new();
-        head.spread(7);
-        assert_eq!(finished(&mut head, 300), [27, 120, 120]);
-        assert_eq!(finished(&mut Head::new(), 300), [120, 120]);
-    }
-
-    #[test]
-    fn series_of_one_birth_finish_at_all_times() {
-        let mut ends = [0; CHUNK_SAMPLES + 1];
-        for hash in 0..10_000_u64 {
-            let mut head = Head::new();
-            head.spread(hash);
-            let first = finished(&mut head, 120)[0];
-            ends[first] += 1;
-        }
-        let most = ends.iter().max().expect("some");
-        assert!(*most <= 100, "{most} of 10000 finish with the same sample");
     }
 }

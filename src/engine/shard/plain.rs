@@ -55,9 +55,7 @@ impl Shard {
 
     /// A new series without a model.
     pub(super) fn add_plain(&mut self, at: u32, place: (u32, u16), now_ms: i64) {
-        let mut head = Head::new();
-        head.spread(fingerprint(self.table.labels(at)));
-        self.put_plain(at, place, head, now_ms);
+        self.put_plain(at, place, Head::new(), now_ms);
         self.link(at, true, now_ms);
     }
 

@@ -49,8 +49,7 @@ impl Shard {
     /// A new series with a model.
     pub(super) fn add_tracked(&mut self, at: u32, place: (u32, u16), spec: u32, now_ms: i64) {
         let declared = self.declared(self.table.labels(at));
-        let mut track = Track::new(self.parts.specs.get(spec), declared);
-        track.head_mut().spread(fingerprint(self.table.labels(at)));
+        let track = Track::new(self.parts.specs.get(spec), declared);
         let shown = Shown::of(Phase::Warmup, None);
         let n = self.put_tracked(at, place, spec, track, shown, now_ms);
         self.table.settle(at, Home::Tracked(n));
