@@ -225,6 +225,8 @@ async fn run(
             engine.router.recovered();
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
+            // Whoever reads that it is ready finds it so.
+            health.set_ready();
             tracing::info!(
                 http = %address,
                 shards = engine.senders.len(),
@@ -233,7 +235,6 @@ async fn run(
                 version = env!("CARGO_PKG_VERSION"),
                 "saimon is ready"
             );
-            health.set_ready();
             let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
             // What reading states and the log took for a while.
             tokio::task::spawn_blocking(allocator::give_back);
