@@ -359,7 +359,7 @@ fn a_preset_given_to_serve_leaves_series_out() {
         let url = format!("http://{}/api/v1/write", saimon.address);
         let replay = at_root("tests/data/write-1.0");
         let out = Command::new(serving::SAIMON)
-            .args(["generate", "--push", &url, "--replay"])
+            .args(["generate", "--push", &url, "--json", "--replay"])
             .arg(&replay)
             .output()
             .unwrap();
@@ -368,7 +368,10 @@ fn a_preset_given_to_serve_leaves_series_out() {
             "{}",
             String::from_utf8_lossy(&out.stderr)
         );
-        saimon.settled(1000);
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let sent = said["samples_acknowledged"].as_u64().unwrap();
+        assert!(sent > 1000, "{said}");
+        saimon.settled(sent);
         saimon.sum("saimon_series{phase=\"warmup\"}")
     };
     let all = models(&[], "all");
