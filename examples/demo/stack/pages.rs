@@ -68,9 +68,18 @@ fn labels(mut rest: &str) -> Option<(Labels, &str)> {
 
 /// The result of an instant query, as `__name__` and all: labels and value of each row.
 pub(crate) fn query(prometheus: u16, expr: &str) -> Result<Vec<(Labels, f64)>> {
+    ask(prometheus, expr, "")
+}
+
+/// The same at a time, in seconds.
+pub(crate) fn query_at(prometheus: u16, expr: &str, at: f64) -> Result<Vec<(Labels, f64)>> {
+    ask(prometheus, expr, &format!("&time={at:.3}"))
+}
+
+fn ask(prometheus: u16, expr: &str, more: &str) -> Result<Vec<(Labels, f64)>> {
     let answer = http::get(
         prometheus,
-        &format!("/api/v1/query?query={}", http::encode(expr)),
+        &format!("/api/v1/query?query={}{more}", http::encode(expr)),
     )?;
     let json: Value = serde_json::from_str(&answer.body)
         .with_context(|| format!("prometheus answered {} to {expr}", answer.status))?;
