@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 
 use super::group_lines;
-use super::plan::{self, ANOMALY, EntrySet, Plan, SCORE, Wanted};
+use super::plan::{self, ANOMALY, CONTRIBUTION, EntrySet, Plan, SCORE, Wanted};
 use crate::expose::accept::{Form, Format, Names};
 use crate::score::board::{Alarm, Block, Board};
-use crate::score::label_text::Family;
+use crate::score::label_text::{self, Family};
 
 /// Bytes that are rendered at once, in well under a millisecond: large enough to fill the socket,
 /// small enough for a thread that serves others too.
@@ -38,6 +38,8 @@ enum Position {
     Scores(usize),
     AnomalyHead,
     Anomalies(usize),
+    ContributionHead,
+    Contributions(usize),
     /// Lines of a family of groups, from this group on.
     Groups(group_lines::Family, usize),
     End,
@@ -102,8 +104,19 @@ impl Page {
                 }
                 Position::Anomalies(from) => {
                     let next = self.lines(&self.plan.anomalies, from, out, enough, anomaly_line);
+                    next.map_or(Position::ContributionHead, Position::Anomalies)
+                }
+                Position::ContributionHead => {
+                    let help =
+                        "share of a detector or rule in an active anomaly, at most three of each";
+                    head(out, CONTRIBUTION, help);
+                    Position::Contributions(0)
+                }
+                Position::Contributions(from) => {
+                    let of = &self.plan.contributions;
+                    let next = self.lines(of, from, out, enough, contribution_lines);
                     let groups = Position::Groups(group_lines::Family::Score, 0);
-                    next.map_or(groups, Position::Anomalies)
+                    next.map_or(groups, Position::Contributions)
                 }
                 Position::Groups(_, _) if self.plan.groups.is_empty() => Position::End,
                 Position::Groups(family, from) => {
@@ -216,6 +229,27 @@ fn anomaly_line(block: &Block, at: usize, names: Names, out: &mut Vec<u8>) {
     ];
     for part in parts {
         out.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn contribution_lines(block: &Block, at: usize, names: Names, out: &mut Vec<u8>) {
+    let parts = block[at].parts();
+    if parts.iter().next().is_none() {
+        return;
+    }
+    let Some(canonical) = block.labels(at) else {
+        return;
+    };
+    let source = label_text::form(&canonical, names, Family::Contribution);
+    for (part, share) in parts.iter() {
+        for text in [CONTRIBUTION, &source, ",part=\"", part, "\"} "] {
+            out.extend_from_slice(text.as_bytes());
+        }
+        match share < 1.0 {
+            true => number(share, out),
+            false => out.push(b'1'),
+        }
+        out.push(b'\n');
     }
 }
 

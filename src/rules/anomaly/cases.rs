@@ -253,7 +253,32 @@ fn texts(config: &AlertingConfig, levels: &[Severity]) -> Vec<Case> {
         all.push(gauge.clone());
         case(name, told, all)
     };
+    let part = |name: &str, share: &str| {
+        let more = format!(",part=\"{name}\"");
+        flat("saimon_anomaly_contribution", GAUGE, &more, share)
+    };
     vec![
+        case(
+            "which detectors say it",
+            Told {
+                more: " Said by forest 61.9%, burst 30.1%, jump 7.9%. Value: 12.",
+                ..PLAIN
+            },
+            vec![
+                part("burst", "0.301"),
+                part("forest", "0.619"),
+                part("jump", "0.079"),
+                gauge.clone(),
+            ],
+        ),
+        case(
+            "which rule says it",
+            Told {
+                more: " Said by flatline 100%.",
+                ..PLAIN
+            },
+            vec![part("flatline", "1")],
+        ),
         with_band("the value and a band that was sent", ""),
         with_band("the value and a band by remote read", ",saimon=\"virtual\""),
         case(

@@ -77,6 +77,13 @@ const DESCRIPTION: &str = r#"{{- with query (printf "saimon_anomaly{%sstate=\"ac
   {{- with first . }} The score is {{ printf "%.2f" .Value }}; 0.7 is the edge of what is normal for this series.
   {{- end }}
 {{- end }}
+{{- with query (printf "sort_desc(saimon_anomaly_contribution{%s})" $series) }} Said by
+  {{- $comma := "" }}
+  {{- range . }}
+    {{- $comma }} {{ .Labels.part }} {{ humanizePercentage .Value }}
+    {{- $comma = "," }}
+  {{- end }}.
+{{- end }}
 {{- with query $value }}
   {{- with first . }} Value: {{ humanize .Value }}.
   {{- end }}
