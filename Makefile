@@ -19,8 +19,8 @@ demo: ## Prometheus, Alertmanager and saimon on free ports, with a fault to find
 	cargo build --release --bin saimon --example demo
 	@cargo run --quiet --release --example demo -- $(if $(CHECK),--check) $(ARGS)
 
-test: ## everything: unit, property, black box, end to end with a real Prometheus, doc tests
-	@$(INSTALL) build stack peers
+test: ## everything: unit, property, black box, end to end with a real Prometheus and Chromium, doc tests
+	@$(INSTALL) build stack peers browser
 	cargo test
 
 lint: ## formatting, clippy, documentation, licences

@@ -5,6 +5,7 @@
 #   scripts/install-debian-packages.sh build          a C compiler (zstd and ring have C) and make
 #   scripts/install-debian-packages.sh build stack    also Prometheus, Alertmanager, node_exporter
 #   scripts/install-debian-packages.sh build peers    also VictoriaMetrics and vmagent
+#   scripts/install-debian-packages.sh build browser  also Chromium, which shows pages to the tests
 #   scripts/install-debian-packages.sh build fuzz     also a C++ compiler (libFuzzer is C++)
 #   scripts/install-debian-packages.sh build package  also debootstrap and systemd-nspawn, to install a package somewhere
 #
@@ -13,7 +14,7 @@
 set -eu
 
 usage() {
-    echo "usage: $0 build|stack|peers|fuzz|package ..." >&2
+    echo "usage: $0 build|stack|peers|browser|fuzz|package ..." >&2
     exit 2
 }
 
@@ -46,6 +47,10 @@ for set in "$@"; do
         peers)
             want victoria-metrics victoria-metrics
             want vmagent victoria-metrics
+            ;;
+        browser)
+            # another one that is there does as well
+            [ -n "${CHROMIUM:-}" ] || command -v google-chrome >/dev/null 2>&1 || want chromium chromium
             ;;
         fuzz)
             want c++ g++

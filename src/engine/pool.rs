@@ -16,7 +16,7 @@ use super::memory::Budget;
 use super::presence::Presence;
 use super::records::{Known, RecordOutlet, record_taps};
 use super::router::Router;
-use super::rules::{Rules, Specs};
+use super::rules::{EARLIER_MAX, Past, Rules, Specs};
 use super::shard::{Message, Renewal, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
@@ -140,6 +140,16 @@ impl Pool {
         let earlier = earlier.map(Arc::new);
         for shard in &mut self.shards {
             shard.rules_were(earlier.clone());
+        }
+    }
+
+    /// Rules under which series may have been scored before those of today, the newest first. To be
+    /// called before anything is restored.
+    pub fn rules_before(&mut self, past: Vec<Rules>) {
+        let past = past.into_iter().take(EARLIER_MAX).map(Arc::new);
+        let past: Past = Arc::new(past.collect());
+        for shard in &mut self.shards {
+            shard.rules_before(Arc::clone(&past));
         }
     }
 

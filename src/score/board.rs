@@ -418,10 +418,14 @@ impl BoardWriter {
             if judged.alarm.is_some()
                 && let Some(evidence) = judged.evidence.filter(|e| e.deviation >= 1.0)
             {
-                let parts = Parts::of(&evidence).pack();
-                self.entry(at).parts.store(parts, Ordering::Relaxed);
+                self.tell_parts(at, Parts::of(&evidence));
             }
         }
+    }
+
+    /// Says what the anomaly under way is made of.
+    pub fn tell_parts(&self, at: u32, parts: Parts) {
+        self.entry(at).parts.store(parts.pack(), Ordering::Relaxed);
     }
 
     /// Shows a new score and the anomaly under way.

@@ -290,7 +290,9 @@ pub(super) fn number(score: f32, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::config::Severity;
-    use crate::score::board::{AlarmState, Reason, Side};
+    use crate::model::watch::Rule;
+    use crate::score::board::{AlarmState, Parts, Reason, Side};
+    use crate::score::judge::Evidence;
     use crate::series::labels::encode;
 
     fn printed(score: f32) -> String {
@@ -360,10 +362,31 @@ mod tests {
         let a = add(&[("__name__", "up"), ("job", "a")]);
         let b = add(&[("__name__", "x"), ("state", "on"), ("o.k", "\"")]);
         let ended = add(&[("__name__", "gone")]);
+        let still = add(&[("__name__", "y"), ("part", "p")]);
         let _young = add(&[("__name__", "young")]);
         writer.publish_labels();
         writer.set(a, 0.123_456, None);
         writer.set(b, 0.96, Some(alarm));
+        let evidence = |shares, rule| Evidence {
+            size: 9.0,
+            deviation: 2.0,
+            own: 2.0,
+            expected: 0.0,
+            side: Side::Up,
+            shares,
+            rule,
+        };
+        let parts = Parts::of(&evidence([0.75, 0.0, 0.0, 0.0, 0.25], None));
+        writer.tell_parts(b, parts);
+        writer.set(still, 0.8, Some(alarm));
+        let rule = evidence([0.0; 5], Some(Rule::Flatline));
+        writer.tell_parts(still, Parts::of(&rule));
+        writer.tell_parts(a, parts);
+        assert_eq!(
+            writer.entry(a).parts(),
+            Parts::default(),
+            "it has no anomaly"
+        );
         writer.set(ended, 0.5, None);
         writer.hide(ended);
         let expected = "\
@@ -371,9 +394,16 @@ mod tests {
 # TYPE saimon_anomaly_score gauge
 saimon_anomaly_score{job=\"a\",source_metric=\"up\"} 0.123
 saimon_anomaly_score{o_k=\"\\\"\",state=\"on\",source_metric=\"x\"} 0.960
+saimon_anomaly_score{part=\"p\",source_metric=\"y\"} 0.800
 # HELP saimon_anomaly 1 while an anomaly of the series is pending or active
 # TYPE saimon_anomaly gauge
 saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"active\",severity=\"high\",direction=\"up\",reason=\"level_shift\"} 1
+saimon_anomaly{part=\"p\",source_metric=\"y\",state=\"active\",severity=\"high\",direction=\"up\",reason=\"level_shift\"} 1
+# HELP saimon_anomaly_contribution share of a detector or rule in an active anomaly, at most three of each
+# TYPE saimon_anomaly_contribution gauge
+saimon_anomaly_contribution{o_k=\"\\\"\",state=\"on\",source_metric=\"x\",part=\"jump\"} 0.746
+saimon_anomaly_contribution{o_k=\"\\\"\",state=\"on\",source_metric=\"x\",part=\"forest\"} 0.238
+saimon_anomaly_contribution{exported_part=\"p\",source_metric=\"y\",part=\"flatline\"} 1
 ";
         let page = |form: Form| {
             let mut out = Vec::new();

@@ -26,6 +26,15 @@ impl Slot {
         }
     }
 
+    /// The number of the spec of each.
+    pub(in crate::engine::shard) fn each_spec(&mut self, mut one: impl FnMut(&mut u32)) {
+        for stat in &mut self.stats {
+            if let StatSlot::Judged(stat) = stat {
+                one(&mut stat.spec);
+            }
+        }
+    }
+
     /// The judge of a statistic, and the number of its spec.
     pub(in crate::engine::shard) fn judge_mut(&mut self, i: usize) -> Option<(&mut Judge, u32)> {
         match &mut self.stats[i] {
