@@ -45,6 +45,7 @@ const LATER: [&str; 21] = [
     "saimon_read_requests_total",
     "saimon_series",
     "saimon_series_dropped_total",
+    "saimon_anomaly_contribution",
     "saimon_anomalies_by_severity",
     "saimon_output_samples_total",
     "saimon_output_dropped_total",
