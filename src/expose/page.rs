@@ -41,6 +41,7 @@ const FILES: &[(&str, &str, &str)] = &files![
     "/ui/api.js" SCRIPT "api.js",
     "/ui/dom.js" SCRIPT "dom.js",
     "/ui/words.js" SCRIPT "words.js",
+    "/ui/explain.js" SCRIPT "explain.js",
     "/ui/chart.js" SCRIPT "chart.js",
     "/ui/timeline.js" SCRIPT "timeline.js",
     "/ui/anomalies.js" SCRIPT "anomalies.js",
