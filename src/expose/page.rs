@@ -53,14 +53,16 @@ const FILES: &[(&str, &str, &str)] = &files![
 ];
 
 pub(super) fn routes() -> Router {
-    FILES.iter().fold(Router::new(), |router, &(path, kind, text)| {
-        let tag = tag(text);
-        let handle = move |headers: HeaderMap| {
-            let answer = file(kind, text, &tag, &headers);
-            async move { answer }
-        };
-        router.route(path, get(handle))
-    })
+    FILES
+        .iter()
+        .fold(Router::new(), |router, &(path, kind, text)| {
+            let tag = tag(text);
+            let handle = move |headers: HeaderMap| {
+                let answer = file(kind, text, &tag, &headers);
+                async move { answer }
+            };
+            router.route(path, get(handle))
+        })
 }
 
 fn tag(text: &str) -> String {
@@ -81,7 +83,9 @@ fn file(kind: &'static str, text: &'static str, tag: &str, headers: &HeaderMap) 
         (REFERRER_POLICY, "no-referrer".to_owned()),
     ];
     let given = headers.get_all(IF_NONE_MATCH).iter();
-    let mut given = given.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let mut given = given
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
     if given.any(|t| t.trim() == tag) {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
@@ -130,9 +134,15 @@ mod tests {
             // The name of a vocabulary, of which nothing is fetched.
             let text = text.replace("http://www.w3.org/2000/svg", "");
             let own = text.replace("http://localhost:9925", "");
-            assert!(!own.contains("http://") && !own.contains("https://"), "{path}");
+            assert!(
+                !own.contains("http://") && !own.contains("https://"),
+                "{path}"
+            );
             for dangerous in ["innerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-                assert!(*kind != SCRIPT || !own.contains(dangerous), "{path}: {dangerous}");
+                assert!(
+                    *kind != SCRIPT || !own.contains(dangerous),
+                    "{path}: {dangerous}"
+                );
             }
         }
     }

@@ -96,7 +96,8 @@ impl Browser {
         loop {
             let left = PATIENCE.saturating_sub(start.elapsed());
             let message = self.from.recv_timeout(left);
-            let message = message.unwrap_or_else(|e| panic!("chromium does not answer {method}: {e}"));
+            let message =
+                message.unwrap_or_else(|e| panic!("chromium does not answer {method}: {e}"));
             if message["id"] == self.next {
                 assert!(message["error"].is_null(), "{method}: {message}");
                 return message["result"].clone();
@@ -116,7 +117,8 @@ impl Browser {
             }
             // Answers that are errors are said to people by the page, and are the tests' to look at.
             Some("Log.entryAdded")
-                if params["entry"]["level"] == "error" && params["entry"]["source"] != "network" =>
+                if params["entry"]["level"] == "error"
+                    && params["entry"]["source"] != "network" =>
             {
                 self.complaints.push(params["entry"].to_string());
             }
@@ -177,7 +179,10 @@ impl Browser {
     /// What one sees of an element.
     #[track_caller]
     pub(crate) fn text(&mut self, selector: &str) -> String {
-        let found = self.value(&format!("document.querySelector({})?.innerText", json!(selector)));
+        let found = self.value(&format!(
+            "document.querySelector({})?.innerText",
+            json!(selector)
+        ));
         let found = found.as_str().unwrap_or_else(|| panic!("no {selector}"));
         found.to_owned()
     }
@@ -192,7 +197,8 @@ impl Browser {
         );
         let at = self.value(&script);
         for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1});
+            let event =
+                json!({"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1});
             self.call("Input.dispatchMouseEvent", event);
         }
     }
@@ -206,7 +212,8 @@ impl Browser {
             other => panic!("no such key here: {other}"),
         };
         for kind in ["keyDown", "keyUp"] {
-            let mut event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            let mut event =
+                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
             if kind == "keyDown" && !text.is_empty() {
                 event["text"] = json!(text);
             }

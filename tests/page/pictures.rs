@@ -27,7 +27,10 @@ fn pictures() {
     town.tell(&saimon, now_ms + 1);
     saimon.settled(town.sent);
     println!("http://{}/ has {} samples", saimon.address, town.sent);
-    if let Some(seconds) = std::env::var("SAIMON_STAYS").ok().and_then(|s| s.parse().ok()) {
+    if let Some(seconds) = std::env::var("SAIMON_STAYS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+    {
         std::thread::sleep(Duration::from_secs(seconds));
     }
     let mut browser = Browser::start();
@@ -46,14 +49,26 @@ fn pictures() {
             browser.idle(Duration::from_millis(1500));
             let wide = "document.documentElement.scrollWidth <= innerWidth";
             assert_eq!(browser.value(wide), true, "{view}{name} is too wide");
-            browser.picture(&to.join(format!("page-{view}{name}.png")), name.contains("phone"));
+            browser.picture(
+                &to.join(format!("page-{view}{name}.png")),
+                name.contains("phone"),
+            );
         };
-        let listed = "document.querySelector('.anomalies tbody tr') && document.querySelector('.timeline')";
+        let listed =
+            "document.querySelector('.anomalies tbody tr') && document.querySelector('.timeline')";
         of("anomalies", "#/", listed);
         of("status", "#/status", "document.querySelector('.tile')");
-        of("series-list", "#/series?q=load", "document.querySelector('.list tbody tr')");
+        of(
+            "series-list",
+            "#/series?q=load",
+            "document.querySelector('.list tbody tr')",
+        );
         of("incidents", "#/incidents", "document.querySelector('h1')");
-        of("maintenance", "#/maintenance", "document.querySelector('h1')");
+        of(
+            "maintenance",
+            "#/maintenance",
+            "document.querySelector('h1')",
+        );
         browser.open("about:blank");
         browser.open(&format!("http://{}/", saimon.address));
         browser.until(listed);
@@ -63,9 +78,13 @@ fn pictures() {
             browser.open(&format!("http://{}/{route}", saimon.address));
             browser.until(ready);
             browser.idle(Duration::from_millis(1500));
-            browser.picture(&to.join(format!("page-{view}{name}.png")), name.contains("phone"));
+            browser.picture(
+                &to.join(format!("page-{view}{name}.png")),
+                name.contains("phone"),
+            );
         };
-        let drawn = "document.querySelector('.plot .value') && document.querySelector('.explain p')";
+        let drawn =
+            "document.querySelector('.plot .value') && document.querySelector('.explain p')";
         of("anomaly", &one, drawn);
         let series = browser.value("document.querySelector('h1 a').href.replace(/.*#/, '#')");
         let series = series.as_str().unwrap().to_owned();
@@ -73,7 +92,10 @@ fn pictures() {
         browser.open(&format!("http://{}/{series}", saimon.address));
         browser.until(drawn);
         browser.idle(Duration::from_millis(1500));
-        browser.picture(&to.join(format!("page-series{name}.png")), name.contains("phone"));
+        browser.picture(
+            &to.join(format!("page-series{name}.png")),
+            name.contains("phone"),
+        );
     }
     assert_eq!(browser.complaints, [""; 0]);
 }

@@ -62,7 +62,10 @@ impl Town {
                 self.now_ms += self.step_ms;
             }
             let timeseries: Vec<_> = all.into_values().collect();
-            self.sent += timeseries.iter().map(|s| s.samples.len() as u64).sum::<u64>();
+            self.sent += timeseries
+                .iter()
+                .map(|s| s.samples.len() as u64)
+                .sum::<u64>();
             let request = proto::WriteRequest {
                 timeseries,
                 ..Default::default()
@@ -83,7 +86,10 @@ impl Town {
 fn labels(own: &[(String, String)]) -> Vec<proto::Label> {
     let node = own.iter().find(|(name, _)| name == "node");
     let instance = node.map_or_else(String::new, |(_, node)| format!("{node}:9100"));
-    let added = [("instance".to_owned(), instance), ("job".to_owned(), "demo".to_owned())];
+    let added = [
+        ("instance".to_owned(), instance),
+        ("job".to_owned(), "demo".to_owned()),
+    ];
     let all: BTreeMap<_, _> = own.iter().cloned().chain(added).collect();
     let label = |(name, value)| proto::Label { name, value };
     all.into_iter().map(label).collect()
@@ -93,13 +99,55 @@ fn labels(own: &[(String, String)]) -> Vec<proto::Label> {
 pub(crate) fn trouble(town: &mut Town, now_ms: i64) {
     let before = |hours: f64| now_ms - (hours * 3_600_000.0) as i64;
     for (hours, kind, series, size, length) in [
-        (15.2, "level_shift", "demo_load1{node=\"n1\"}", json!(25), "50m"),
-        (11.0, "spike", "demo_queue_length{node=\"n0\"}", json!(30), "4m"),
-        (8.4, "flatline", "demo_temperature_celsius{node=\"n1\"}", json!(null), "70m"),
-        (6.1, "drop", "demo_memory_used_bytes{node=\"n0\"}", json!(60), "12m"),
-        (3.3, "variance", "demo_temperature_celsius{node=\"n0\", sensor=\"board\"}", json!(9), "40m"),
-        (1.4, "level_shift", "demo_cpu_usage_ratio{node=\"n0\"}", json!(14), "25m"),
-        (0.3, "level_shift", "demo_load1{node=\"n0\"}", json!(60), "2h"),
+        (
+            15.2,
+            "level_shift",
+            "demo_load1{node=\"n1\"}",
+            json!(25),
+            "50m",
+        ),
+        (
+            11.0,
+            "spike",
+            "demo_queue_length{node=\"n2\"}",
+            json!(30),
+            "4m",
+        ),
+        (
+            8.4,
+            "flatline",
+            "demo_temperature_celsius{node=\"n1\"}",
+            json!(null),
+            "70m",
+        ),
+        (
+            6.1,
+            "drop",
+            "demo_memory_used_bytes{node=\"n2\"}",
+            json!(60),
+            "12m",
+        ),
+        (
+            3.3,
+            "variance",
+            "demo_temperature_celsius{node=\"n2\", sensor=\"board\"}",
+            json!(9),
+            "40m",
+        ),
+        (
+            1.4,
+            "level_shift",
+            "demo_cpu_usage_ratio{node=\"n2\"}",
+            json!(14),
+            "25m",
+        ),
+        (
+            0.3,
+            "level_shift",
+            "demo_load1{node=\"n2\"}",
+            json!(60),
+            "2h",
+        ),
     ] {
         let mut spec = json!({"kind": kind, "series": series, "for": length, "at": "0s"});
         if !size.is_null() {

@@ -518,11 +518,7 @@ fn found(api: &Api, own: &[u8], from_ms: i64, to_ms: i64) -> Result<Vec<Found>, 
 }
 
 /// What was said of the samples of a series in a range, by their times.
-fn said(
-    api: &Api,
-    own: &[u8],
-    range: (i64, i64),
-) -> Result<HashMap<i64, Scored>, Problem> {
+fn said(api: &Api, own: &[u8], range: (i64, i64)) -> Result<HashMap<i64, Scored>, Problem> {
     let found = found(api, own, range.0, range.1)?;
     let effort = Effort::new(api.state.read.virtual_samples as usize);
     let said = api.ask(api.state.reader.recall(&found, range, true, &effort))??;

@@ -67,8 +67,8 @@ pub(super) fn timeline(api: &Api, params: &Params) -> Answered {
         return Err(Problem::parameter("start_time", what));
     }
     let parts = params.number("parts") as usize;
-    let buckets = anomalies::records(api)?
-        .look(|index| index.timeline(&filter, from_ms, to_ms, parts));
+    let buckets =
+        anomalies::records(api)?.look(|index| index.timeline(&filter, from_ms, to_ms, parts));
     let length = (to_ms as f64 - from_ms as f64) / parts as f64;
     answer(&Timeline {
         start_time: time::shown(from_ms),

@@ -6,8 +6,8 @@ import {timeline} from './timeline.js';
 import {REASONS, SEVERITIES, ago, arrow, clock, count, duration, labelsText, list, number, reason, score, selector} from './words.js';
 
 const PAGE = 100, MOST = 1000;
-const RANGES = [['1h', 'Last hour', 1], ['6h', 'Last 6 hours', 6], ['24h', 'Last 24 hours', 24], ['7d', 'Last 7 days', 168], ['30d', 'Last 30 days', 720]];
-const STATES = [['', 'Any state'], ['pending,active', 'Under way'], ['active', 'Active'], ['pending', 'Pending'], ['resolved', 'Resolved']];
+const RANGES = [['1h', '1 hour', 1], ['6h', '6 hours', 6], ['24h', '24 hours', 24], ['7d', '7 days', 168], ['30d', '30 days', 720]];
+const STATES = [['', 'Any'], ['pending,active', 'Under way'], ['active', 'Active'], ['pending', 'Pending'], ['resolved', 'Resolved']];
 
 export const severityMark = (severity) => h('span', {class: `severity is-${severity}`}, severity);
 
@@ -23,7 +23,7 @@ export function anomalyRow(a, isNew) {
     h('td', {class: 'c-severity'}, severityMark(a.severity)),
     h('th', {scope: 'row', class: 'c-series'}, seriesName(a, `#/anomalies/${encodeURIComponent(a.id)}`)),
     h('td', {class: 'c-what'}, `${reason(a.reason)} `, h('span', {'aria-label': a.direction}, arrow(a.direction))),
-    h('td', {class: 'c-value num'}, number(value), expected === null ? null : h('span', {class: 'dim'}, ` not ${number(expected)}`)),
+    h('td', {class: 'c-value num'}, number(value), expected === null ? null : h('span', {class: 'dim under'}, ` expected ${number(expected)}`)),
     h('td', {class: 'c-score num'}, score(a.peak.score)),
     h('td', {class: 'c-began num'}, time(a.start_time, clock(a.start_time, false)), h('span', {class: 'dim since', 'data-since': a.start_time}, ago(a.start_time))),
     h('td', {class: 'c-lasted num'}, lasted(a)));
@@ -58,9 +58,9 @@ export function anomalies(main, {query}) {
   const form = h('form', {class: 'filters', role: 'search', 'aria-label': 'Filter anomalies', onsubmit: (event) => { event.preventDefault(); wanted.q = text.value; changed(); }},
     h('fieldset', {class: 'chips'}, h('legend', {class: 'unseen'}, 'Severity'), boxes),
     choice('state', 'State', STATES),
-    choice('reason', 'Reason', [['', 'Any reason'], ...REASONS.map((name) => [name, reason(name)])]),
+    choice('reason', 'Reason', [['', 'Any'], ...REASONS.map((name) => [name, reason(name)])]),
     field('Series', text, {class: 'field wide'}),
-    choice('range', 'Time', [...RANGES.map(([id, name]) => [id, name]), ['own', 'From \u2026 to']]));
+    choice('range', 'Time', [...RANGES.map(([id, name]) => [id, name]), ['own', 'From, to']]));
   text.addEventListener('change', () => form.requestSubmit());
   const own = h('div', {class: 'own'}, ['from', 'to'].map((name) => field(name === 'from' ? 'From' : 'To', h('input', {type: 'datetime-local', name, step: 1, value: local(wanted[name]), onchange: (event) => { wanted[name] = event.target.value ? new Date(event.target.value).toISOString() : ''; changed(); }}))));
   form.append(own);

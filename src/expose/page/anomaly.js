@@ -68,12 +68,13 @@ function feedback(path, section) {
   let there, last, writing = false;
   const remembered = () => { try { return localStorage.getItem(NAME) ?? ''; } catch { return ''; } };
   const state = h('p', {role: 'status'}), problem = h('p', {class: 'bad', role: 'alert', hidden: true});
-  const author = h('input', {name: 'author', autocomplete: 'username', maxlength: 100, value: remembered()});
-  const comment = h('textarea', {name: 'comment', rows: 2, maxlength: 1000});
-  const button = (verdict, text) => h('button', {type: 'button', 'data-verdict': verdict, onclick: () => change(() => send('POST', `${path}/feedback`, {verdict, author: author.value, comment: comment.value}))}, text);
+  const author = h('input', {name: 'author', autocomplete: 'username', maxlength: 200, value: remembered()});
+  const comment = h('textarea', {name: 'comment', rows: 2, maxlength: 2000});
+  const button = (verdict, text) => h('button', {type: 'button', 'data-verdict': verdict, onclick: () => change(() => send('POST', `${path}/feedback`, {verdict, author: author.value.trim() || undefined, comment: comment.value.trim() || undefined}))}, text);
   const undo = h('button', {type: 'button', class: 'quiet', 'data-verdict': 'undo', hidden: true, onclick: () => change(() => send('DELETE', `${path}/feedback`))}, 'Take back');
   const buttons = h('div', {class: 'buttons'}, button('confirmed', 'It was an anomaly'), button('rejected', 'False alarm'), undo);
-  section.append(h('h2', {id: 'verdict'}, 'Was it one?'), state,
+  const lines = h('p', {class: 'dim'});
+  section.append(h('h2', {id: 'verdict'}, 'Was it one?'), state, lines,
     h('div', {class: 'pair'}, field('Your name', author), field('Comment', comment)), buttons, problem);
 
   async function change(what) {
@@ -111,7 +112,9 @@ function feedback(path, section) {
     for (const b of buttons.querySelectorAll('[data-verdict]')) if (b !== undo) b.setAttribute('aria-pressed', String(b.dataset.verdict === verdict));
     undo.hidden = !verdict;
     const words = {confirmed: 'Confirmed', rejected: 'Rejected'}[verdict] ?? verdict;
-    const when = given?.time ?? given?.created_time;
+    const when = given?.given_time;
+    const moved = (given?.lines ?? []).map((line) => `${reason(line.reason)} \u00d7 ${number(line.factor)}`);
+    lines.textContent = moved.length ? `The line of this series is moved: ${moved.join(', ')}.` : '';
     state.textContent = verdict ? `${words}${given.author ? ` by ${given.author}` : ''}${when ? `, ${ago(when)}` : ''}${given.comment ? `: ${given.comment}` : '.'}` : 'Nobody has said yet. A rejection makes saimon less sensitive for this series and reason, confirmations more.';
   }
   return refresh;

@@ -10,6 +10,16 @@ const HEIGHT = TOP + PLOT + GAP + STRIP + FOOT;
 const shown = (sample) => (sample.scored ? sample.scored.value : sample.value);
 const isOver = (sample) => Boolean(sample.scored && sample.scored.score >= LINE);
 
+/** Of a counter what is shown is its rate; where none was scored it is worked out here. */
+function rates(samples) {
+  let before;
+  for (const x of samples) {
+    const value = x.value;
+    if (!x.scored) x.value = before && value !== null && x.t > before.t ? ((value < before.value ? value : value - before.value) * 1000) / (x.t - before.t) : null;
+    if (value !== null) before = {t: x.t, value};
+  }
+}
+
 /** Lines of a scale between two values, at round numbers. */
 function scale(low, high, most) {
   const raw = (high - low) / most, power = 10 ** Math.floor(Math.log10(raw));
@@ -52,7 +62,7 @@ function stretches(samples, has, hole) {
  */
 export function chart({samples: raw, from, to, spans, width, counter, pick, at}) {
   const samples = raw.map((x) => ({...x, t: Date.parse(x.time)}));
-  if (counter) samples.forEach((x) => { if (!x.scored) x.value = null; });
+  if (counter) rates(samples);
   const steps = samples.slice(1).map((x, i) => x.t - samples[i].t).sort((a, b) => a - b);
   const hole = Math.max((steps[Math.floor(steps.length / 2)] ?? 0) * 4, 1000);
   const [low, high] = bounds(samples);

@@ -22,6 +22,15 @@ export function picture(id, {span, pick, at}) {
   async function refresh(anomalies, counter) {
     const [from, to] = span(), between = {start_time: new Date(from).toISOString(), end_time: new Date(to).toISOString(), limit: SAMPLES_MAX};
     let window, note = '';
+    if (!drawn.window) {
+      // what there is at once, what has to be worked out after that
+      try {
+        drawn = {window: await get(`${path(id)}/window`, between), anomalies, counter, from, to, note};
+        draw();
+      } catch (error) {
+        if (error.status !== 404 && error.status !== 400) throw error;
+      }
+    }
     try {
       window = await get(`${path(id)}/window`, {...between, scores: 'true'});
     } catch (error) {
@@ -106,12 +115,10 @@ export function series(main, {id, query}) {
   return {refresh, resize: drawing.draw};
 }
 
-/** What people said of its anomalies, as far as this saimon tells. */
+/** The lines that what people said of its anomalies has moved, as far as this saimon tells. */
 function feedback(of) {
-  const factors = of.feedback?.factors ?? of.feedback;
-  if (!factors || typeof factors !== 'object') return [];
-  const all = Object.entries(factors).filter(([, value]) => typeof value === 'number' && value !== 1);
-  return all.length ? [['Line moved by feedback', all.map(([name, value]) => `${reason(name)} \u00d7 ${number(value)}`).join(', ')]] : [];
+  const lines = (of.lines ?? of.feedback?.lines ?? []).map((line) => `${reason(line.reason)} \u00d7 ${number(line.factor)}`);
+  return lines.length ? [['Line moved by feedback', lines.join(', ')]] : [];
 }
 
 export function seriesList(main, {query}) {

@@ -28,7 +28,7 @@ export function status(main) {
   const state = h('p', {class: 'lead', role: 'status'}), tiles = h('dl', {class: 'tiles'}), phases = h('tbody', {}), groups = h('tbody', {});
   const grouped = h('section', {class: 'panel pad', 'aria-labelledby': 'groups', hidden: true}, h('h2', {id: 'groups'}, 'Most unusual groups'), h('table', {class: 'list'},
     h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'Group'), h('th', {scope: 'col', class: 'num'}, 'Score'), h('th', {scope: 'col', class: 'num'}, 'Anomalous'))), groups));
-  main.append(h('h1', {}, 'Status'), state, tiles, h('div', {class: 'columns'},
+  main.append(h('h1', {class: 'unseen'}, 'Status'), state, tiles, h('div', {class: 'columns'},
     h('section', {class: 'panel pad', 'aria-labelledby': 'phases'}, h('h2', {id: 'phases'}, 'Series by phase'), h('table', {class: 'list'}, phases)), grouped),
     h('div', {class: 'columns'},
       h('section', {class: 'panel pad', 'aria-labelledby': 'elsewhere'}, h('h2', {id: 'elsewhere'}, 'Elsewhere'), h('dl', {class: 'links'}, LINKS.map(([path, text]) => h('div', {}, h('dt', {}, h('a', {href: path}, path)), h('dd', {}, text))))),
