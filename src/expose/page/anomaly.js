@@ -37,7 +37,7 @@ export function anomaly(main, {id}) {
           a.ended_by && a.ended_by !== 'samples' ? `, ended by ${a.ended_by}` : ''),
         a.incident ? h('a', {href: `#/incidents/${encodeURIComponent(a.incident)}`}, 'part of an incident') : null));
     const p = a.peak;
-    const band = p.lower_bound === null && p.upper_bound === null ? '\u2013' : `${p.lower_bound === null ? 'any' : number(p.lower_bound)} to ${p.upper_bound === null ? 'any' : number(p.upper_bound)}`;
+    const band = p.lower_bound === null && p.upper_bound === null ? '\u2013' : p.lower_bound === p.upper_bound ? 'nothing' : `${p.lower_bound === null ? 'any' : number(p.lower_bound)} to ${p.upper_bound === null ? 'any' : number(p.upper_bound)}`;
     const rare = Number.isFinite(p.rarity) ? `once in ${number(10 ** p.rarity)} values` : '\u2013';
     const change = a.change && (typeof a.change === 'string' ? a.change : a.change.kind ?? 'yes');
     const all = [['Time', time(p.time, clock(p.time))], ['Value', number(p.value)], ['Expected', number(p.expected)], ['Would have been normal', band], ['Score', score(p.score)], ['Evidence', `${number(p.deviation)} \u00d7 the line`], ['How rare', rare], change ? ['During a change', String(change).replaceAll('_', ' ')] : null];

@@ -152,6 +152,7 @@ function nearest(samples, t) {
 
 const band = ({lower_bound: lower, upper_bound: upper}) => {
   if (lower === null && upper === null) return 'any';
+  if (lower === upper) return 'none';
   if (lower === null) return `up to ${number(upper)}`;
   return upper === null ? `from ${number(lower)}` : `${number(lower)} to ${number(upper)}`;
 };

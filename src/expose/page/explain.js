@@ -49,6 +49,6 @@ export function shares(caption, parts) {
   return h('table', {class: 'shares'}, h('caption', {}, caption), h('tbody', {}, parts.map((part) => {
     const bar = h('span', {class: 'bar', 'aria-hidden': 'true'});
     bar.style.setProperty('--share', String(Math.min(1, part.share)));
-    return h('tr', {}, h('th', {scope: 'row'}, part.part), h('td', {class: 'num'}, percent(part.share)), h('td', {class: 'c-bar'}, bar));
+    return h('tr', {}, h('th', {scope: 'row'}, part.part.replaceAll('_', ' ')), h('td', {class: 'num'}, percent(part.share)), h('td', {class: 'c-bar'}, bar));
   })));
 }

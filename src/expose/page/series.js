@@ -73,7 +73,7 @@ function model(of) {
 
 const now = (of) => (of.anomaly
   ? [severityMark(of.anomaly.severity), ` ${of.anomaly.state}: ${reason(of.anomaly.reason)} ${arrow(of.anomaly.direction)}`]
-  : of.missing ? 'missing' : of.score === null ? 'no score yet' : of.score >= LINE ? 'over the line' : 'as usual');
+  : of.missing ? 'missing' : of.score === null ? (of.phase === 'warmup' ? 'no score yet' : 'no score now') : of.score >= LINE ? 'over the line' : 'as usual');
 
 export function series(main, {id, query}) {
   let hours = RANGES.some(([value]) => value === query.get('hours')) ? query.get('hours') : '3';
