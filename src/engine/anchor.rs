@@ -50,13 +50,16 @@ impl Anchor {
     /// As a chunk of the series at a position, whose newest sample is of time `t_ms`.
     pub fn chunk(&self, position: u16, t_ms: i64) -> ClosedChunk {
         let bytes = postcard::to_extend(self, vec![VERSION]);
+        // Some thousand of them wait for a checkpoint.
+        let mut bytes = bytes.expect("BUG: numbers can be written");
+        bytes.shrink_to_fit();
         ClosedChunk {
             position,
             first_ms: t_ms,
             last_ms: t_ms,
             samples: 0,
             encoding: Encoding::Anchor,
-            bytes: bytes.expect("BUG: numbers can be written"),
+            bytes,
         }
     }
 
