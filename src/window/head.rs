@@ -1,6 +1,6 @@
 //! The newest end of a series' window: order, interval, and the chunk that is being filled.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::chunk::ChunkAppender;
 use super::interval::Interval;
@@ -30,13 +30,54 @@ pub struct Finished {
 }
 
 /// The newest samples of one series.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Head {
+    stage: Stage,
+    interval: Interval,
+    /// It knows the newest sample too, whether that is in it or in one that was finished.
+    chunk: ChunkAppender,
+}
+
+/// A window as it is written; of values or of references to them.
+#[derive(Serialize, Deserialize)]
+struct Stored<I = Interval, C = ChunkAppender> {
     last_ms: i64,
     last_bits: u64,
     stage: Stage,
-    interval: Interval,
-    chunk: ChunkAppender,
+    interval: I,
+    chunk: C,
+}
+
+impl Serialize for Head {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (last_ms, last_bits) = match self.stage.is_empty() {
+            true => (i64::MIN, 0),
+            false => self.chunk.newest(),
+        };
+        let stored = Stored {
+            last_ms,
+            last_bits,
+            stage: self.stage,
+            interval: &self.interval,
+            chunk: &self.chunk,
+        };
+        stored.serialize(serializer)
+    }
+}
+
+impl From<Stored> for Head {
+    fn from(stored: Stored) -> Self {
+        let chunk = match stored.chunk.is_empty() {
+            true => ChunkAppender::after((stored.last_ms, stored.last_bits)),
+            false => stored.chunk,
+        };
+        Self {
+            stage: stored.stage,
+            interval: stored.interval,
+            chunk,
+        }
+    }
 }
 
 /// How far the window of a series has come: bit 0 before its first sample, above it the number of
@@ -64,8 +105,6 @@ impl Stage {
 impl Head {
     pub fn new() -> Self {
         Self {
-            last_ms: i64::MIN,
-            last_bits: 0,
             stage: Stage(Stage::EMPTY),
             interval: Interval::new(),
             chunk: ChunkAppender::new(),
@@ -86,7 +125,7 @@ impl Head {
 
     /// Time of the newest sample; `None` before the first.
     pub fn last_ms(&self) -> Option<i64> {
-        (!self.stage.is_empty()).then_some(self.last_ms)
+        (!self.stage.is_empty()).then_some(self.chunk.newest().0)
     }
 
     /// Usual distance between samples in milliseconds.
@@ -101,7 +140,8 @@ impl Head {
 
     /// Takes the open chunk out, for a moment: what else there is of the window is written without it.
     pub fn take_chunk(&mut self) -> ChunkAppender {
-        std::mem::take(&mut self.chunk)
+        let none = ChunkAppender::after(self.chunk.newest());
+        std::mem::replace(&mut self.chunk, none)
     }
 
     /// Puts it back.
@@ -116,7 +156,7 @@ impl Head {
 
     /// True if the newest sample is a staleness marker.
     pub fn ended(&self) -> bool {
-        !self.stage.is_empty() && is_stale(f64::from_bits(self.last_bits))
+        !self.stage.is_empty() && is_stale(f64::from_bits(self.chunk.newest().1))
     }
 
     /// Finishes the open chunk before it is full, because what follows is no float.
@@ -132,11 +172,12 @@ impl Head {
 
     /// How a sample stands to the newest one.
     pub fn order(&self, t_ms: i64, value: f64) -> Order {
-        if self.stage.is_empty() || t_ms > self.last_ms {
+        let (last_ms, last_bits) = self.chunk.newest();
+        if self.stage.is_empty() || t_ms > last_ms {
             Order::Newer
-        } else if t_ms < self.last_ms {
+        } else if t_ms < last_ms {
             Order::Late
-        } else if value.to_bits() == self.last_bits {
+        } else if value.to_bits() == last_bits {
             Order::Duplicate
         } else {
             Order::Conflict
@@ -147,11 +188,10 @@ impl Head {
     /// any.
     pub fn take(&mut self, t_ms: i64, value: f64) -> Option<Finished> {
         if !self.stage.is_empty() {
-            self.interval.take(t_ms.saturating_sub(self.last_ms));
+            let last_ms = self.chunk.newest().0;
+            self.interval.take(t_ms.saturating_sub(last_ms));
         }
         self.stage.0 &= !Stage::EMPTY;
-        self.last_ms = t_ms;
-        self.last_bits = value.to_bits();
         self.chunk.append(t_ms, value);
         if self.chunk.len() < self.stage.goal() {
             return None;
