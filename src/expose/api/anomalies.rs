@@ -288,7 +288,7 @@ impl Anomaly {
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
-pub(super) fn shorter(x: f32) -> f64 {
+pub(in crate::expose) fn shorter(x: f32) -> f64 {
     x.to_string().parse().unwrap_or(f64::from(x))
 }
 
