@@ -109,6 +109,10 @@ impl Api {
         }
     }
 
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// How series are modelled.
     pub(super) fn rules(&self) -> Option<&Rules> {
         self.state.api.rules.as_ref()

@@ -1,4 +1,4 @@
-//! gRPC: the resources of REST, scores on demand, health and reflection (`proto/saimon/v1`).
+//! gRPC: the resources of REST, a stream of changes, scores on demand, health and reflection (`proto/saimon/v1`).
 //!
 //! One meaning, two protocols: a method asks the endpoint of REST that has its name, with the fields of
 //! the request as parameters, and the answer's JSON becomes the message ([`fields`]). So filters,
@@ -17,6 +17,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use self::service::Service;
+use self::watch::Watchers;
 use super::State;
 use super::api::Api;
 use super::health::{Health, Stage};
@@ -63,6 +65,7 @@ const HEALTH_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Grpc {
     health: HealthReporter,
     gate: Arc<gate::Room>,
+    watchers: Arc<Watchers>,
     shutdown: CancellationToken,
 }
 
@@ -71,13 +74,14 @@ impl Grpc {
         Self {
             health: HealthReporter::new(),
             gate: Arc::default(),
+            watchers: Arc::default(),
             shutdown: shutdown.clone(),
         }
     }
 
     /// All methods with all their layers.
     pub(super) fn routes(&self, state: &State, entrance: &Arc<Entrance>) -> axum::Router {
-        let service = SaimonServer::new(Service::new(Api::new(state)))
+        let service = SaimonServer::new(Service::new(Api::new(state), Arc::clone(&self.watchers)))
             .max_decoding_message_size(MESSAGE_MAX)
             // What is answered has limits of its own, in samples and records.
             .max_encoding_message_size(usize::MAX);

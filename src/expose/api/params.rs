@@ -74,7 +74,7 @@ impl Param {
 
 /// The parameters of one request, checked.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Params {
+pub(in crate::expose) struct Params {
     declared: &'static [Param],
     values: BTreeMap<&'static str, Vec<String>>,
     selectors: BTreeMap<&'static str, Vec<Selector>>,
@@ -82,7 +82,7 @@ pub(super) struct Params {
 
 impl Params {
     /// Checks what was sent against what is declared.
-    pub(super) fn check(
+    pub(in crate::expose) fn check(
         declared: &'static [Param],
         path: &[(String, String)],
         query: &[(String, String)],

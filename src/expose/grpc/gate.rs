@@ -23,7 +23,8 @@ use crate::expose::secure::{Entrance, rights};
 use crate::telemetry::Metrics;
 
 /// Methods whose answers are streams.
-const STREAMS: [&str; 3] = [
+const STREAMS: [&str; 4] = [
+    "/saimon.v1.Saimon/WatchAnomalies",
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::{Request, Response, Status};
 
+use super::watch::{self, Told, Watchers};
 use super::{fields, score, v1};
 use crate::expose::api::Api;
 
@@ -14,11 +15,12 @@ type Answer<T> = Result<Response<T>, Status>;
 
 pub(super) struct Service {
     api: Arc<Api>,
+    watchers: Arc<Watchers>,
 }
 
 impl Service {
-    pub(super) fn new(api: Arc<Api>) -> Self {
-        Self { api }
+    pub(super) fn new(api: Arc<Api>, watchers: Arc<Watchers>) -> Self {
+        Self { api, watchers }
     }
 
     /// What the endpoint of this name answers: JSON.
@@ -57,6 +59,13 @@ impl v1::saimon_server::Saimon for Service {
 
     async fn get_anomaly(&self, request: Request<v1::GetAnomalyRequest>) -> Answer<v1::Anomaly> {
         self.ask("getAnomaly", request).await
+    }
+
+    type WatchAnomaliesStream = Told;
+
+    async fn watch_anomalies(&self, request: Request<v1::WatchAnomaliesRequest>) -> Answer<Told> {
+        let told = watch::begin(&self.api, &self.watchers, request.into_inner())?;
+        Ok(Response::new(told))
     }
 
     async fn list_series(

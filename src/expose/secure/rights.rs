@@ -87,6 +87,7 @@ const METHODS: &[(&str, Need)] = &[
     ("/saimon.v1.Saimon/ListModels", Need::Right(Right::Read)),
     ("/saimon.v1.Saimon/ListSeries", Need::Right(Right::Read)),
     ("/saimon.v1.Saimon/ScoreSeries", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/WatchAnomalies", Need::Right(Right::Read)),
 ];
 
 /// The entry for a method of gRPC, if there is one.
