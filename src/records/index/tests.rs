@@ -2,7 +2,7 @@ use super::*;
 use crate::engine::record::Peak;
 use crate::series::fingerprint::fingerprint;
 
-pub(in crate::records) fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
+pub(crate) fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
     let labels = labels::encode([("__name__", "m"), ("instance", instance)]);
     Record {
         id: RecordId {
