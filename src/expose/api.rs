@@ -18,6 +18,7 @@ pub(super) mod problem;
 mod series;
 mod system;
 pub(super) mod time;
+mod timeline;
 mod token;
 
 use std::sync::Arc;

@@ -7,20 +7,16 @@ use tonic::codegen::tokio_stream::StreamExt as _;
 use super::*;
 use crate::engine::record::Record;
 use crate::expose::ApiParts;
-use crate::records::index::tests::record;
-use crate::store::records::RecordFiles;
+use crate::records::index::tests::{kept, record};
 
 /// An API over records of which so many are under way.
 fn watched(folder: &std::path::Path, under_way: i64) -> Arc<Api> {
-    let files = RecordFiles::open(folder, 0).unwrap();
     let over = record("a", 0, Some(1));
     let all: Vec<Record> = (1..=under_way)
         .map(|t| record("a", t, None))
         .chain([over])
         .collect();
-    files.write(all.iter().map(|r| (r.id, Some(r))), 0).unwrap();
-    drop(files);
-    let (records, _) = Records::open(folder, 7).unwrap();
+    let records = kept(folder, &all, 7);
     let mut state = crate::expose::secure::tests::state();
     state.api = Arc::new(ApiParts {
         records: Some(Arc::new(records)),
