@@ -33,7 +33,8 @@ pub(super) struct Reloader {
     /// What is in use.
     pub(super) running: Config,
     pub(super) shards: Vec<mpsc::Sender<Message>>,
-    pub(super) surface: Arc<Surface>,
+    /// All that is served, on whichever address.
+    pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
     pub(super) groups: Arc<Groups>,
     pub(super) metrics: Arc<Metrics>,
@@ -110,7 +111,9 @@ impl Reloader {
             let _ = noted.await;
         }
         Engine::renew(&self.shards, &renewal).await;
-        self.surface.retune(&read.config);
+        for surface in &self.surfaces {
+            surface.retune(&read.config);
+        }
         self.groups.renew(read.groups);
         self.web.put(Ok(read.door));
         self.running = read.config;

@@ -24,6 +24,7 @@ use crate::score::track::again::Said;
 use crate::series::kind::{Kind, Source};
 use crate::window::chunk;
 use crate::window::encoding::Encoding;
+use crate::window::head::Head;
 
 /// The search of a band costs about as much as so many samples.
 pub const BAND_COST: i64 = 50;
@@ -280,7 +281,8 @@ impl Again<'_> {
                         continue;
                     }
                     tried.push((*declared, forest));
-                    let mut track = Track::new(spec, *declared);
+                    let head = Head::of_series(self.live.seed);
+                    let mut track = Track::with_window(head, spec, *declared);
                     if forest {
                         track.judge_mut().give_forest(spec, self.live.seed);
                         if track.judge().forest().is_none() {
