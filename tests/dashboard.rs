@@ -30,7 +30,7 @@ const VARS: [(&str, &str); 8] = [
 
 /// What a running saimon without traffic does not show: families that begin with their first member,
 /// and the pages of scores and remote read.
-const LATER: [&str; 21] = [
+const LATER: [&str; 22] = [
     "saimon_anomaly",
     "saimon_anomaly_score",
     "saimon_group_score",
