@@ -203,6 +203,20 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
         &get(saimon, "/api/v1/anomalies/stats?state=resolved"),
     );
     assert!(stats.total > 100);
+    let asked = v1::TimelineOfAnomaliesRequest {
+        start_time: Some(moment(1_700_000_000_000)),
+        end_time: Some(moment(SystemClock.now_ms() / 1000 * 1000)),
+        parts: 7,
+        ..Default::default()
+    };
+    let end = asked.end_time.unwrap().seconds;
+    let timeline = client
+        .timeline_of_anomalies(asked)
+        .await
+        .unwrap()
+        .into_inner();
+    let path = format!("/api/v1/anomalies/timeline?start_time=1700000000&end_time={end}&parts=7");
+    same(&timeline, &get(saimon, &path));
 }
 
 /// Gives the series that has no siblings.
@@ -231,9 +245,18 @@ async fn compare_series(saimon: &Serving, client: &mut SaimonClient<Channel>) ->
         end_time: None,
         limit: 5,
     };
+    let scores = v1::GetWindowRequest {
+        scores: true,
+        ..asked.clone()
+    };
+    let scored = client.get_window(scores).await.unwrap().into_inner();
+    let from = asked.start_time.unwrap().seconds;
+    let path = format!("/api/v1/series/{id}/window?limit=5&start_time={from}&scores=true");
+    same(&scored, &get(saimon, &path));
+    let last = scored.samples.last().unwrap().scored.as_ref().unwrap();
+    assert_eq!(Some(last.score), solo.score);
     let window = client.get_window(asked.clone()).await.unwrap().into_inner();
     assert_eq!(window.samples.len(), 5);
-    let from = asked.start_time.unwrap().seconds;
     let path = format!("/api/v1/series/{id}/window?limit=5&start_time={from}");
     same(&window, &get(saimon, &path));
     let asked = v1::ExplainSampleRequest {

@@ -206,7 +206,8 @@ fn what_the_guide_shows_in_python_runs() {
 
     std::fs::create_dir(folder.join("plain")).unwrap();
     let saimon = start(&folder.join("plain"), "");
-    let here = |script: String| script.replace("localhost:9926", &format!("localhost:{}", port(&saimon)));
+    let here =
+        |script: String| script.replace("localhost:9926", &format!("localhost:{}", port(&saimon)));
     let script = format!(
         "{}{watch}{score}\nfor cursor in watch():\n    if cursor:\n        break\n\
          print('cursor', len(cursor))\nassert next(watch(cursor))\n",
@@ -225,7 +226,10 @@ fn what_the_guide_shows_in_python_runs() {
     let imports = "import grpc\nfrom saimon.v1 import service_pb2_grpc, system_pb2\n";
     let ca = folder.join("ca.pem").display().to_string();
     let tls = tls
-        .replace("saimon.example:9926", &format!("localhost:{}", port(&saimon)))
+        .replace(
+            "saimon.example:9926",
+            &format!("localhost:{}", port(&saimon)),
+        )
         .replace("ca.pem", &ca);
     assert!(python(&format!("{imports}{tls}"), folder, "tls.py").contains("ready"));
     // Without the user it is refused.

@@ -57,6 +57,13 @@ impl v1::saimon_server::Saimon for Service {
         self.ask("countAnomalies", request).await
     }
 
+    async fn timeline_of_anomalies(
+        &self,
+        request: Request<v1::TimelineOfAnomaliesRequest>,
+    ) -> Answer<v1::TimelineOfAnomaliesResponse> {
+        self.ask("timelineOfAnomalies", request).await
+    }
+
     async fn get_anomaly(&self, request: Request<v1::GetAnomalyRequest>) -> Answer<v1::Anomaly> {
         self.ask("getAnomaly", request).await
     }
