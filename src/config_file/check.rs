@@ -17,6 +17,7 @@ use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
 use crate::config::{ClientConfig, Config, GroupsConfig, SeverityConfig};
+use crate::engine::incident::spec::{IncidentError, IncidentSpec};
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
@@ -291,6 +292,13 @@ impl Walk<'_> {
             let key = match GroupSpec::try_from(&own) {
                 Ok(_) => "groups.joint_by",
                 Err(_) => "groups.by",
+            };
+            self.pair(false, key, key, error.to_string());
+        }
+        if let Err(error) = IncidentSpec::try_from(&config.incidents) {
+            let key = match error {
+                IncidentError::Spread => "incidents.spread",
+                _ => "incidents.by",
             };
             self.pair(false, key, key, error.to_string());
         }

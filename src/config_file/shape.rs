@@ -343,8 +343,18 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
-                "web", "records", "limits"
+                "presets",
+                "detect",
+                "groups",
+                "store",
+                "history",
+                "alerting",
+                "read",
+                "outputs",
+                "web",
+                "records",
+                "incidents",
+                "limits"
             ]
         );
         assert_eq!(
