@@ -12,6 +12,7 @@ mod anomalies;
 mod docs;
 mod endpoints;
 mod explain;
+mod incidents;
 mod openapi;
 mod params;
 mod problem;

@@ -5,14 +5,16 @@
 //! again of them at the next start: anomalies that are in no incident are gathered anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::Keeper;
 use crate::engine::incident::spec::IncidentSpec;
 use crate::engine::incident::{Incident, IncidentId};
 use crate::engine::record::{Record, RecordId, RecordState};
 use crate::records::Shown;
-use crate::records::incidents::gather::Gatherer;
+use crate::records::incidents::gather::{Gatherer, SETTLE};
 
 /// What the thread knows of incidents.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Incidental {
     /// Their anomalies changed.
     touched: BTreeSet<IncidentId>,
     began: Instant,
+    /// When it was seen that what had been kept is scored again.
+    caught_up: Option<Duration>,
 }
 
 impl Incidental {
@@ -32,6 +36,7 @@ impl Incidental {
             fresh: Vec::new(),
             touched: BTreeSet::new(),
             began: Instant::now(),
+            caught_up: None,
         }
     }
 
@@ -54,7 +59,7 @@ impl Incidental {
 impl Keeper {
     /// Gathers what is on record.
     pub(super) fn begin_incidents(&mut self) {
-        let records = std::sync::Arc::clone(&self.parts.records);
+        let records = Arc::clone(&self.parts.records);
         let mut confirmed = std::mem::take(&mut records.write().confirmed);
         confirmed.sort_unstable();
         let shown = records.read();
@@ -79,17 +84,20 @@ impl Keeper {
 
     /// Makes incidents of what came; of all of it at the end.
     pub(super) fn follow_incidents(&mut self, ends: bool) {
-        let records = std::sync::Arc::clone(&self.parts.records);
+        let records = Arc::clone(&self.parts.records);
         let incidental = &mut self.incidental;
         let now = incidental.began.elapsed();
         incidental.fresh.sort_unstable();
         for (active_ms, id, labels) in incidental.fresh.drain(..) {
             incidental.gatherer.take(id, active_ms, &labels, now);
         }
-        if records.caught_up.load(std::sync::atomic::Ordering::Acquire) {
+        if records.caught_up.load(Ordering::Acquire) {
+            let since = *incidental.caught_up.get_or_insert(now);
+            // The last of what was scored again may still be on its way.
             match ends {
                 true => incidental.gatherer.settle_all(),
-                false => incidental.gatherer.settle(now),
+                false if now.saturating_sub(since) >= SETTLE => incidental.gatherer.settle(now),
+                false => {}
             }
         }
         let news = incidental.gatherer.news();
@@ -117,7 +125,7 @@ impl Keeper {
 
     /// Writes changes and shows them.
     fn keep_incidents(&mut self, changes: HashMap<IncidentId, Option<Incident>>) {
-        let records = std::sync::Arc::clone(&self.parts.records);
+        let records = Arc::clone(&self.parts.records);
         // Only this thread adds to what is unwritten.
         let mut all = records.read().unwritten_incidents.clone();
         all.extend(changes.clone());
