@@ -217,6 +217,7 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
 /// A list of words as a file would say it.
 fn list(items: &[Node]) -> String {
     let word = |node: &Node| match &node.value {
+        Value::Text(text) if text.contains(',') => Some(format!("'{text}'")),
         Value::Text(text) => Some(text.clone()),
         _ => None,
     };

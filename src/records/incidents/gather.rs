@@ -2,23 +2,19 @@
 //!
 //! Two anomalies belong together if their series share labels and the one began soon before or after
 //! the other ([`IncidentSpec`]); what belongs to one of a cluster belongs to the cluster, so an
-//! anomaly that belongs to two makes one of them. A cluster of at least two series that has been left
-//! alone for [`SETTLE`] is an incident.
+//! anomaly that belongs to two makes one of them. A cluster of at least two series is an incident.
 //!
-//! What always holds: the order in which anomalies of the same time come does not matter; a cluster
-//! is named after the anomaly of it that was confirmed first, and an incident keeps its name.
+//! What always holds: a cluster is named after the anomaly of it that was confirmed first, and an
+//! incident keeps its name. Which anomalies belong together depends on the order in which they come
+//! only where the spread of an incident ends it; they are to be given in the order of their
+//! confirmation, as far as possible.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use crate::engine::incident::spec::IncidentSpec;
 use crate::engine::incident::{IncidentId, Member};
 use crate::engine::record::RecordId;
 
-/// Anomalies that are confirmed with the same scrape come within this, on whichever shards they are.
-pub(in crate::records) const SETTLE: Duration = Duration::from_secs(1);
-/// How long a cluster to which anomalies keep coming waits at the most.
-const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// Anomalies of one incident. An incident of so many takes 24 KiB.
 pub(in crate::records) const MEMBERS_MAX: usize = 1000;
 /// Clusters that may still grow, most of them of one anomaly. Beyond it the oldest grow no more. Each
@@ -67,9 +63,6 @@ struct Cluster {
     /// Confirmed first: when, and which.
     founder: Option<(i64, RecordId)>,
     incident: Option<IncidentId>,
-    /// When it had two series, and when anything joined.
-    since: Duration,
-    changed: Duration,
 }
 
 impl Cluster {
@@ -161,14 +154,8 @@ impl Gatherer {
         self.add(at, id, active_ms, &keys);
     }
 
-    /// An anomaly is confirmed; `now` is the time since any fixed moment.
-    pub(in crate::records) fn take(
-        &mut self,
-        id: RecordId,
-        active_ms: i64,
-        labels: &[u8],
-        now: Duration,
-    ) {
+    /// An anomaly is confirmed.
+    pub(in crate::records) fn take(&mut self, id: RecordId, active_ms: i64, labels: &[u8]) {
         if self.of.contains_key(&id) {
             return;
         }
@@ -197,23 +184,11 @@ impl Gatherer {
                 self.merge(*at, *other);
             }
         }
-        self.changed(*at, now);
+        self.changed(*at);
     }
 
-    /// What is an incident by now becomes one.
-    pub(in crate::records) fn settle(&mut self, now: Duration) {
-        for at in self.unsettled.iter().copied().collect::<Vec<_>>() {
-            let of = &self.clusters[&at];
-            let (left_alone, waited) =
-                (now.saturating_sub(of.changed), now.saturating_sub(of.since));
-            if left_alone >= SETTLE || waited >= SETTLE_MAX {
-                self.open(at);
-            }
-        }
-    }
-
-    /// All that is waiting becomes one, because nothing will come any more.
-    pub(in crate::records) fn settle_all(&mut self) {
+    /// Clusters of at least two series become incidents.
+    pub(in crate::records) fn settle(&mut self) {
         for at in std::mem::take(&mut self.unsettled) {
             self.open(at);
         }
@@ -278,16 +253,14 @@ impl Gatherer {
         }
     }
 
-    fn changed(&mut self, at: u64, now: Duration) {
-        let Some(cluster) = self.clusters.get_mut(&at) else {
+    fn changed(&mut self, at: u64) {
+        let Some(cluster) = self.clusters.get(&at) else {
             return;
         };
-        cluster.changed = now;
         if cluster.incident.is_some() {
             self.unsettled.remove(&at);
             self.dirty.insert(at);
-        } else if !self.unsettled.contains(&at) && cluster.has_two_series() {
-            cluster.since = now;
+        } else if cluster.has_two_series() {
             self.unsettled.insert(at);
         }
     }

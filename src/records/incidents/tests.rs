@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::gather::{Gatherer, News, SETTLE};
+use super::gather::{Gatherer, News};
 use super::view::IncidentView;
 use super::*;
 use crate::config::IncidentsConfig;
@@ -11,7 +11,6 @@ use crate::score::board::{Reason, Side};
 use crate::series::fingerprint::fingerprint;
 
 const S: i64 = 1000;
-const LATER: Duration = Duration::from_secs(100);
 
 fn record(name: &str, instance: &str, start_s: i64, active_s: i64) -> Record {
     let labels = labels::encode([("__name__", name), ("instance", instance), ("job", "node")]);
@@ -69,11 +68,10 @@ impl House {
         }
     }
 
-    fn put(&mut self, record: &Record, now: Duration) {
+    fn put(&mut self, record: &Record) {
         self.index.put(record);
         let active_ms = record.active_ms.unwrap();
-        self.gatherer
-            .take(record.id, active_ms, &record.labels, now);
+        self.gatherer.take(record.id, active_ms, &record.labels);
     }
 
     fn follow(&mut self, news: News, touched: &[RecordId]) {
@@ -92,9 +90,9 @@ impl House {
     /// All of these, then what they make.
     fn take(&mut self, records: &[Record]) {
         for record in records {
-            self.put(record, Duration::ZERO);
+            self.put(record);
         }
-        self.gatherer.settle(LATER);
+        self.gatherer.settle();
         let news = self.gatherer.news();
         self.follow(news, &[]);
     }
@@ -165,21 +163,6 @@ fn the_order_in_which_they_come_does_not_matter() {
         assert_eq!(other.incidents.all, forward.incidents.all);
     }
     assert_eq!(forward.members(), [(IncidentState::Open, 8)]);
-}
-
-#[test]
-fn nothing_is_an_incident_before_it_has_settled() {
-    let mut house = House::new();
-    house.put(&record("a", "x", 100, 110), Duration::ZERO);
-    house.put(&record("b", "x", 100, 110), Duration::ZERO);
-    house.gatherer.settle(SETTLE / 2);
-    assert!(house.gatherer.news().is_empty());
-    house.put(&record("c", "x", 100, 110), SETTLE / 2);
-    house.gatherer.settle(SETTLE);
-    assert!(house.gatherer.news().is_empty());
-    house.gatherer.settle(SETTLE * 3 / 2);
-    assert_eq!(house.gatherer.news().grown.len(), 1);
-    assert!(house.gatherer.news().is_empty());
 }
 
 #[test]

@@ -14,14 +14,20 @@ use crate::engine::incident::spec::IncidentSpec;
 use crate::engine::incident::{Incident, IncidentId};
 use crate::engine::record::{Record, RecordId, RecordState};
 use crate::records::Shown;
-use crate::records::incidents::gather::{Gatherer, SETTLE};
+use crate::records::incidents::gather::Gatherer;
+
+/// Anomalies that are confirmed with the same scrape come within this, on whichever shards they are.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long anomalies wait at the most while more come.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+/// Anomalies that wait, at some 200 bytes each.
+const WAITING_MAX: usize = 20_000;
 
 /// What the thread knows of incidents.
 #[derive(Debug)]
 pub(super) struct Incidental {
     gatherer: Gatherer,
-    /// Confirmed and not gathered yet.
-    fresh: Vec<(i64, RecordId, Box<[u8]>)>,
+    waiting: Waiting,
     /// Their anomalies changed.
     touched: BTreeSet<IncidentId>,
     began: Instant,
@@ -29,11 +35,44 @@ pub(super) struct Incidental {
     caught_up: Option<Duration>,
 }
 
+/// Anomalies that are confirmed and not gathered yet. Those of one scrape come from several shards;
+/// they wait until no more come, so that they are gathered in the order of their confirmation.
+#[derive(Debug, Default)]
+struct Waiting {
+    all: Vec<(i64, RecordId, Box<[u8]>)>,
+    /// When the first and the last came, since any fixed moment.
+    came: Option<(Duration, Duration)>,
+}
+
+impl Waiting {
+    fn add(&mut self, anomaly: (i64, RecordId, Box<[u8]>), now: Duration) {
+        let first = self.came.map_or(now, |(first, _)| first);
+        self.came = Some((first, now));
+        self.all.push(anomaly);
+    }
+
+    fn is_ready(&self, now: Duration) -> bool {
+        self.came.is_some_and(|(first, last)| {
+            now.saturating_sub(last) >= SETTLE
+                || now.saturating_sub(first) >= SETTLE_MAX
+                || self.all.len() >= WAITING_MAX
+        })
+    }
+
+    /// All of them in the order of their confirmation.
+    fn take(&mut self) -> Vec<(i64, RecordId, Box<[u8]>)> {
+        self.came = None;
+        let mut all = std::mem::take(&mut self.all);
+        all.sort_unstable();
+        all
+    }
+}
+
 impl Incidental {
     pub(super) fn new(spec: IncidentSpec) -> Self {
         Self {
             gatherer: Gatherer::new(spec),
-            fresh: Vec::new(),
+            waiting: Waiting::default(),
             touched: BTreeSet::new(),
             began: Instant::now(),
             caught_up: None,
@@ -50,7 +89,9 @@ impl Incidental {
             };
             let known = before.index.get(*id);
             if known.is_none_or(|row| row.state == RecordState::Pending) {
-                self.fresh.push((active_ms, *id, record.labels.clone()));
+                let now = self.began.elapsed();
+                self.waiting
+                    .add((active_ms, *id, record.labels.clone()), now);
             }
         }
     }
@@ -64,10 +105,7 @@ impl Keeper {
         confirmed.sort_unstable();
         let shown = records.read();
         let Incidental {
-            gatherer,
-            touched,
-            began,
-            ..
+            gatherer, touched, ..
         } = &mut self.incidental;
         for (active_ms, id) in confirmed {
             let Some(labels) = shown.index.labels(id) else {
@@ -75,7 +113,7 @@ impl Keeper {
             };
             match shown.incidents.of(id) {
                 Some(incident) => gatherer.known(id, active_ms, labels, incident),
-                None => gatherer.take(id, active_ms, labels, began.elapsed()),
+                None => gatherer.take(id, active_ms, labels),
             }
         }
         // Records may have changed without them.
@@ -87,18 +125,18 @@ impl Keeper {
         let records = Arc::clone(&self.parts.records);
         let incidental = &mut self.incidental;
         let now = incidental.began.elapsed();
-        incidental.fresh.sort_unstable();
-        for (active_ms, id, labels) in incidental.fresh.drain(..) {
-            incidental.gatherer.take(id, active_ms, &labels, now);
-        }
-        if records.caught_up.load(Ordering::Acquire) {
-            let since = *incidental.caught_up.get_or_insert(now);
-            // The last of what was scored again may still be on its way.
-            match ends {
-                true => incidental.gatherer.settle_all(),
-                false if now.saturating_sub(since) >= SETTLE => incidental.gatherer.settle(now),
-                false => {}
+        // Before that half of an incident may still be on its way.
+        let caught_up = records.caught_up.load(Ordering::Acquire);
+        let since = caught_up.then(|| *incidental.caught_up.get_or_insert(now));
+        let settled = since.is_some_and(|since| ends || now.saturating_sub(since) >= SETTLE);
+        let full = incidental.waiting.all.len() >= WAITING_MAX;
+        if full || settled && (ends || incidental.waiting.is_ready(now)) {
+            for (active_ms, id, labels) in incidental.waiting.take() {
+                incidental.gatherer.take(id, active_ms, &labels);
             }
+        }
+        if settled && incidental.waiting.all.is_empty() {
+            incidental.gatherer.settle();
         }
         let news = incidental.gatherer.news();
         let touched = std::mem::take(&mut incidental.touched);
@@ -153,5 +191,35 @@ impl Keeper {
             }
         }
         self.tell(&shown);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anomalies_wait_until_no_more_come_and_go_in_the_order_of_their_confirmation() {
+        let mut waiting = Waiting::default();
+        let at = |ms| Duration::from_millis(ms);
+        let anomaly = |active_ms: i64| {
+            let id = RecordId {
+                start_ms: 0,
+                fingerprint: active_ms as u64,
+            };
+            (active_ms, id, Box::default())
+        };
+        assert!(!waiting.is_ready(at(0)));
+        waiting.add(anomaly(7), at(0));
+        waiting.add(anomaly(5), at(900));
+        assert!(!waiting.is_ready(at(1800)));
+        assert!(waiting.is_ready(at(1900)));
+        let active: Vec<_> = waiting.take().into_iter().map(|a| a.0).collect();
+        assert_eq!(active, [5, 7]);
+        assert!(!waiting.is_ready(at(9000)));
+        for ms in 0..51 {
+            waiting.add(anomaly(ms), at(9000 + ms as u64 * 100));
+        }
+        assert!(waiting.is_ready(at(14_000)));
     }
 }
