@@ -136,7 +136,8 @@ impl Story {
         inject: impl FnOnce(&Fault) -> Result<()>,
     ) -> Result<Vec<String>> {
         let mut events = Vec::new();
-        for alert in view.alerts.iter().filter(|a| !is_target(a)) {
+        let strange = |a: &&Labels| !is_target(a) && !is_of_incident(a);
+        for alert in view.alerts.iter().filter(strange) {
             let name = alert_name(alert);
             if self.others.insert(name.clone()) {
                 events.push(format!("an alert that nobody ordered: {name}"));
@@ -250,7 +251,8 @@ impl Story {
             };
         }
         let mut others = self.others.clone();
-        others.extend(ever.iter().filter(|a| !is_target(a)).map(alert_name));
+        let strange = |a: &&Labels| !is_target(a) && !is_of_incident(a);
+        others.extend(ever.iter().filter(strange).map(alert_name));
 
         let after = |t: Option<Instant>| match (self.times.fault, t) {
             (Some(fault), Some(t)) => format!("{:.1} s", (t - fault).as_secs_f64()),
@@ -297,6 +299,12 @@ impl Story {
 fn is_target(labels: &Labels) -> bool {
     let is = |name: &str, value: &str| labels.get(name).is_some_and(|v| v == value);
     is("source_metric", FAULT.metric) && is("node", FAULT.node)
+}
+
+/// An incident that alerts has a series that alerts, so those about incidents tell nothing more.
+fn is_of_incident(labels: &Labels) -> bool {
+    let name = labels.get("alertname");
+    name.is_some_and(|n| n.starts_with("SaimonIncident"))
 }
 
 fn alert_name(labels: &Labels) -> String {

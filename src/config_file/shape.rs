@@ -366,6 +366,7 @@ mod tests {
                 "keep_firing_for",
                 "prometheus_version",
                 "groups",
+                "incidents",
                 "grafana_url",
                 "job",
                 "labels"
