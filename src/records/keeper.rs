@@ -72,8 +72,8 @@ struct Keeper {
 
 impl Keeper {
     fn run(&mut self) {
-        self.begin_incidents();
         self.sweep();
+        self.begin_incidents();
         let (mut wrote, mut swept) = (None::<Instant>, Instant::now());
         while let Ok(next) = self.parts.outlet.next(LOOK_EVERY) {
             let mut batches: Vec<Updates> = next.into_iter().collect();

@@ -20,6 +20,8 @@ pub(in crate::records) const MEMBERS_MAX: usize = 1000;
 /// Clusters that may still grow, most of them of one anomaly. Beyond it the oldest grow no more. Each
 /// takes some 400 bytes.
 const CLUSTERS_MAX: usize = 4096;
+/// Clusters that share a label with an anomaly and are looked at, the newest.
+const NEAR_MAX: usize = 64;
 
 /// Clusters, and what became of them since it was asked last.
 #[derive(Debug)]
@@ -163,7 +165,7 @@ impl Gatherer {
         let near: BTreeSet<u64> = keys
             .iter()
             .filter_map(|key| self.by_key.get(key))
-            .flatten()
+            .flat_map(|of| of.iter().rev().take(NEAR_MAX))
             .copied()
             .filter(|at| self.clusters[at].takes(&self.spec, id.start_ms))
             .collect();
