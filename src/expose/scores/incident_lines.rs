@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::accept::Names;
+use crate::expose::accept::Names;
 use crate::records::Records;
 use crate::records::incidents::view::IncidentView;
 use crate::score::label_text::{self, SOURCE};
