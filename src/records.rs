@@ -5,6 +5,7 @@
 //! always holds: what is shown is on disk (or the disk takes nothing, and that is counted); a record is
 //! never shown twice; and there are never more than `records.max` of them.
 
+pub mod feed;
 pub mod incidents;
 pub mod index;
 pub mod keeper;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use self::feed::Feed;
 use self::incidents::Incidents;
 use self::incidents::view::IncidentView;
 use self::index::Index;
@@ -36,6 +38,7 @@ pub struct Records {
     shown: RwLock<Shown>,
     /// The samples that were kept have all been scored again, so that anomalies come as they begin.
     caught_up: AtomicBool,
+    opened_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ struct Shown {
     unwritten_incidents: BTreeMap<IncidentId, Option<Incident>>,
     /// All anomalies that were confirmed before the start, and when, for who gathers them.
     confirmed: Vec<(i64, RecordId)>,
+    /// The same, one by one.
+    feed: Feed,
 }
 
 impl Records {
@@ -94,6 +99,7 @@ impl Records {
             files,
             shown: RwLock::new(shown),
             caught_up: AtomicBool::new(false),
+            opened_ms: now_ms,
         };
         Ok((records, known))
     }

@@ -148,6 +148,8 @@ impl Keeper {
         let mut shown = records.write();
         shown.version += 1;
         self.incidental.hear(changes, &shown);
+        let Shown { feed, index, .. } = &mut *shown;
+        feed.note(changes, index);
         for (id, record) in changes {
             match record {
                 Some(record) => shown.index.put(record),
