@@ -21,6 +21,16 @@ pub enum IncidentError {
     Spread,
 }
 
+impl IncidentError {
+    /// The key of the configuration that it is about.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Spread => "incidents.spread",
+            _ => "incidents.by",
+        }
+    }
+}
+
 /// What series share whose anomalies are one incident, and when these begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentSpec {
