@@ -12,6 +12,7 @@ pub(super) mod anomalies;
 mod docs;
 pub(super) mod endpoints;
 mod explain;
+mod incidents;
 mod openapi;
 pub(super) mod params;
 pub(super) mod problem;

@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, series, system, timeline};
+use super::{Answered, Api, anomalies, explain, incidents, series, system, timeline};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(in crate::expose) struct Endpoint {
@@ -65,6 +65,24 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         schema: openapi::of::<anomalies::Anomaly>,
         may_be_missing: true,
         answer: anomalies::one,
+    },
+    Endpoint {
+        path: "/api/v1/incidents",
+        name: "listIncidents",
+        summary: "Incidents, the newest first.",
+        params: incidents::LIST,
+        schema: openapi::of::<incidents::IncidentList>,
+        may_be_missing: true,
+        answer: incidents::list,
+    },
+    Endpoint {
+        path: "/api/v1/incidents/{id}",
+        name: "getIncident",
+        summary: "One incident with its anomalies.",
+        params: incidents::ONE,
+        schema: openapi::of::<incidents::IncidentDetail>,
+        may_be_missing: true,
+        answer: incidents::one,
     },
     Endpoint {
         path: "/api/v1/series",
