@@ -118,6 +118,20 @@ impl v1::saimon_server::Saimon for Service {
         Ok(Response::new(scored.await?))
     }
 
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Answer<v1::ListIncidentsResponse> {
+        self.ask("listIncidents", request).await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Answer<v1::IncidentDetail> {
+        self.ask("getIncident", request).await
+    }
+
     async fn list_groups(
         &self,
         request: Request<v1::ListGroupsRequest>,
