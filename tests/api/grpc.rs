@@ -144,6 +144,7 @@ fn grpc_answers_what_rest_answers() {
 
     runtime.block_on(async {
         compare_anomalies(&saimon, &mut client).await;
+        compare_incidents(&saimon, &mut client).await;
         let solo = compare_series(&saimon, &mut client).await;
         scores(&mut client, now_ms, &solo).await;
         errors(&mut client).await;
@@ -217,6 +218,24 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
         .into_inner();
     let path = format!("/api/v1/anomalies/timeline?start_time=1700000000&end_time={end}&parts=7");
     same(&timeline, &get(saimon, &path));
+}
+
+async fn compare_incidents(saimon: &Serving, client: &mut SaimonClient<Channel>) {
+    let asked = v1::ListIncidentsRequest::default();
+    let all = client.list_incidents(asked).await.unwrap().into_inner();
+    same(&all, &get(saimon, "/api/v1/incidents"));
+    for incident in all.incidents.iter().take(3) {
+        let asked = v1::GetIncidentRequest {
+            id: incident.id.clone(),
+        };
+        let one = client.get_incident(asked).await.unwrap().into_inner();
+        same(&one, &get(saimon, &incident.link));
+    }
+    let asked = v1::GetIncidentRequest {
+        id: "nothing".to_owned(),
+    };
+    let status = client.get_incident(asked).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
 }
 
 /// Gives the series that has no siblings.
