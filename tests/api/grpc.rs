@@ -263,6 +263,7 @@ async fn compare_series(saimon: &Serving, client: &mut SaimonClient<Channel>) ->
         start_time: solo.last_time.map(|t| moment(t.seconds * 1000 - 600_000)),
         end_time: None,
         limit: 5,
+        scores: false,
     };
     let scores = v1::GetWindowRequest {
         scores: true,
@@ -315,6 +316,7 @@ async fn scores(client: &mut SaimonClient<Channel>, now_ms: i64, received: &v1::
     let sample = |s: &proto::Sample| v1::Sample {
         time: Some(moment(s.timestamp)),
         value: Some(s.value),
+        scored: None,
     };
     let all: Vec<_> = solo(now_ms).samples.iter().map(sample).collect();
     let asked = v1::ScoreSeriesRequest {
