@@ -11,16 +11,17 @@ mod template;
 use serde::{Deserialize, Serialize};
 
 use super::averages::{Averages, SPAN_5, SPAN_10};
+use super::bound::{larger, smaller};
 use super::burst::Burst;
+use super::change::{Jump, Short};
 use super::features;
 use super::forest::{self, FEATURES};
 use super::history::History;
-use super::jump::Jump;
 use super::level::Level;
 use super::pace::{self, Pace};
 use super::profile::{Look, Profile};
-use super::short::Short;
 use super::still::Still;
+use super::tail;
 use super::{Detector, Gap, Past, Point, Seen, SeriesSpec};
 
 /// Detectors that look at every sample.
@@ -190,11 +191,9 @@ impl Ensemble {
             Gap::Long => Averages::default(),
             Gap::None | Gap::Short => self.averages,
         };
+        // Positive, as every scale is.
         let reach = REACH * scale;
-        let averages = before.with(match reach > 0.0 {
-            true => residual.clamp(-reach, reach),
-            false => residual,
-        });
+        let averages = before.with(larger(-reach, smaller(residual, reach)));
         let n = self.n.saturating_add(1);
         let past = Past {
             value: x.value,
@@ -206,9 +205,9 @@ impl Ensemble {
             floor: self.level.floor(),
             n,
             gain: pace::gain(n, pace.level),
-            tail_rate: match n.checked_sub(SPEAKS_FROM) {
+            tail_gain: match n.checked_sub(SPEAKS_FROM) {
                 None | Some(0) => 0.0,
-                Some(taught) => pace.tail_rate(taught),
+                Some(taught) => tail::gain(pace.tail_rate(taught)),
             },
             unrest: self.profile.unrest(&look, self.short.usual().scale()),
             after_gap: gap != Gap::None || self.n == 0,
@@ -223,12 +222,12 @@ impl Ensemble {
         let mut parts = [0.0; PARTS];
         let from = SPEAKS_FROM.min(spec.warmup);
         let grown = |n: u32| n.saturating_sub(from) as f32 / n.max(1) as f32;
-        let grown = [
-            grown(n),
-            grown(n),
-            grown(n),
-            grown(self.history.count().saturating_add(1).min(n)),
-        ];
+        let grown_all = grown(n);
+        let grown_history = match self.history.count().saturating_add(1) {
+            taught if taught < n => grown(taught),
+            _ => grown_all,
+        };
+        let grown = [grown_all, grown_all, grown_all, grown_history];
         for i in 0..ALWAYS {
             parts[i] = seen[i].map_or(0.0, |s| s.evidence) * grown[i];
         }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::larger;
 use super::pace;
 use super::robust::{MAD_TO_SIGMA, clipped};
 
@@ -40,7 +41,7 @@ impl Level {
 
     /// The scale, floored: positive always.
     pub fn scale(&self) -> f64 {
-        f64::from(self.spread).max(self.floor())
+        larger(f64::from(self.spread), self.floor())
     }
 
     /// Distance of a value in scales, as far as it is learned from.

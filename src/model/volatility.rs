@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{larger, smaller};
 use super::robust::MAD_TO_SIGMA;
 
 /// Visits at which an hour is believed as much as the rest of the day.
@@ -38,18 +39,18 @@ impl Place {
     pub fn new(within: f64, buckets: usize) -> Self {
         let hours = buckets.div_ceil(2).max(1);
         let at = within / 2.0;
-        let own = (at as usize).min(hours - 1);
-        let from = at - own as f64;
+        let own = (at as u32 as usize).min(hours - 1);
+        let from = at - f64::from(own as u32);
         let (left, right, share) = if from >= 0.5 {
-            (own, (own + 1) % hours, from - 0.5)
+            (own, if own + 1 == hours { 0 } else { own + 1 }, from - 0.5)
         } else {
-            ((own + hours - 1) % hours, own, from + 0.5)
+            (if own == 0 { hours } else { own } - 1, own, from + 0.5)
         };
         Self {
             own,
             left,
             right,
-            share: share.min(1.0),
+            share: smaller(share, 1.0),
         }
     }
 }
@@ -75,7 +76,7 @@ impl Volatility {
             (seen * f64::from(size) / scale + BELIEVED_HALF) / (seen + BELIEVED_HALF)
         };
         let (left, right) = (ratio(place.left, *left), ratio(place.right, *right));
-        (left + place.share * (right - left)).max(1.0)
+        larger(left + place.share * (right - left), 1.0)
     }
 
     /// Takes the size of a change at a place, whatever its sign; `scale` is that of the whole day,
@@ -84,10 +85,13 @@ impl Volatility {
         let Some(hour) = self.hours.get_mut(place.own) else {
             return;
         };
-        let gain = (1.0 / visits.max(1) as f32).max(gain_min);
+        let gain = larger(1.0 / visits.max(1) as f32, gain_min);
         let size = (MAD_TO_SIGMA * size.abs()) as f32;
-        let most = CLIP * hour.max(scale as f32);
-        let size = if scale > 0.0 { size.min(most) } else { size };
+        let most = CLIP * larger(*hour, scale as f32);
+        let size = match scale > 0.0 {
+            true => smaller(size, most),
+            false => size,
+        };
         *hour += gain * (size - *hour);
     }
 

@@ -247,7 +247,8 @@ impl Judge {
         }
         let phase = self.phase(spec);
         let look = self.look(spec, interval_ms, &step, x);
-        let opinion = self.opinion(spec, &step, &look);
+        let slow = self.watch.slow(spec, interval_ms);
+        let opinion = self.opinion(spec, &step, &look, &slow);
         let season_residual = self.ensemble.profile().residual(step.look(), step.z);
         let onset = self.onset.take(&OnsetInput {
             value: x.value,
@@ -269,7 +270,7 @@ impl Judge {
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
         let calm = opinion.own < 1.0;
-        self.watch.take(spec, &look, silence_ms, calm);
+        self.watch.take(spec, &look, &slow, silence_ms, calm);
         let adapted = self.learn(spec, &step, opinion.own, x);
         let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
@@ -320,10 +321,11 @@ impl Judge {
             }
             (step, x)
         };
+        let slow = self.watch.slow(spec, interval_ms);
         let over = |value: f64| {
             let (step, x) = step(value);
             let look = self.look(spec, interval_ms, &step, x);
-            self.opinion(spec, &step, &look).deviation >= 1.0
+            self.opinion(spec, &step, &look, &slow).deviation >= 1.0
         };
         let expected = step(0.0).0.expected;
         Some(Band::find(
@@ -349,11 +351,17 @@ impl Judge {
     }
 
     /// The evidence, or the claim of a rule that says more.
-    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
+    fn opinion(
+        &self,
+        spec: &SeriesSpec,
+        step: &Step,
+        look: &watch::Look,
+        slow: &watch::Slow,
+    ) -> Opinion {
         let (own, side) = self.deviation(spec, step, look.value);
         let far_enough =
             |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
-        let claim = self.watch.claim(spec, look).filter(far_enough);
+        let claim = self.watch.claim(spec, look, slow).filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -446,6 +454,9 @@ impl Judge {
         (onset, severity): (&OnsetOutput, Option<Severity>),
     ) -> Option<Change> {
         let deviation = opinion.deviation;
+        if deviation < 1.0 {
+            return self.hear_nothing(spec, opinion, onset);
+        }
         // A value that is back at once makes as much evidence as when it went: what it did counts.
         let back = step.residual().abs() < BACK * step.mean_before().abs();
         let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
@@ -463,8 +474,7 @@ impl Judge {
         let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
         let reason = match opinion.claim {
             Some(claim) => reason_of(claim.rule),
-            None if deviation >= 1.0 => self.reason(step, side, family),
-            None => Reason::Spike,
+            None => self.reason(step, side, family),
         };
         self.verdict.hear(
             spec,
@@ -475,6 +485,32 @@ impl Judge {
                 reason,
                 settled: self.shifted(step, say::SETTLED),
                 away: self.away(step),
+                begins,
+            },
+        )
+    }
+
+    /// The same of a value under the line: there is nothing to say of it.
+    fn hear_nothing(
+        &mut self,
+        spec: &SeriesSpec,
+        opinion: &Opinion,
+        onset: &OnsetOutput,
+    ) -> Option<Change> {
+        self.verdict.family(onset.family.filter(|_| onset.counts()));
+        let begins = match onset.counts() {
+            true => Begin::Onset,
+            false => Begin::Nothing,
+        };
+        self.verdict.hear(
+            spec,
+            Hearing {
+                deviation: opinion.deviation,
+                severity: None,
+                side: opinion.side,
+                reason: Reason::Spike,
+                settled: false,
+                away: false,
                 begins,
             },
         )

@@ -36,6 +36,14 @@ pub(super) struct Outside {
     pub(super) range: [f32; LANES],
 }
 
+impl Outside {
+    /// True if one lies outside.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        self.by.iter().fold(false, |any, by| any | (*by > 0.0))
+    }
+}
+
 impl Record {
     fn of(x: f32) -> Self {
         Self { high: x, low: x }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::model::bound::larger;
 use crate::model::robust::MAD_TO_SIGMA;
 
 /// Deviations count at most this many spreads.
@@ -96,11 +97,11 @@ impl Bucket {
             VISITS_MAX => 0.0,
             fewer => 1.0 / f32::from(fewer),
         };
-        let gain = f64::from(first.max(gain_min)) * weight;
+        let gain = f64::from(larger(first, gain_min)) * weight;
         let mut d = z - f64::from(self.mean);
         let spread = f64::from(self.spread());
         if visits >= CLIP_FROM {
-            let at = CLIP * spread.max(CLIP_SPREAD_MIN);
+            let at = CLIP * larger(spread, CLIP_SPREAD_MIN);
             d = d.clamp(-at, at);
         }
         self.mean += (gain * d) as f32;
