@@ -51,13 +51,12 @@ pub const FOREST_WORTH: f32 = 10.0;
 /// Values before the profile is filled: its units must mean something.
 const PROFILE_FROM: u32 = 20;
 
-/// What one sample is worth, and what was worked out on the way, for [`Ensemble::absorb`].
+/// What one sample is worth, and what was worked out on the way, for [`Ensemble::absorb`] and for the
+/// forest, of which most series have none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// What the value should have been, in its own unit.
     pub expected: f64,
-    /// What the forest sees.
-    pub features: [f32; FEATURES],
     /// Evidence of each detector, in the order of [`NAMES`]; 0 for a forest that was not asked.
     pub parts: [f32; PARTS],
     /// Evidence of the detectors that look at every sample.
@@ -77,6 +76,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// What the forest sees.
+    pub fn features(&self) -> [f32; FEATURES] {
+        features::row(self.past.value, self.past.residual, &self.averages)
+    }
+
     /// Takes what the forest said of [`Step::features`], 0..=1; [`forest::NOT_ASKED`] stands for an
     /// ordinary sample.
     pub fn hear_forest(&mut self, score: f32) {
@@ -218,7 +222,6 @@ impl Ensemble {
             self.burst.score(&past),
             self.history.score(&past),
         ];
-        let features = features::row(x.value, residual, &averages);
         let mut parts = [0.0; PARTS];
         let from = SPEAKS_FROM.min(spec.warmup);
         let grown = |n: u32| n.saturating_sub(from) as f32 / n.max(1) as f32;
@@ -236,7 +239,6 @@ impl Ensemble {
         let always = (sum / weights).sqrt();
         Step {
             expected,
-            features,
             parts,
             always,
             alone: always,

@@ -45,6 +45,7 @@ impl Level {
     }
 
     /// Distance of a value in scales, as far as it is learned from.
+    #[inline]
     pub fn z(&self, value: f64) -> f32 {
         ((value - self.location) / self.scale()).clamp(-Z_MAX, Z_MAX) as f32
     }
@@ -60,6 +61,7 @@ impl Level {
     }
 
     /// Takes one finite value; `horizon` is the memory in values.
+    #[inline]
     pub fn take(&mut self, value: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);
         if self.n == 1 {

@@ -60,6 +60,7 @@ pub struct Look {
 
 impl Profile {
     /// What is usual at a time.
+    #[inline]
     pub fn look(&self, t_ms: i64, day_ms: i64) -> Look {
         let count = self.buckets.len();
         if count == 0 {
@@ -96,6 +97,7 @@ impl Profile {
 
     /// How far a value, in scales from the level, is out of season: the smallest distance from this
     /// bucket and its two neighbours, in spreads. `None` while none of them can say.
+    #[inline]
     pub fn residual(&self, look: &Look, z: f32) -> Option<f32> {
         let count = self.buckets.len();
         if count == 0 {
@@ -128,12 +130,14 @@ impl Profile {
     }
 
     /// By what factor short changes, of `scale` on the whole, are larger at a time.
+    #[inline]
     pub fn unrest(&self, look: &Look, scale: f64) -> f64 {
         self.volatility
             .ratio(&look.place, scale, |hour| self.visits(hour))
     }
 
     /// Takes the size of a short change; [`Profile::take`] is to come first.
+    #[inline]
     pub fn take_change(&mut self, look: &Look, size: f64, scale: f64, pace: &Pace) {
         let visits = self.visits(look.place.own);
         let volatility = &mut self.volatility;

@@ -36,6 +36,7 @@ pub struct Place {
 
 impl Place {
     /// `within` is the time of day in buckets of the profile, of which there are `buckets`.
+    #[inline]
     pub fn new(within: f64, buckets: usize) -> Self {
         let hours = buckets.div_ceil(2).max(1);
         let at = within / 2.0;
@@ -63,6 +64,7 @@ impl Volatility {
 
     /// By what factor changes at a place are larger than those of the whole day, which have `scale`;
     /// `visits` says how often an hour was seen.
+    #[inline]
     pub fn ratio(&self, place: &Place, scale: f64, visits: impl Fn(usize) -> u32) -> f64 {
         let (Some(left), Some(right)) = (self.hours.get(place.left), self.hours.get(place.right))
         else {
@@ -81,6 +83,7 @@ impl Volatility {
 
     /// Takes the size of a change at a place, whatever its sign; `scale` is that of the whole day,
     /// `visits` counts those of the hour, this one included.
+    #[inline]
     pub fn take(&mut self, place: &Place, size: f64, scale: f64, visits: u32, gain_min: f32) {
         let Some(hour) = self.hours.get_mut(place.own) else {
             return;

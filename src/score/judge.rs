@@ -236,12 +236,14 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
-        self.begin_with_template(spec, interval_ms, x);
+        if self.template.is_some() {
+            self.begin_with_template(spec, interval_ms, x);
+        }
         let gap = self.gap(interval_ms, x.t_ms);
         let mut step = self.ensemble.score(&self.pace, spec, x, gap);
         if let Some(forest) = &mut self.forest
             && let Some(score) =
-                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+                forest.score(&spec.forest, step.always, interval_ms, &step.features())
         {
             step.hear_forest(score);
         }
@@ -315,7 +317,7 @@ impl Judge {
             let x = Point { t_ms, value };
             let mut step = self.ensemble.score(&pace, spec, x, gap);
             let ask =
-                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features());
             if let Some(score) = self.forest().and_then(ask) {
                 step.hear_forest(score);
             }
@@ -381,20 +383,18 @@ impl Judge {
     /// What evidence is worth in units of the line under the rules for the series, and which way the
     /// value went.
     fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
-        let beyond = value - step.expected;
-        let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
-        let counts = match spec.direction {
-            Direction::Both => true,
-            Direction::Up => side == Side::Up,
-            Direction::Down => side == Side::Down,
-        };
-        if !counts {
+        // By a table: which side it is nobody can guess.
+        let up = value - step.expected >= 0.0;
+        let side = [Side::Down, Side::Up][usize::from(up)];
+        if spec.direction != Direction::Both && !spec.direction.counts(up) {
             return (0.0, side);
         }
-        let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
-        let deviation = f64::from(step.evidence) / spec.line;
-        let least = towards_least(spec, step, value);
-        (deviation.min(still).min(least), side)
+        let mut deviation = f64::from(step.evidence) / spec.line;
+        let still = self.ensemble.still();
+        if still.is_still() {
+            deviation = deviation.min(still.nats_max(self.ensemble.count()) / STILL_LINE);
+        }
+        (deviation.min(towards_least(spec, step, value)), side)
     }
 
     fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {

@@ -71,6 +71,7 @@ impl Bucket {
 
     /// Takes one value; `weight` below 1 says that it belongs to an anomaly. `day` is counted modulo
     /// whatever a multiple of four is.
+    #[inline]
     pub(super) fn take(&mut self, z: f64, gain_min: f32, day: u8, weight: f64) {
         let day = day % DAYS;
         let mut odd = self.odd();
