@@ -115,6 +115,10 @@ const WORTH: [(Family, f32); SIGNALS] = {
         (Season, 1.8 / 2.0),
     ]
 };
+/// Signals that are logarithms.
+const LOGARITHMS: [usize; 3] = [3, 11, 12];
+/// A bound on a logarithm is believed with this to spare.
+const SURE: f32 = 1.001;
 /// Signals of a change: they mean nothing after a gap.
 const CHANGES: std::ops::Range<usize> = 4..7;
 /// Signals of the season: there is none until the profile speaks.
@@ -292,11 +296,16 @@ impl Onset {
         let e = &self.means;
         let none = CHANGE_NONE * s;
         let usual = CHANGE_USUAL * self.step.scale + none;
+        let logarithms = self.logarithms(
+            (value - self.level.at) / s,
+            (short + none) / usual,
+            (self.changes[1] + none) / usual,
+        );
         [
             value,
             e[2],
             e[4],
-            asinh((value - self.level.at) / s),
+            logarithms[0],
             step,
             value - e[1],
             value - e[3],
@@ -304,12 +313,31 @@ impl Onset {
             e[0] - e[2],
             e[3] - e[4],
             e[1] - e[2],
-            ln(f64::from((short + none) / usual)),
-            ln(f64::from((self.changes[1] + none) / usual)),
+            logarithms[1],
+            logarithms[2],
             season.unwrap_or(0.0),
             self.season,
             0.0,
         ]
+    }
+
+    /// The signals that are logarithms: of a distance, and of two ratios. 0 for all three where each is
+    /// well inside of its records, which is nearly always: then nobody asks what it is.
+    #[inline]
+    fn logarithms(&self, z: f32, one: f32, two: f32) -> [f32; 3] {
+        let [distance, first, second] = LOGARITHMS.map(|i| self.records.inside(i));
+        // |asinh z| is at most |z|, and (r - 1)/r <= ln r <= r - 1.
+        let within = |x: f32, least: f32, (low, high): (f32, f32)| {
+            let size = SURE * x.abs();
+            (size < high) & (size < -low * least)
+        };
+        let inside = within(z, 1.0, distance)
+            & within(one - 1.0, smaller(one, 1.0), first)
+            & within(two - 1.0, smaller(two, 1.0), second);
+        if inside {
+            return [0.0; 3];
+        }
+        [asinh(z), ln(f64::from(one)), ln(f64::from(two))]
     }
 
     /// The least that a range of each signal may be taken for.
