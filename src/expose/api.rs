@@ -20,6 +20,7 @@ mod system;
 mod time;
 mod timeline;
 mod token;
+mod window;
 
 use std::sync::Arc;
 
