@@ -20,7 +20,6 @@ const SHOWN: [&str; 4] = [
 ];
 /// What is there when a view has what it shows.
 const LISTED: &str = ".anomalies tbody tr";
-const DRAWN: &str = ".plot .value";
 
 #[test]
 #[ignore = "writes pictures for the documents: make pictures"]
@@ -52,7 +51,7 @@ fn pictures() {
     let views = [
         ("anomalies", "#/", LISTED),
         ("anomaly", &anomaly, ".plot .band"),
-        ("series", &series, DRAWN),
+        ("series", &series, ".plot .band"),
         ("series-list", "#/series?q=load", ".list tbody tr"),
         ("incidents", "#/incidents", "h1"),
         ("maintenance", "#/maintenance", "h1"),
