@@ -50,8 +50,8 @@ fn pictures() {
     let series = format!("#/series/{id}?hours=12");
     let views = [
         ("anomalies", "#/", LISTED),
-        ("anomaly", &anomaly, ".plot .band"),
-        ("series", &series, ".plot .band"),
+        ("anomaly", anomaly.as_str(), ".plot .band"),
+        ("series", series.as_str(), ".plot .band"),
         ("series-list", "#/series?q=load", ".list tbody tr"),
         ("incidents", "#/incidents", "h1"),
         ("maintenance", "#/maintenance", "h1"),
