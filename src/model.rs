@@ -14,6 +14,7 @@ pub mod burst;
 pub mod calendar;
 pub mod cause;
 pub mod change;
+mod day;
 pub mod ensemble;
 pub mod features;
 pub mod flatline;

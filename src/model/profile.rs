@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bucket::Bucket;
 use super::bound::{larger, smaller};
+use super::day::Day;
 use super::pace::Pace;
 use super::volatility::{Place, Volatility};
 
@@ -32,8 +33,8 @@ const SPREAD_MIN: f32 = 0.3;
 /// The profile of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Empty until the interval of the series is known; never resized after.
-    buckets: Box<[Bucket]>,
+    /// Empty until the interval of the series is known; never of another number after.
+    buckets: Day<Bucket>,
     volatility: Volatility,
 }
 
@@ -125,7 +126,7 @@ impl Profile {
     /// Begins the profile once the interval of the series is known.
     pub fn begin(&mut self, pace: &Pace, day_ms: i64) {
         let count = bucket_count(day_ms as f64 / pace.interval_ms());
-        self.buckets = vec![Bucket::default(); count].into_boxed_slice();
+        self.buckets = Day::of(count);
         self.volatility.begin(count);
     }
 
@@ -152,7 +153,7 @@ impl Profile {
 
     /// Bytes that it keeps apart from its own size.
     pub fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.buckets) + self.volatility.heap_bytes()
+        self.buckets.heap_bytes() + self.volatility.heap_bytes()
     }
 
     /// True until [`Profile::begin`] found a day in which there are samples enough.
@@ -163,7 +164,7 @@ impl Profile {
     /// True once it speaks at most times of the day.
     pub fn speaks(&self) -> bool {
         let speak = |b: &&Bucket| b.visits() >= SPEAKS_FROM;
-        !self.is_empty() && 2 * self.buckets.iter().filter(speak).count() > self.buckets.len()
+        !self.is_empty() && 2 * self.buckets.held().filter(speak).count() > self.buckets.len()
     }
 
     /// Takes one value in scales from the level; `weight` below 1 says that it belongs to an
@@ -182,7 +183,7 @@ impl Profile {
         // Much nearer to that time than to this one: where all times are alike there is no season.
         let most = (here / 2.0).min(3.0);
         let near = |b: &Bucket| (z - b.mean()).abs() <= most * b.spread().max(SPREAD_MIN);
-        let mut known = self.buckets.iter().filter(|b| b.visits() >= SPEAKS_FROM);
+        let mut known = self.buckets.held().filter(|b| b.visits() >= SPEAKS_FROM);
         known.any(near)
     }
 

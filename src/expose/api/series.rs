@@ -20,17 +20,13 @@ use crate::window::encoding::Encoding;
 
 /// Series of one page.
 const LIMIT_MAX: u64 = 1000;
-/// Samples of one answer.
-const SAMPLES_MAX: u64 = 11_000;
-/// How far back a window reaches where nobody says, in milliseconds.
-const USUAL_MS: i64 = 3_600_000;
 /// Anomalies that are told with a series.
 const ANOMALIES_MAX: usize = 10;
 
 const KINDS: &[&str] = &["gauge", "counter", "statistic", "window", "asleep"];
 const PHASES: &[&str] = &["warmup", "young", "mature", "ended", "none"];
 const SEASONS: &[&str] = &["day", "none"];
-const BOOLS: &[&str] = &["true", "false"];
+pub(super) const BOOLS: &[&str] = &["true", "false"];
 
 const METRIC: Param = Param::many(
     "metric_name",
@@ -66,7 +62,7 @@ const SEASON: Param = Param::query(
     Kind::OneOf(SEASONS),
     "Only series whose model knows their day, or does not.",
 );
-const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
+pub(super) const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
 
 /// What [`list`] takes.
 pub(super) const LIST: &[Param] = &[
@@ -91,30 +87,6 @@ pub(super) const LIST: &[Param] = &[
 pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, LIMIT, TOKEN];
 /// What [`one`] takes.
 pub(super) const ONE: &[Param] = &[ID];
-/// What [`window`] takes.
-pub(super) const WINDOW: &[Param] = &[
-    ID,
-    Param::query(
-        "start_time",
-        Kind::Time,
-        "The first sample is not before this: an hour before `end_time` unless given.",
-    ),
-    Param::query(
-        "end_time",
-        Kind::Time,
-        "The last sample is not after this: now unless given.",
-    ),
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: SAMPLES_MAX,
-            usual: 1000,
-        },
-        "Samples at most; the newest are given.",
-    ),
-];
-
 /// A page of series, in the order of their ids.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SeriesList {
@@ -231,30 +203,11 @@ struct ModelOfSeries {
     model: ModelShown,
 }
 
-/// Samples of one series.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct WindowShown {
-    id: String,
-    series: String,
-    /// In the order of time.
-    samples: Vec<Sample>,
-    /// There are older ones in the range than these.
-    truncated: bool,
-}
-
-/// One raw sample.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Sample {
-    time: String,
-    /// Null if it is not finite: NaN, an infinity or a staleness marker.
-    value: Option<f64>,
-}
-
-fn finite(x: f64) -> Option<f64> {
+pub(super) fn finite(x: f64) -> Option<f64> {
     x.is_finite().then_some(x)
 }
 
-fn id_text(fingerprint: u64) -> String {
+pub(super) fn id_text(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
 }
 
@@ -451,7 +404,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            records.get(&ids)?.iter().map(Anomaly::of).collect()
+            Anomaly::all(records, &ids)?
         }
         None => Vec::new(),
     };
@@ -461,13 +414,13 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     })
 }
 
-/// The raw samples of a series in a range, in the order of time.
-pub(super) fn samples(
+/// Where the samples of a series are.
+pub(super) fn found(
     api: &Api,
     own: &[u8],
     from_ms: i64,
     to_ms: i64,
-) -> Result<Vec<(i64, f64)>, Problem> {
+) -> Result<Vec<Found>, Problem> {
     let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
     let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
     let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
@@ -475,7 +428,18 @@ pub(super) fn samples(
     let reader = &api.state.reader;
     let found: Vec<Found> =
         api.ask(reader.select(selector, from_ms, to_ms, LIMIT_MAX as usize))??;
-    let found: Vec<Found> = found.into_iter().filter(|f| *f.labels == *own).collect();
+    Ok(found.into_iter().filter(|f| *f.labels == *own).collect())
+}
+
+/// The raw samples of a series in a range, in the order of time.
+pub(super) fn samples(
+    api: &Api,
+    own: &[u8],
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<(i64, f64)>, Problem> {
+    let found = found(api, own, from_ms, to_ms)?;
+    let reader = &api.state.reader;
     let windows = api.ask(reader.windows(&found, from_ms, to_ms))??;
     let mut samples = Vec::new();
     for chunk in windows
@@ -492,41 +456,6 @@ pub(super) fn samples(
         );
     }
     Ok(samples)
-}
-
-/// `GET /api/v1/series/{id}/window`
-pub(super) fn window(api: &Api, params: &Params) -> Answered {
-    let to_ms = params
-        .time_of("end_time")
-        .unwrap_or_else(|| api.state.clock.now_ms());
-    let from_ms = params
-        .time_of("start_time")
-        .unwrap_or(to_ms.saturating_sub(USUAL_MS));
-    if from_ms > to_ms {
-        return Err(Problem::parameter("start_time", "after end_time"));
-    }
-    let (id, status) = named(api, params)?;
-    if status.sort == Sort::Statistic {
-        return Err(Problem::not_found(
-            "a statistic of a histogram has no samples of its own: ask for the parts of the histogram",
-        ));
-    }
-    let mut samples = samples(api, &status.labels, from_ms, to_ms)?;
-    let limit = params.number("limit") as usize;
-    let over = samples.len().saturating_sub(limit);
-    samples.drain(..over);
-    answer(&WindowShown {
-        id: id_text(id),
-        series: labels::display(&status.labels),
-        samples: samples
-            .into_iter()
-            .map(|(t_ms, value)| Sample {
-                time: time::shown(t_ms),
-                value: finite(value),
-            })
-            .collect(),
-        truncated: over > 0,
-    })
 }
 
 #[cfg(test)]
