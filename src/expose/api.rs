@@ -21,6 +21,7 @@ mod system;
 pub(super) mod time;
 mod timeline;
 mod token;
+mod window;
 
 use std::sync::Arc;
 

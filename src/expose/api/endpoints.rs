@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, incidents, series, system, timeline};
+use super::{Answered, Api, anomalies, explain, incidents, series, system, timeline, window};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(in crate::expose) struct Endpoint {
@@ -106,10 +106,10 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         path: "/api/v1/series/{id}/window",
         name: "getWindow",
         summary: "Raw samples of one series.",
-        params: series::WINDOW,
-        schema: openapi::of::<series::WindowShown>,
+        params: window::WINDOW,
+        schema: openapi::of::<window::WindowShown>,
         may_be_missing: true,
-        answer: series::window,
+        answer: window::window,
     },
     Endpoint {
         path: "/api/v1/series/{id}/explain",
