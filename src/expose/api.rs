@@ -12,6 +12,7 @@ pub(super) mod anomalies;
 mod docs;
 pub(super) mod endpoints;
 mod explain;
+mod incidents;
 mod openapi;
 pub(super) mod params;
 pub(super) mod problem;
@@ -20,6 +21,7 @@ mod system;
 pub(super) mod time;
 mod timeline;
 mod token;
+mod window;
 
 use std::sync::Arc;
 

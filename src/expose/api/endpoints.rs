@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, series, system, timeline};
+use super::{Answered, Api, anomalies, explain, incidents, series, system, timeline, window};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(in crate::expose) struct Endpoint {
@@ -67,6 +67,24 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         answer: anomalies::one,
     },
     Endpoint {
+        path: "/api/v1/incidents",
+        name: "listIncidents",
+        summary: "Incidents, the newest first.",
+        params: incidents::LIST,
+        schema: openapi::of::<incidents::IncidentList>,
+        may_be_missing: true,
+        answer: incidents::list,
+    },
+    Endpoint {
+        path: "/api/v1/incidents/{id}",
+        name: "getIncident",
+        summary: "One incident with its anomalies.",
+        params: incidents::ONE,
+        schema: openapi::of::<incidents::IncidentDetail>,
+        may_be_missing: true,
+        answer: incidents::one,
+    },
+    Endpoint {
         path: "/api/v1/series",
         name: "listSeries",
         summary: "Series, in the order of their ids.",
@@ -88,10 +106,10 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         path: "/api/v1/series/{id}/window",
         name: "getWindow",
         summary: "Raw samples of one series.",
-        params: series::WINDOW,
-        schema: openapi::of::<series::WindowShown>,
+        params: window::WINDOW,
+        schema: openapi::of::<window::WindowShown>,
         may_be_missing: true,
-        answer: series::window,
+        answer: window::window,
     },
     Endpoint {
         path: "/api/v1/series/{id}/explain",
