@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::keep::{ClosedChunk, GroupId, PastChunks};
-use super::models::{self, ModelStatus, NotDone, Wish};
 use super::recall::Live;
 use super::shard::Message;
 use crate::series::matcher::Selector;
@@ -118,8 +117,6 @@ pub enum Question {
     History(super::history::Order),
     /// What series there are.
     Series(super::catalogue::Asked),
-    /// Something about the model of one series.
-    Model(super::models::ModelOrder),
 }
 
 /// Answers questions about windows; cheap to clone.
@@ -140,19 +137,6 @@ impl Reader {
 
     pub(super) fn shards(&self) -> &[mpsc::Sender<Message>] {
         &self.shards
-    }
-
-    /// Tells of the model of the series with these canonical label bytes, or has something done with
-    /// it; `None` if there is no such series with a model of its own.
-    ///
-    /// # Errors
-    /// If its shard cannot answer.
-    pub async fn model(
-        &self,
-        labels: &[u8],
-        wish: Wish,
-    ) -> Result<Option<Result<ModelStatus, NotDone>>, AskError> {
-        models::order(&self.shards, labels, wish).await
     }
 
     /// All series that match and may have samples in `[from_ms, to_ms]`, unsorted. Series that are

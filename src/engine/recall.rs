@@ -18,7 +18,7 @@ use crate::model::SeriesSpec;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::Fits;
 use crate::score::track::Track;
-use crate::score::track::again::Said;
+use crate::score::track::again::{Said, Told};
 use crate::series::kind::{Kind, Source};
 use crate::window::chunk;
 use crate::window::encoding::Encoding;
@@ -88,10 +88,39 @@ impl Reader {
     pub async fn recall(
         &self,
         of: &[Found],
-        (from_ms, to_ms): (i64, i64),
+        range: (i64, i64),
         wants_band: bool,
         effort: &Effort,
     ) -> Result<Vec<Vec<Said>>, AskError> {
+        self.once_more(of, range, (Track::say, wants_band), effort)
+            .await
+    }
+
+    /// The same of one series with all that there is to be told of each sample, bands included. What
+    /// is told is part of what [`Reader::recall`] says, from the same states.
+    ///
+    /// # Errors
+    /// As [`Reader::recall`].
+    pub async fn tell(
+        &self,
+        of: &Found,
+        range: (i64, i64),
+        effort: &Effort,
+    ) -> Result<Vec<Told>, AskError> {
+        let of = std::slice::from_ref(of);
+        let told = self
+            .once_more(of, range, (Track::tell, true), effort)
+            .await?;
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    async fn once_more<T: Send + 'static>(
+        &self,
+        of: &[Found],
+        (from_ms, to_ms): (i64, i64),
+        how: (Say<T>, bool),
+        effort: &Effort,
+    ) -> Result<Vec<Vec<T>>, AskError> {
         let lives = self.lives(of).await?;
         let longest = lives.iter().flatten().map(|l| l.interval_ms);
         let reach = (REACH * longest.fold(1.0, f64::max)) as i64;
@@ -108,7 +137,7 @@ impl Reader {
             .gather(of, first, last, move |windows| {
                 let both = lives.into_iter().zip(windows);
                 let one = |(live, chunks): (Option<Live>, Vec<ClosedChunk>)| match live {
-                    Some(live) => again(&live, chunks, (from_ms, to_ms), wants_band, &own),
+                    Some(live) => again(&live, chunks, (from_ms, to_ms), how, &own),
                     None => Ok(Vec::new()),
                 };
                 both.map(one).collect::<Result<Vec<_>, _>>()
@@ -121,26 +150,30 @@ impl Reader {
     }
 }
 
+/// Takes a sample, with its band if that is wanted, and says what is asked for of it.
+type Say<T> = fn(&mut Track, &SeriesSpec, (i64, f64), Option<i64>, bool) -> Option<T>;
+
 /// What there is to score again of one series.
-struct Again<'a> {
+struct Again<'a, T> {
     live: &'a Live,
     samples: Vec<(i64, f64)>,
     anchors: Vec<(i64, Anchor)>,
     range: (i64, i64),
-    wants_band: bool,
+    /// What is said of each sample, and whether with its band.
+    how: (Say<T>, bool),
     effort: &'a Effort,
 }
 
 /// Where a stretch ends: the time of its last sample, and the states that it may end in.
 type End = (i64, Vec<u64>);
 
-fn again(
+fn again<T>(
     live: &Live,
     chunks: Vec<ClosedChunk>,
     range: (i64, i64),
-    wants_band: bool,
+    how: (Say<T>, bool),
     effort: &Effort,
-) -> Result<Vec<Said>, AskError> {
+) -> Result<Vec<T>, AskError> {
     let anchors = Anchor::among(&chunks);
     let samples = merge::in_order(chunks)
         .iter()
@@ -153,14 +186,14 @@ fn again(
         samples,
         anchors,
         range,
-        wants_band,
+        how,
         effort,
     };
     again.all()
 }
 
-impl Again<'_> {
-    fn all(&self) -> Result<Vec<Said>, AskError> {
+impl<T> Again<'_, T> {
+    fn all(&self) -> Result<Vec<T>, AskError> {
         let (from_ms, to_ms) = self.range;
         let fits = self.live.forest.as_ref();
         let fits = fits.map_or_else(Fits::default, |f| f.fits(&self.live.spec.forest));
@@ -223,7 +256,7 @@ impl Again<'_> {
     }
 
     /// The stretch from the birth of the series, if its first samples are there.
-    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<Said>) -> Result<(), AskError> {
+    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<T>) -> Result<(), AskError> {
         let Some(end) = self.end(until_ms) else {
             return Ok(());
         };
@@ -257,7 +290,7 @@ impl Again<'_> {
         mut track: Track,
         after_ms: i64,
         (end_ms, marks): &End,
-        said: &mut Vec<Said>,
+        said: &mut Vec<T>,
     ) -> Result<bool, AskError> {
         let (from_ms, to_ms) = self.range;
         let spec = &self.live.spec;
@@ -279,9 +312,10 @@ impl Again<'_> {
                 }
             }
             let asked = (from_ms..=to_ms).contains(t_ms);
-            let band = asked && self.wants_band;
+            let (say, wants_band) = self.how;
+            let band = asked && wants_band;
             self.effort.take(if band { BAND_COST } else { 1 })?;
-            let one = track.say(spec, (*t_ms, *value), start_ms, band);
+            let one = say(&mut track, spec, (*t_ms, *value), start_ms, band);
             new.extend(one.filter(|_| asked));
         }
         let is_there = track.head().last_ms() == Some(*end_ms) && marks.contains(&track.mark());

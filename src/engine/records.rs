@@ -220,6 +220,15 @@ impl RecordTap {
         self.end((fp, false), t_ms, EndedBy::Stale);
     }
 
+    /// The model of the series begins afresh after its newest sample: what it does is not known to be
+    /// odd any more.
+    pub fn afresh(&mut self, labels: &[u8], last_ms: i64) {
+        let fp = fingerprint(labels);
+        if !self.is_had(fp, last_ms) {
+            self.end((fp, false), last_ms, EndedBy::Samples);
+        }
+    }
+
     /// The series fell silent, was put aside or forgotten; `last_ms` is its newest sample.
     pub fn silent(&mut self, labels: &[u8], last_ms: Option<i64>) {
         if self.open.is_empty() && self.seeds.is_empty() {

@@ -12,6 +12,7 @@ mod anomalies;
 mod docs;
 mod endpoints;
 mod explain;
+mod models;
 mod openapi;
 mod params;
 mod problem;
@@ -25,18 +26,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Query, RawPathParams, Request, State as Extract};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use self::endpoints::Endpoint;
+use self::endpoints::{Endpoint, Verb};
 use self::params::Params;
 use self::problem::Problem;
 use super::State;
 use crate::config::Config;
-use crate::engine::rules::Rules;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -47,8 +47,6 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
-    /// How series are modelled; by defaults without.
-    pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
     pub config: serde_json::Value,
 }
@@ -57,7 +55,6 @@ impl ApiParts {
     pub fn new(records: Option<Arc<Records>>, config: &Config) -> Self {
         Self {
             records,
-            rules: Rules::try_from(&config.detect).ok(),
             config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
         }
     }
@@ -104,7 +101,13 @@ pub(super) fn routes(state: &State) -> Router {
                            query: Result<Query<Vec<(String, String)>>, _>| {
             handle(endpoint, api, path, headers, query.map(|Query(q)| q))
         };
-        router = router.route(endpoint.path, get(handle));
+        router = router.route(
+            endpoint.path,
+            match endpoint.verb {
+                Verb::Get => get(handle),
+                Verb::Post => post(handle),
+            },
+        );
     }
     router
         .route("/api/v1/{*rest}", any(no_such_path))
@@ -144,7 +147,14 @@ async fn handle(
         answered
     });
     match answered.await {
-        Ok(Ok(body)) => tagged(body, &headers),
+        Ok(Ok(body)) if endpoint.verb == Verb::Get => tagged(body, &headers),
+        Ok(Ok(body)) => {
+            let headers = [
+                (CONTENT_TYPE, "application/json"),
+                (CACHE_CONTROL, "no-store"),
+            ];
+            (headers, body).into_response()
+        }
         Ok(Err(problem)) => problem.into_response(),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }

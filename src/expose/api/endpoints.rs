@@ -2,12 +2,30 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, series, system};
+use super::{Answered, Api, anomalies, explain, models, series, system};
+
+/// Whether an endpoint looks or changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+}
+
+impl Verb {
+    /// As a path item of OpenAPI names it.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+        }
+    }
+}
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(super) struct Endpoint {
     /// With parameters in braces.
     pub(super) path: &'static str,
+    pub(super) verb: Verb,
     /// A name that clients may use for it.
     pub(super) name: &'static str,
     pub(super) summary: &'static str,
@@ -23,6 +41,7 @@ pub(super) struct Endpoint {
 pub(super) const ALL: &[Endpoint] = &[
     Endpoint {
         path: "/api/v1/anomalies",
+        verb: Verb::Get,
         name: "listAnomalies",
         summary: "Anomalies, the newest first.",
         params: anomalies::LIST,
@@ -32,6 +51,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/anomalies/stats",
+        verb: Verb::Get,
         name: "countAnomalies",
         summary: "How many anomalies there are, by what they are.",
         params: anomalies::STATS,
@@ -41,6 +61,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/anomalies/stats/summary",
+        verb: Verb::Get,
         name: "summarizeAnomalies",
         summary: "The same as /api/v1/anomalies/stats.",
         params: anomalies::STATS,
@@ -50,6 +71,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/anomalies/{id}",
+        verb: Verb::Get,
         name: "getAnomaly",
         summary: "One anomaly.",
         params: anomalies::ONE,
@@ -59,6 +81,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/series",
+        verb: Verb::Get,
         name: "listSeries",
         summary: "Series, in the order of their ids.",
         params: series::LIST,
@@ -68,6 +91,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/series/{id}",
+        verb: Verb::Get,
         name: "getSeries",
         summary: "One series, its model and its newest anomalies.",
         params: series::ONE,
@@ -77,6 +101,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/series/{id}/window",
+        verb: Verb::Get,
         name: "getWindow",
         summary: "Raw samples of one series.",
         params: series::WINDOW,
@@ -86,6 +111,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/series/{id}/explain",
+        verb: Verb::Get,
         name: "explainSample",
         summary: "Why a sample has the score that it has.",
         params: explain::EXPLAIN,
@@ -95,6 +121,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/models",
+        verb: Verb::Get,
         name: "listModels",
         summary: "Models of series, in the order of the ids of the series.",
         params: series::MODELS,
@@ -103,7 +130,68 @@ pub(super) const ALL: &[Endpoint] = &[
         answer: series::models,
     },
     Endpoint {
+        path: "/api/v1/models/{id}",
+        verb: Verb::Get,
+        name: "getModel",
+        summary: "The model of one series.",
+        params: models::ONE,
+        schema: openapi::of::<series::ModelOfSeries>,
+        may_be_missing: true,
+        answer: models::one,
+    },
+    Endpoint {
+        path: "/api/v1/models/{id}/retrain",
+        verb: Verb::Post,
+        name: "retrainModel",
+        summary: "Has the forest of a series grown anew, with its next sample.",
+        params: models::ONE,
+        schema: openapi::of::<series::ModelOfSeries>,
+        may_be_missing: true,
+        answer: models::retrain,
+    },
+    Endpoint {
+        path: "/api/v1/models/{id}/rollback",
+        verb: Verb::Post,
+        name: "rollBackModel",
+        summary: "Goes back to an earlier version of the forest of a series, and stays with it.",
+        params: models::ROLLBACK,
+        schema: openapi::of::<series::ModelOfSeries>,
+        may_be_missing: true,
+        answer: models::roll_back,
+    },
+    Endpoint {
+        path: "/api/v1/models/{id}/pin",
+        verb: Verb::Post,
+        name: "pinModel",
+        summary: "Has the forest of a series stay as it is.",
+        params: models::ONE,
+        schema: openapi::of::<series::ModelOfSeries>,
+        may_be_missing: true,
+        answer: models::pin,
+    },
+    Endpoint {
+        path: "/api/v1/models/{id}/unpin",
+        verb: Verb::Post,
+        name: "unpinModel",
+        summary: "Has the forest of a series grown anew again whenever it is due.",
+        params: models::ONE,
+        schema: openapi::of::<series::ModelOfSeries>,
+        may_be_missing: true,
+        answer: models::unpin,
+    },
+    Endpoint {
+        path: "/api/v1/models/{id}/reset",
+        verb: Verb::Post,
+        name: "resetModel",
+        summary: "Gives a series a model that has seen nothing. Its samples stay.",
+        params: models::ONE,
+        schema: openapi::of::<series::ModelOfSeries>,
+        may_be_missing: true,
+        answer: models::reset,
+    },
+    Endpoint {
         path: "/api/v1/groups",
+        verb: Verb::Get,
         name: "listGroups",
         summary: "Groups of series now, the highest score first.",
         params: system::GROUPS,
@@ -113,6 +201,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/status",
+        verb: Verb::Get,
         name: "getStatus",
         summary: "How saimon is.",
         params: &[],
@@ -122,6 +211,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/config",
+        verb: Verb::Get,
         name: "getConfig",
         summary: "The configuration in force, secrets hidden.",
         params: &[],
@@ -131,6 +221,7 @@ pub(super) const ALL: &[Endpoint] = &[
     },
     Endpoint {
         path: "/openapi.json",
+        verb: Verb::Get,
         name: "getDescription",
         summary: "This description.",
         params: &[],

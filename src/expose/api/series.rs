@@ -190,6 +190,8 @@ struct ForestShown {
     version: Option<u32>,
     /// Versions that can be gone back to, the oldest first.
     versions: Vec<ForestVersion>,
+    /// It stays as it is: no fits until one is asked for.
+    pinned: bool,
     /// Share of samples for which it is asked, or would be.
     asks: f64,
     bytes: usize,
@@ -222,7 +224,7 @@ pub(super) struct ModelList {
 
 /// The model of one series.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ModelOfSeries {
+pub(super) struct ModelOfSeries {
     series_id: String,
     series: String,
     kind: &'static str,
@@ -286,6 +288,28 @@ impl SeriesShown {
     }
 }
 
+impl ModelOfSeries {
+    /// `None` if there is no model in memory.
+    pub(super) fn of(id: u64, status: &SeriesStatus) -> Option<Self> {
+        Some(Self {
+            series_id: id_text(id),
+            series: labels::display(&status.labels),
+            kind: status.sort.as_str(),
+            phase: status.stage.as_str(),
+            model: ModelShown::of(status.model.as_ref()?),
+        })
+    }
+}
+
+impl ModelOfSeries {
+    /// The version of the forest before the one in use.
+    pub(super) fn version_before(&self) -> Option<u32> {
+        let forest = &self.model.forest;
+        let earlier = forest.versions.iter().map(|v| v.version);
+        earlier.filter(|v| Some(*v) < forest.version).max()
+    }
+}
+
 impl ModelShown {
     fn of(model: &ModelSummary) -> Self {
         let forest = &model.forest;
@@ -316,6 +340,7 @@ impl ModelShown {
                         ordered_time: time::shown(*t_ms),
                     })
                     .collect(),
+                pinned: forest.pinned,
                 asks: shorter(forest.asks),
                 bytes: forest.forest_bytes,
             },
@@ -407,15 +432,8 @@ pub(super) fn models(api: &Api, params: &Params) -> Answered {
         ..Wanted::default()
     };
     let page = page(api, params, wanted)?;
-    let models = page.found.iter().filter_map(|(id, s)| {
-        Some(ModelOfSeries {
-            series_id: id_text(*id),
-            series: labels::display(&s.labels),
-            kind: s.sort.as_str(),
-            phase: s.stage.as_str(),
-            model: ModelShown::of(s.model.as_ref()?),
-        })
-    });
+    let all = page.found.iter();
+    let models = all.filter_map(|(id, s)| ModelOfSeries::of(*id, s));
     answer(&ModelList {
         models: models.collect(),
         next_page_token: page.next_page_token,
@@ -461,22 +479,27 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     })
 }
 
-/// The raw samples of a series in a range, in the order of time.
-pub(super) fn samples(
-    api: &Api,
-    own: &[u8],
-    from_ms: i64,
-    to_ms: i64,
-) -> Result<Vec<(i64, f64)>, Problem> {
+/// Where the series with these labels is.
+pub(super) fn found(api: &Api, own: &[u8]) -> Result<Found, Problem> {
     let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
     let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
     let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
     let selector = std::sync::Arc::new(Selector::from(matchers));
+    let all = (i64::MIN, i64::MAX, LIMIT_MAX as usize);
     let reader = &api.state.reader;
-    let found: Vec<Found> =
-        api.ask(reader.select(selector, from_ms, to_ms, LIMIT_MAX as usize))??;
-    let found: Vec<Found> = found.into_iter().filter(|f| *f.labels == *own).collect();
-    let windows = api.ask(reader.windows(&found, from_ms, to_ms))??;
+    let found = api.ask(reader.select(selector, all.0, all.1, all.2))??;
+    let same = found.into_iter().find(|f| *f.labels == *own);
+    same.ok_or_else(|| Problem::not_found("the series is gone"))
+}
+
+/// The raw samples of a series in a range, in the order of time.
+pub(super) fn samples(
+    api: &Api,
+    of: &Found,
+    (from_ms, to_ms): (i64, i64),
+) -> Result<Vec<(i64, f64)>, Problem> {
+    let reader = &api.state.reader;
+    let windows = api.ask(reader.windows(std::slice::from_ref(of), from_ms, to_ms))??;
     let mut samples = Vec::new();
     for chunk in windows
         .iter()
@@ -511,7 +534,8 @@ pub(super) fn window(api: &Api, params: &Params) -> Answered {
             "a statistic of a histogram has no samples of its own: ask for the parts of the histogram",
         ));
     }
-    let mut samples = samples(api, &status.labels, from_ms, to_ms)?;
+    let found = found(api, &status.labels)?;
+    let mut samples = samples(api, &found, (from_ms, to_ms))?;
     let limit = params.number("limit") as usize;
     let over = samples.len().saturating_sub(limit);
     samples.drain(..over);

@@ -341,6 +341,16 @@ impl Tier {
         self.state.wanted = true;
     }
 
+    /// Orders no more fits until one is asked for, or orders them again as they are due.
+    pub fn pin(&mut self, yes: bool) {
+        self.state.pinned = yes;
+    }
+
+    /// True if no fits are ordered until one is asked for.
+    pub fn is_pinned(&self) -> bool {
+        self.state.pinned
+    }
+
     /// Uses an earlier version from the next sample on, until a fit is asked for.
     ///
     /// # Errors
@@ -378,6 +388,17 @@ impl Tier {
     /// The version in use; `None` before the first fit.
     pub fn version(&self) -> Option<u32> {
         (self.state.current != 0).then_some(self.state.current)
+    }
+
+    /// The version in use, and the time of the sample at which it was ordered.
+    pub fn in_use(&self) -> Option<(u32, i64)> {
+        let version = self.version()?;
+        let own = || self.versions().find(|m| m.version == version).copied();
+        let mark = match &self.follows {
+            Some(fits) => fits.mark(version),
+            None => own(),
+        };
+        Some((version, mark?.t_ms))
     }
 
     /// The versions that can be gone back to, oldest first.
