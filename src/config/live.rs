@@ -8,12 +8,14 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 24] = [
+pub const LIVE: [&str; 26] = [
     "presets",
     "detect.warmup",
     "detect.young",
     "detect.line",
     "detect.confirm",
+    "detect.confirm_of",
+    "detect.min_duration",
     "detect.release",
     "detect.adapt",
     "detect.absent",
@@ -52,6 +54,8 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     to.young = from.young;
     to.line = from.line;
     to.confirm = from.confirm;
+    to.confirm_of = from.confirm_of;
+    to.min_duration = from.min_duration;
     to.release = from.release;
     to.adapt = from.adapt;
     to.absent = from.absent;

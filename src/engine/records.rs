@@ -140,9 +140,9 @@ impl RecordTap {
     }
 
     /// True if a sample this far over the line is the peak of its anomaly, so that its band is of
-    /// interest.
-    pub fn is_peak(&self, labels: &[u8], deviation: f64) -> bool {
-        let key = (fingerprint(labels), false);
+    /// interest. The fingerprint is that of the series' labels.
+    pub fn is_peak(&self, fingerprint: u64, deviation: f64) -> bool {
+        let key = (fingerprint, false);
         let known = self.open.get(&key).map(|e| &e.record);
         let known = known.or_else(|| self.seeds.get(&key));
         known.is_none_or(|r| deviation > r.peak.deviation)

@@ -107,6 +107,14 @@ struct Episode {
 }
 
 impl Episode {
+    /// How long it has lasted with a sample at a time; 0 if it begins there.
+    fn lasted_ms(&self, t_ms: i64) -> i64 {
+        match self.over {
+            0 => 0,
+            _ => t_ms.saturating_sub(self.since_ms),
+        }
+    }
+
     fn take(&mut self, over: bool, t_ms: i64) {
         if over {
             if self.over == 0 {
@@ -265,12 +273,12 @@ impl Judge {
             over(self, opinion.deviation);
         }
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity), x.t_ms))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
         let calm = opinion.own < 1.0;
         self.watch.take(spec, &look, silence_ms, calm);
-        let adapted = self.learn(spec, &step, opinion.own, x);
+        let adapted = self.learn(spec, &step, &opinion, x);
         let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
@@ -444,6 +452,7 @@ impl Judge {
         step: &Step,
         opinion: &Opinion,
         (onset, severity): (&OnsetOutput, Option<Severity>),
+        t_ms: i64,
     ) -> Option<Change> {
         let deviation = opinion.deviation;
         // A value that is back at once makes as much evidence as when it went: what it did counts.
@@ -476,6 +485,7 @@ impl Judge {
                 settled: self.shifted(step, say::SETTLED),
                 away: self.away(step),
                 begins,
+                lasted: self.episode.lasted_ms(t_ms) >= spec.min_duration_ms,
             },
         )
     }
@@ -509,11 +519,14 @@ impl Judge {
         &mut self,
         spec: &SeriesSpec,
         step: &Step,
-        deviation: f64,
+        opinion: &Opinion,
         x: Point,
     ) -> Option<Change> {
-        let over = deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
-        self.episode.take(over, x.t_ms);
+        let counts = |deviation: f64| deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
+        let over = counts(opinion.own);
+        // What a rule alone says is learned from as ever, and lasts too where that is asked.
+        let lasts = over || spec.min_duration_ms > 0 && counts(opinion.deviation);
+        self.episode.take(lasts, x.t_ms);
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }

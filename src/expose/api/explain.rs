@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::shorter;
+use super::params::shared::SERIES;
 use super::params::{Kind as Is, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, series, time};
@@ -34,7 +35,7 @@ const EFFORT: usize = 100_000;
 
 /// What [`explain`] takes.
 pub(super) const EXPLAIN: &[Param] = &[
-    Param::path("id", "The id of a series: 16 hexadecimal digits."),
+    SERIES,
     Param::query(
         "time",
         Is::Time,

@@ -4,6 +4,7 @@
 //! What was answered with 200 is done, and is a record of the write-ahead log: it survives whatever
 //! ends the process.
 
+use super::params::shared::SERIES;
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::series::{self, ModelOfSeries};
@@ -11,13 +12,11 @@ use super::{Answered, Api, answer};
 use crate::engine::models::{NotDone, Wish};
 use crate::telemetry::{OrderLabel, Text};
 
-const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
-
 /// What all but one take.
-pub(super) const ONE: &[Param] = &[ID];
+pub(super) const ONE: &[Param] = &[SERIES];
 /// What [`roll_back`] takes.
 pub(super) const ROLLBACK: &[Param] = &[
-    ID,
+    SERIES,
     Param::query(
         "version",
         Kind::Integer {

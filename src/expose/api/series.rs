@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::{Anomaly, shorter};
+use super::params::shared::{MATCH, METRIC, SERIES, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, time};
@@ -32,30 +33,6 @@ const PHASES: &[&str] = &["warmup", "young", "mature", "ended", "none"];
 const SEASONS: &[&str] = &["day", "none"];
 const BOOLS: &[&str] = &["true", "false"];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only series that this selector matches, as in PromQL. Any of several.",
-);
-const LIMIT: Param = Param::query(
-    "limit",
-    Kind::Integer {
-        least: 1,
-        most: LIMIT_MAX,
-        usual: 100,
-    },
-    "Series of one page.",
-);
-const TOKEN: Param = Param::query(
-    "page_token",
-    Kind::Text,
-    "Where the page before ended: its `next_page_token`. The other parameters must be the same.",
-);
 const PHASE: Param = Param::many(
     "phase",
     Kind::OneOf(PHASES),
@@ -66,7 +43,6 @@ const SEASON: Param = Param::query(
     Kind::OneOf(SEASONS),
     "Only series whose model knows their day, or does not.",
 );
-const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
 
 /// What [`list`] takes.
 pub(super) const LIST: &[Param] = &[
@@ -84,16 +60,16 @@ pub(super) const LIST: &[Param] = &[
         Kind::OneOf(BOOLS),
         "Only series that should send and do not, or only the others.",
     ),
-    LIMIT,
+    limit(LIMIT_MAX),
     TOKEN,
 ];
 /// What [`models`] takes.
-pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, LIMIT, TOKEN];
+pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, limit(LIMIT_MAX), TOKEN];
 /// What [`one`] takes.
-pub(super) const ONE: &[Param] = &[ID];
+pub(super) const ONE: &[Param] = &[SERIES];
 /// What [`window`] takes.
 pub(super) const WINDOW: &[Param] = &[
-    ID,
+    SERIES,
     Param::query(
         "start_time",
         Kind::Time,
