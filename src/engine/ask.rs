@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::keep::{ClosedChunk, GroupId, PastChunks};
 use super::recall::Live;
 use super::shard::Message;
+use super::training::{FitListed, Training};
 use crate::series::matcher::Selector;
 use crate::window::encoding::Encoding;
 
@@ -124,6 +125,7 @@ pub enum Question {
 pub struct Reader {
     shards: Arc<[mpsc::Sender<Message>]>,
     past: Option<Arc<dyn PastChunks>>,
+    training: Arc<Training>,
 }
 
 impl Reader {
@@ -132,7 +134,22 @@ impl Reader {
         Self {
             shards: shards.into(),
             past,
+            training: Arc::default(),
         }
+    }
+
+    /// The same, of a process whose fits are in this list.
+    #[must_use]
+    pub fn with_training(self, training: &Arc<Training>) -> Self {
+        Self {
+            training: Arc::clone(training),
+            ..self
+        }
+    }
+
+    /// Fits that were handed to the trainers, the newest first.
+    pub fn training(&self) -> Vec<FitListed> {
+        self.training.list()
     }
 
     pub(super) fn shards(&self) -> &[mpsc::Sender<Message>] {

@@ -4,6 +4,8 @@
 //! its shard does it between the two batches between which it was given. So it survives whatever ends
 //! the process, and what follows from it is the same when it is read back.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -116,6 +118,9 @@ pub struct ModelStatus {
     pub forest_bytes: usize,
     /// No fits until one is asked for.
     pub pinned: bool,
+    /// Of the version in use, how long the fit took and what the mean score of its rows is, see
+    /// [`crate::model::forest::work::Work::typical`]; the time only if a trainer did it.
+    pub fit: Option<(Option<Duration>, f32)>,
 }
 
 /// Why a wish was not done.
@@ -172,6 +177,9 @@ impl ModelStatus {
             asks: judge.asks(),
             forest_bytes: tier.map_or(0, |tier| tier.bytes()),
             pinned: tier.is_some_and(Tier::is_pinned),
+            fit: tier
+                .and_then(Tier::fit)
+                .and_then(|work| Some((work.time_taken(), work.typical()?))),
         }
     }
 }

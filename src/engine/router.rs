@@ -230,7 +230,7 @@ impl Router {
                 Wish::Tell => (held.last(), Fate::Unasked),
                 _ => held.keep_as(ORDER, &[&order.to_bytes()])?,
             };
-            permit.send(Message::Order { seq, order });
+            permit.send(Message::Model { seq, order });
             (seq, fate)
         };
         let kept = Routed {
@@ -263,7 +263,7 @@ impl Router {
             let partition = partition(family::home(&order.labels));
             let sender = self.shards.get(partition % self.shards.len().max(1));
             if let Some(sender) = sender.filter(|_| covered[partition] < seq) {
-                let sent = sender.blocking_send(Message::Order { seq, order });
+                let sent = sender.blocking_send(Message::Model { seq, order });
                 sent.map_err(|_| RouteError::Closed)?;
             }
         }

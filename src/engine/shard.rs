@@ -77,8 +77,8 @@ pub enum Message {
     Families(Families),
     /// Rules and limits have changed.
     Renew(Renewal),
-    /// To be done before the next batch.
-    Order {
+    /// Something to be done with the model of a series, before the next batch.
+    Model {
         /// Number of its record in the journal, or of the newest before it.
         seq: u64,
         order: ModelOrder,

@@ -75,11 +75,19 @@ fn orders_about_models_are_done_and_survive_a_kill() {
     let version = forest["version"].as_u64().unwrap();
     assert!(version >= 2 && forest["pinned"] == false, "{forest}");
 
+    let fit = &get(&saimon, &format!("/api/v1/models/{}", id(0)))["forest"]["last_fit"];
+    assert!(
+        (0.2..0.7).contains(&fit["typical_score"].as_f64().unwrap()),
+        "{fit}"
+    );
+    let jobs = get(&saimon, "/api/v1/models/jobs");
+    let jobs = jobs["jobs"].as_array().unwrap();
+    assert!(jobs.iter().any(|j| j["series_id"] == id(0)), "{jobs:?}");
     let (status, told) = post(&saimon, &format!("/api/v1/models/{}/rollback", id(0)));
     assert_eq!(status, 200, "{told}");
     assert_eq!(told["forest"]["version"], version - 1);
     assert_eq!(told["forest"]["pinned"], true);
-    assert_eq!(told, get(&saimon, &format!("/api/v1/models/{}", id(0))));
+    assert_eq!(models(&saimon)[0]["forest"]["version"], version - 1);
     let (status, told) = post(&saimon, &format!("/api/v1/models/{}/pin", id(1)));
     assert_eq!((status, &told["forest"]["pinned"]), (200, &true.into()));
     let (status, told) = post(&saimon, &format!("/api/v1/models/{}/reset", id(2)));

@@ -130,6 +130,16 @@ pub(super) const ALL: &[Endpoint] = &[
         answer: series::models,
     },
     Endpoint {
+        path: "/api/v1/models/jobs",
+        verb: Verb::Get,
+        name: "listTrainingJobs",
+        summary: "Fits of forests that were handed to the trainers since the start, the newest first.",
+        params: models::JOBS,
+        schema: openapi::of::<models::JobList>,
+        may_be_missing: false,
+        answer: models::jobs,
+    },
+    Endpoint {
         path: "/api/v1/models/{id}",
         verb: Verb::Get,
         name: "getModel",

@@ -4,16 +4,28 @@
 //! What was answered with 200 is done, and is a record of the write-ahead log: it survives whatever
 //! ends the process.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::params::shared::SERIES;
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::series::{self, ModelOfSeries};
 use super::{Answered, Api, answer};
 use crate::engine::models::{NotDone, Wish};
+use crate::engine::training::{FitListed, FitState};
 use crate::telemetry::{OrderLabel, Text};
 
-/// What all but one take.
+const FIT_STATES: &[&str] = &["waiting", "running", "done", "failed", "passed"];
+
+/// What all but two take.
 pub(super) const ONE: &[Param] = &[SERIES];
+/// What [`jobs`] takes.
+pub(super) const JOBS: &[Param] = &[Param::many(
+    "state",
+    Kind::OneOf(FIT_STATES),
+    "Only fits this far.",
+)];
 /// What [`roll_back`] takes.
 pub(super) const ROLLBACK: &[Param] = &[
     SERIES,
@@ -27,6 +39,43 @@ pub(super) const ROLLBACK: &[Param] = &[
         "One of `forest.versions`; the one before that in use unless given.",
     ),
 ];
+
+/// Fits, the newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct JobList {
+    jobs: Vec<Job>,
+}
+
+/// A fit of the forest of one series.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Job {
+    /// Rises with each fit since the start.
+    number: u64,
+    series_id: String,
+    /// The newest version that the series had ordered.
+    version: u32,
+    /// `waiting`, `running`, `done`, `failed` (the forest before it stays in use) or `passed` (the
+    /// series had done it itself, or has no use for it any more).
+    state: &'static str,
+    duration_seconds: Option<f64>,
+}
+
+/// `GET /api/v1/models/jobs`
+pub(super) fn jobs(api: &Api, params: &Params) -> Answered {
+    let states = params.named("state", &FitState::ALL, FitState::as_str);
+    let wanted = |f: &FitListed| states.is_empty() || states.contains(&f.state);
+    let all = api.state.reader.training().into_iter().filter(wanted);
+    let shown = |f: FitListed| Job {
+        number: f.number,
+        series_id: series::id_text(f.fingerprint),
+        version: f.version,
+        state: f.state.as_str(),
+        duration_seconds: f.took.map(|t| t.as_secs_f64()),
+    };
+    answer(&JobList {
+        jobs: all.map(shown).collect(),
+    })
+}
 
 /// `GET /api/v1/models/{id}`
 pub(super) fn one(api: &Api, params: &Params) -> Answered {
@@ -94,5 +143,16 @@ fn done(api: &Api, params: &Params, wish: Wish) -> Answered {
         None => Err(Problem::conflict(
             "the series has no model of its own in memory: it is not modelled, a statistic of a histogram, or put aside until its next sample",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_that_of_the_type() {
+        let states: Vec<_> = FitState::ALL.iter().map(|s| s.as_str()).collect();
+        assert_eq!(states, FIT_STATES);
     }
 }

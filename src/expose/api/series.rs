@@ -164,6 +164,10 @@ struct ForestShown {
     state: &'static str,
     /// The version in use.
     version: Option<u32>,
+    /// Time of the sample at which the version in use was ordered.
+    trained_time: Option<String>,
+    /// How the fit of the version in use went; null before it was done in this process.
+    last_fit: Option<FitShown>,
     /// Versions that can be gone back to, the oldest first.
     versions: Vec<ForestVersion>,
     /// It stays as it is: no fits until one is asked for.
@@ -171,6 +175,16 @@ struct ForestShown {
     /// Share of samples for which it is asked, or would be.
     asks: f64,
     bytes: usize,
+}
+
+/// A fit of a forest.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FitShown {
+    /// Null if the series did it itself, because its sample came before a trainer.
+    duration_seconds: Option<f64>,
+    /// Mean score of the rows that it was grown from, in 0 to 1: how alone they are among themselves.
+    /// 0.35 to 0.5 is ordinary; the higher, the less an odd sample stands out.
+    typical_score: f64,
 }
 
 /// A version of a forest.
@@ -232,7 +246,7 @@ fn finite(x: f64) -> Option<f64> {
     x.is_finite().then_some(x)
 }
 
-fn id_text(fingerprint: u64) -> String {
+pub(super) fn id_text(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
 }
 
@@ -308,6 +322,15 @@ impl ModelShown {
             forest: ForestShown {
                 state,
                 version,
+                trained_time: version.and_then(|v| {
+                    let mut all = forest.versions.iter();
+                    let (_, ordered_ms) = all.find(|(version, _)| *version == v)?;
+                    Some(time::shown(*ordered_ms))
+                }),
+                last_fit: forest.fit.map(|(took, typical)| FitShown {
+                    duration_seconds: took.map(|t| t.as_secs_f64()),
+                    typical_score: shorter(typical),
+                }),
                 versions: forest
                     .versions
                     .iter()

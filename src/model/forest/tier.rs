@@ -401,6 +401,16 @@ impl Tier {
         Some((version, mark?.t_ms))
     }
 
+    /// The fit of the version in use, if it is done.
+    pub fn fit(&self) -> Option<&Work> {
+        self.current.as_deref().filter(|work| work.is_done())
+    }
+
+    /// The number of the newest fit that was ordered; 0: none yet.
+    pub fn newest(&self) -> u32 {
+        self.state.newest
+    }
+
     /// The versions that can be gone back to, oldest first.
     pub fn versions(&self) -> impl Iterator<Item = &Mark> {
         self.reservoir.marks()
