@@ -100,6 +100,28 @@ pub(super) const STATS: &[Param] = &[
     METRIC, MATCH, SEVERITY, STATE, REASON, START, START_DATE, END, END_DATE,
 ];
 
+/// What [`super::timeline::timeline`] takes.
+pub(super) const TIMELINE: &[Param] = &[
+    METRIC,
+    MATCH,
+    SEVERITY,
+    STATE,
+    REASON,
+    START,
+    START_DATE,
+    END,
+    END_DATE,
+    Param::query(
+        "parts",
+        Kind::Integer {
+            least: 1,
+            most: 1000,
+            usual: 60,
+        },
+        "Equal parts that the time is divided into.",
+    ),
+];
+
 /// What [`one`] takes.
 pub(super) const ONE: &[Param] = &[Param::path("id", "The id of an anomaly.")];
 
@@ -308,7 +330,7 @@ fn named<T: Copy>(
         .collect()
 }
 
-fn filter(params: &Params) -> Result<Filter, Problem> {
+pub(super) fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(Filter {
         metrics: params.all("metric_name").to_vec(),
         selectors: params.selectors("match[]").to_vec(),
@@ -320,7 +342,7 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
     })
 }
 
-fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
+pub(super) fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
     let none = "no records of anomalies are kept: see records.keep in the configuration, or the log for why the data directory cannot be used";
     api.state
         .api

@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, models, series, system};
+use super::{Answered, Api, anomalies, explain, models, series, system, timeline};
 
 /// Whether an endpoint looks or changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,16 @@ pub(super) const ALL: &[Endpoint] = &[
         schema: openapi::of::<anomalies::Stats>,
         may_be_missing: true,
         answer: anomalies::stats,
+    },
+    Endpoint {
+        path: "/api/v1/anomalies/timeline",
+        verb: Verb::Get,
+        name: "timelineOfAnomalies",
+        summary: "How many anomalies were under way, over time; of the last day unless asked otherwise.",
+        params: anomalies::TIMELINE,
+        schema: openapi::of::<timeline::Timeline>,
+        may_be_missing: true,
+        answer: timeline::timeline,
     },
     Endpoint {
         path: "/api/v1/anomalies/{id}",
