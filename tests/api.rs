@@ -5,6 +5,8 @@
 mod client;
 #[path = "api/explain.rs"]
 mod explain;
+#[path = "api/grpc.rs"]
+mod grpc;
 #[path = "api/history.rs"]
 mod history;
 #[path = "api/models.rs"]

@@ -8,19 +8,20 @@
 //! - An answer has an `ETag`; who sends it as `If-None-Match` gets 304 while nothing has changed.
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
-mod anomalies;
+pub(super) mod anomalies;
 mod docs;
-mod endpoints;
+pub(super) mod endpoints;
 mod explain;
 mod models;
 mod openapi;
-mod params;
-mod problem;
+pub(super) mod params;
+pub(super) mod problem;
 mod series;
 mod system;
-mod time;
+pub(super) mod time;
 mod timeline;
 mod token;
+mod window;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ use self::params::Params;
 use self::problem::Problem;
 use super::State;
 use crate::config::Config;
+use crate::engine::rules::Rules;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -48,6 +50,8 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
+    /// How series are modelled; by defaults without.
+    pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
     pub config: serde_json::Value,
 }
@@ -56,18 +60,67 @@ impl ApiParts {
     pub fn new(records: Option<Arc<Records>>, config: &Config) -> Self {
         Self {
             records,
+            rules: Rules::try_from(&config.detect).ok(),
             config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
         }
     }
 }
 
-/// What answers.
-struct Api {
+/// What answers, whichever protocol asks.
+pub(super) struct Api {
     state: State,
     turns: Arc<Semaphore>,
 }
 
 impl Api {
+    pub(super) fn new(state: &State) -> Arc<Self> {
+        Arc::new(Self {
+            state: state.clone(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
+
+    /// Answers one endpoint: JSON.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        endpoint: &'static Endpoint,
+        path: &[(String, String)],
+        query: &[(String, String)],
+    ) -> Answered {
+        let params = Params::check(endpoint.params, path, query)?;
+        self.in_turn(move |api| (endpoint.answer)(api, &params))
+            .await
+    }
+
+    /// Has a question answered on a thread that may block, when there is room for it.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        answer: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
+            unreachable!("BUG: the semaphore is never closed");
+        };
+        let api = Arc::clone(self);
+        let answered = tokio::task::spawn_blocking(move || {
+            let answered = answer(&api);
+            drop(turn);
+            answered
+        });
+        match answered.await {
+            Ok(answered) => answered,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How series are modelled.
+    pub(super) fn rules(&self) -> Option<&Rules> {
+        self.state.api.rules.as_ref()
+    }
+
     /// Waits for what the shards are asked. Only where blocking is fine.
     fn ask<T>(&self, question: impl Future<Output = T>) -> Result<T, Problem> {
         if self.state.router.is_recovering() {
@@ -79,7 +132,7 @@ impl Api {
 }
 
 /// An answer before it has its headers: JSON.
-type Answered = Result<Vec<u8>, Problem>;
+pub(super) type Answered = Result<Vec<u8>, Problem>;
 
 /// JSON of what is answered.
 fn answer(value: &impl Serialize) -> Answered {
@@ -90,10 +143,7 @@ fn answer(value: &impl Serialize) -> Answered {
 }
 
 pub(super) fn routes(state: &State) -> Router {
-    let api = Arc::new(Api {
-        state: state.clone(),
-        turns: Arc::new(Semaphore::new(AT_ONCE)),
-    });
+    let api = Api::new(state);
     let mut router = Router::new();
     for endpoint in endpoints::ALL {
         let handle = move |Extract(api): Extract<Arc<Api>>,
@@ -135,29 +185,16 @@ async fn handle(
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let params = match Params::check(endpoint.params, &path, &query) {
-        Ok(params) => params,
-        Err(problem) => return problem.into_response(),
-    };
-    let Ok(turn) = Arc::clone(&api.turns).acquire_owned().await else {
-        unreachable!("BUG: the semaphore is never closed");
-    };
-    let answered = tokio::task::spawn_blocking(move || {
-        let answered = (endpoint.answer)(&api, &params);
-        drop(turn);
-        answered
-    });
-    match answered.await {
-        Ok(Ok(body)) if endpoint.verb == Verb::Get => tagged(body, &headers),
-        Ok(Ok(body)) => {
+    match api.answer(endpoint, &path, &query).await {
+        Ok(body) if endpoint.verb == Verb::Get => tagged(body, &headers),
+        Ok(body) => {
             let headers = [
                 (CONTENT_TYPE, "application/json"),
                 (CACHE_CONTROL, "no-store"),
             ];
             (headers, body).into_response()
         }
-        Ok(Err(problem)) => problem.into_response(),
-        Err(e) => std::panic::resume_unwind(e.into_panic()),
+        Err(problem) => problem.into_response(),
     }
 }
 

@@ -109,9 +109,10 @@ struct Episode {
 impl Episode {
     /// How long it has lasted with a sample at a time; 0 if it begins there.
     fn lasted_ms(&self, t_ms: i64) -> i64 {
-        match self.over {
-            0 => 0,
-            _ => t_ms.saturating_sub(self.since_ms),
+        if self.over == 0 {
+            0
+        } else {
+            t_ms.saturating_sub(self.since_ms)
         }
     }
 
@@ -522,10 +523,10 @@ impl Judge {
         opinion: &Opinion,
         x: Point,
     ) -> Option<Change> {
-        let counts = |deviation: f64| deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
-        let over = counts(opinion.own);
-        // What a rule alone says is learned from as ever, and lasts too where that is asked.
-        let lasts = over || spec.min_duration_ms > 0 && counts(opinion.deviation);
+        let scored = self.phase(spec) != Phase::Warmup;
+        let over = scored && opinion.own >= 1.0;
+        // What a rule alone says lasts too, where that is asked for.
+        let lasts = over || scored && spec.min_duration_ms > 0 && opinion.deviation >= 1.0;
         self.episode.take(lasts, x.t_ms);
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);

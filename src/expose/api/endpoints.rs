@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, models, series, system, timeline};
+use super::{Answered, Api, anomalies, explain, models, series, system, timeline, window};
 
 /// Whether an endpoint looks or changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +22,14 @@ impl Verb {
 }
 
 /// One endpoint: what is asked, what is answered, and by whom.
-pub(super) struct Endpoint {
+pub(in crate::expose) struct Endpoint {
     /// With parameters in braces.
-    pub(super) path: &'static str,
+    pub(in crate::expose) path: &'static str,
     pub(super) verb: Verb,
     /// A name that clients may use for it.
-    pub(super) name: &'static str,
+    pub(in crate::expose) name: &'static str,
     pub(super) summary: &'static str,
-    pub(super) params: &'static [Param],
+    pub(in crate::expose) params: &'static [Param],
     pub(super) schema: SchemaOf,
     /// What is asked for may not be there: 404.
     pub(super) may_be_missing: bool,
@@ -38,7 +38,7 @@ pub(super) struct Endpoint {
 }
 
 /// All of them.
-pub(super) const ALL: &[Endpoint] = &[
+pub(in crate::expose) const ALL: &[Endpoint] = &[
     Endpoint {
         path: "/api/v1/anomalies",
         verb: Verb::Get,
@@ -114,10 +114,10 @@ pub(super) const ALL: &[Endpoint] = &[
         verb: Verb::Get,
         name: "getWindow",
         summary: "Raw samples of one series.",
-        params: series::WINDOW,
-        schema: openapi::of::<series::WindowShown>,
+        params: window::WINDOW,
+        schema: openapi::of::<window::WindowShown>,
         may_be_missing: true,
-        answer: series::window,
+        answer: window::window,
     },
     Endpoint {
         path: "/api/v1/series/{id}/explain",

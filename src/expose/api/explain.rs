@@ -13,7 +13,7 @@ use super::anomalies::shorter;
 use super::params::shared::SERIES;
 use super::params::{Kind as Is, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, series, time};
+use super::{Answered, Api, answer, series, time, window};
 use crate::engine::ask::Found;
 use crate::engine::catalogue::{SeriesStatus, Sort};
 use crate::engine::recall::Effort;
@@ -160,11 +160,11 @@ fn of_series(
     let to_ms = time_ms.or(status.last_ms).unwrap_or_default();
     let near_ms = ((NEAR_INTERVALS * interval_ms) as i64).max(NEAR_MIN_MS);
     let range = (to_ms.saturating_sub(near_ms), to_ms);
-    let found = series::found(api, &status.labels)?;
+    let found = window::found(api, &status.labels)?;
     let reader = &api.state.reader;
     let told = api.ask(reader.tell(&found, range, &Effort::new(EFFORT)))??;
     let Some(told) = told.last() else {
-        let some = series::samples(api, &found, range)?;
+        let some = window::samples(api, &found, range)?;
         return Err(Problem::not_found(match some.is_empty() {
             true => "no sample is kept of that time, nor of shortly before it",
             false => {
@@ -193,7 +193,7 @@ fn then(
         _ => Kind::Gauge,
     };
     let mut kind = KindState::new(Some((is, Source::Metadata)));
-    let values = series::samples(api, found, range)?;
+    let values = window::samples(api, found, range)?;
     let values = values.into_iter().filter(|(_, v)| v.is_finite());
     let values = values.filter_map(|(t_ms, v)| match kind.take(t_ms, v, None) {
         Scored::Value(value) => Some((t_ms, value)),
