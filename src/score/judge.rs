@@ -109,11 +109,8 @@ struct Episode {
 impl Episode {
     /// How long it has lasted with a sample at a time; 0 if it begins there.
     fn lasted_ms(&self, t_ms: i64) -> i64 {
-        if self.over == 0 {
-            0
-        } else {
-            t_ms.saturating_sub(self.since_ms)
-        }
+        let since_ms = if self.over == 0 { t_ms } else { self.since_ms };
+        t_ms.saturating_sub(since_ms)
     }
 
     fn take(&mut self, over: bool, t_ms: i64) {
