@@ -162,6 +162,7 @@ async fn run(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    let records = api.records.clone();
     let listener = listen(options.http_listen, "--http-listen").await?;
     let grpc_listener = match options.grpc_listen {
         Some(address) => Some(listen(address, "--grpc-listen").await?),
@@ -232,6 +233,9 @@ async fn run(
         Some(signal) => signal,
         None => {
             engine.router.recovered();
+            if let Some(records) = &records {
+                records.caught_up();
+            }
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
             // Whoever reads that it is ready finds it so.

@@ -12,6 +12,7 @@ pub(super) mod anomalies;
 mod docs;
 pub(super) mod endpoints;
 mod explain;
+mod incidents;
 mod models;
 mod openapi;
 pub(super) mod params;

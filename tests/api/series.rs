@@ -244,7 +244,8 @@ fn description(saimon: &Serving, id: &str) {
     assert!(packed.body.starts_with(&[0x1f, 0x8b]));
     assert!(paths.len() >= 12);
     for (path, item) in paths {
-        if path.starts_with("/api/v1/anomalies/{") || item["get"].is_null() {
+        let unlike = ["/api/v1/anomalies/{", "/api/v1/incidents/{"];
+        if unlike.iter().any(|p| path.starts_with(p)) || item["get"].is_null() {
             continue;
         }
         let answer = get(saimon, &path.replace("{id}", id));

@@ -2,7 +2,9 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, models, series, system, timeline, window};
+use super::{
+    Answered, Api, anomalies, explain, incidents, models, series, system, timeline, window,
+};
 
 /// Whether an endpoint looks or changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,26 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         schema: openapi::of::<anomalies::Anomaly>,
         may_be_missing: true,
         answer: anomalies::one,
+    },
+    Endpoint {
+        path: "/api/v1/incidents",
+        verb: Verb::Get,
+        name: "listIncidents",
+        summary: "Incidents, the newest first.",
+        params: incidents::LIST,
+        schema: openapi::of::<incidents::IncidentList>,
+        may_be_missing: true,
+        answer: incidents::list,
+    },
+    Endpoint {
+        path: "/api/v1/incidents/{id}",
+        verb: Verb::Get,
+        name: "getIncident",
+        summary: "One incident with its anomalies.",
+        params: incidents::ONE,
+        schema: openapi::of::<incidents::IncidentDetail>,
+        may_be_missing: true,
+        answer: incidents::one,
     },
     Endpoint {
         path: "/api/v1/series",

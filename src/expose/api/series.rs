@@ -417,7 +417,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            records.get(&ids)?.iter().map(Anomaly::of).collect()
+            Anomaly::all(records, &ids)?
         }
         None => Vec::new(),
     };

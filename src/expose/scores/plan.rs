@@ -6,6 +6,7 @@
 //! scores go on changing.
 
 use super::group_lines::GroupLine;
+use super::incident_lines::IncidentLine;
 use super::twins;
 use crate::expose::accept::Names;
 use crate::score::board::{Block, Board};
@@ -62,6 +63,8 @@ pub(super) struct Plan {
     pub(super) left_out: usize,
     /// Groups that are selected; none if nobody asked for groups.
     pub(super) groups: Vec<GroupLine>,
+    /// Lines of open incidents that are selected, family by family.
+    pub(super) incidents: Vec<IncidentLine>,
 }
 
 /// What is asked for.
@@ -147,6 +150,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
         anomalies,
         left_out: scores_left + anomalies_left,
         groups: Vec::new(),
+        incidents: Vec::new(),
     }
 }
 
