@@ -14,6 +14,8 @@ pub const LIVE: [&str; 26] = [
     "detect.young",
     "detect.line",
     "detect.confirm",
+    "detect.confirm_of",
+    "detect.min_duration",
     "detect.release",
     "detect.adapt",
     "detect.absent",
@@ -54,6 +56,8 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     to.young = from.young;
     to.line = from.line;
     to.confirm = from.confirm;
+    to.confirm_of = from.confirm_of;
+    to.min_duration = from.min_duration;
     to.release = from.release;
     to.adapt = from.adapt;
     to.absent = from.absent;

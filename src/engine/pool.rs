@@ -22,6 +22,7 @@ use super::state::StateError;
 use super::tally::Admission;
 use super::tap::{Outlet, TapSpec, taps};
 use super::trainer::Trainers;
+use super::training::Training;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::model::forest::seat::Seats;
@@ -246,7 +247,8 @@ impl Pool {
         let mut senders = Vec::new();
         let mut threads = Vec::new();
         let trainers = (self.shards.len() / SHARDS_A_TRAINER).max(1);
-        let (trainers, training) = Trainers::start(trainers, &self.metrics)?;
+        let list = Arc::<Training>::default();
+        let (trainers, training) = Trainers::start(trainers, &self.metrics, &list)?;
         for (index, mut shard) in self.shards.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
             shard.train_with(trainers.clone());
@@ -271,6 +273,7 @@ impl Pool {
             router: Router::new(senders.clone()),
             senders,
             board: self.board,
+            training: list,
             threads,
         })
     }
@@ -295,13 +298,15 @@ pub struct Engine {
     pub router: Router,
     pub senders: Vec<mpsc::Sender<Message>>,
     pub board: Arc<Board>,
+    /// Fits that were handed to the trainers.
+    pub training: Arc<Training>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
-        Reader::new(self.senders.clone(), past)
+        Reader::new(self.senders.clone(), past).with_training(&self.training)
     }
 
     /// Gives histories to series that want them.

@@ -20,7 +20,7 @@ use crate::model::SeriesSpec;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::Fits;
 use crate::score::track::Track;
-use crate::score::track::again::Said;
+use crate::score::track::again::{Said, Told};
 use crate::series::kind::{Kind, Source};
 use crate::window::chunk;
 use crate::window::encoding::Encoding;
@@ -93,10 +93,39 @@ impl Reader {
     pub async fn recall(
         &self,
         of: &[Found],
-        (from_ms, to_ms): (i64, i64),
+        range: (i64, i64),
         wants_band: bool,
         effort: &Effort,
     ) -> Result<Vec<Vec<Said>>, AskError> {
+        self.once_more(of, range, (Track::say, wants_band), effort)
+            .await
+    }
+
+    /// The same of one series with all that there is to be told of each sample, bands included. What
+    /// is told is part of what [`Reader::recall`] says, from the same states.
+    ///
+    /// # Errors
+    /// As [`Reader::recall`].
+    pub async fn tell(
+        &self,
+        of: &Found,
+        range: (i64, i64),
+        effort: &Effort,
+    ) -> Result<Vec<Told>, AskError> {
+        let of = std::slice::from_ref(of);
+        let told = self
+            .once_more(of, range, (Track::tell, true), effort)
+            .await?;
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    async fn once_more<T: Send + 'static>(
+        &self,
+        of: &[Found],
+        (from_ms, to_ms): (i64, i64),
+        how: (Say<T>, bool),
+        effort: &Effort,
+    ) -> Result<Vec<Vec<T>>, AskError> {
         let lives = self.lives(of).await?;
         let longest = lives.iter().flatten().map(|l| l.interval_ms);
         let reach = (REACH * longest.fold(1.0, f64::max)) as i64;
@@ -115,9 +144,7 @@ impl Reader {
                 let all = labels.iter().zip(lives).zip(windows);
                 let one =
                     |((labels, live), chunks): ((&Box<[u8]>, Option<Live>), Vec<_>)| match live {
-                        Some(live) => {
-                            again(labels, &live, chunks, (from_ms, to_ms), wants_band, &own)
-                        }
+                        Some(live) => again(labels, &live, chunks, (from_ms, to_ms), how, &own),
                         None => Ok(Vec::new()),
                     };
                 all.map(one).collect::<Result<Vec<_>, _>>()
@@ -130,14 +157,18 @@ impl Reader {
     }
 }
 
+/// Takes a sample, with its band if that is wanted, and says what is asked for of it.
+type Say<T> = fn(&mut Track, &SeriesSpec, (i64, f64), Option<i64>, bool) -> Option<T>;
+
 /// What there is to score again of one series.
-struct Again<'a> {
+struct Again<'a, T> {
     live: &'a Live,
     specs: Specs,
     samples: Vec<(i64, f64)>,
     anchors: Vec<(i64, Anchor)>,
     range: (i64, i64),
-    wants_band: bool,
+    /// What is said of each sample, and whether with its band.
+    how: (Say<T>, bool),
     effort: &'a Effort,
 }
 
@@ -160,14 +191,14 @@ fn specs(labels: &[u8], live: &Live, anchors: &[(i64, Anchor)]) -> Specs {
     specs
 }
 
-fn again(
+fn again<T>(
     labels: &[u8],
     live: &Live,
     chunks: Vec<ClosedChunk>,
     range: (i64, i64),
-    wants_band: bool,
+    how: (Say<T>, bool),
     effort: &Effort,
-) -> Result<Vec<Said>, AskError> {
+) -> Result<Vec<T>, AskError> {
     let anchors = Anchor::among(&chunks);
     let samples = merge::in_order(chunks)
         .iter()
@@ -181,14 +212,14 @@ fn again(
         samples,
         anchors,
         range,
-        wants_band,
+        how,
         effort,
     };
     again.all()
 }
 
-impl Again<'_> {
-    fn all(&self) -> Result<Vec<Said>, AskError> {
+impl<T> Again<'_, T> {
+    fn all(&self) -> Result<Vec<T>, AskError> {
         let (from_ms, to_ms) = self.range;
         let fits = self.live.forest.as_ref();
         let fits = fits.map_or_else(Fits::default, |f| f.fits(&self.live.spec.forest));
@@ -259,7 +290,7 @@ impl Again<'_> {
     }
 
     /// The stretch from the birth of the series, if its first samples are there.
-    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<Said>) -> Result<(), AskError> {
+    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<T>) -> Result<(), AskError> {
         let mut born = vec![self.live.rules];
         if until_ms.is_some() {
             let first = self.states().filter(|(t_ms, ..)| Some(*t_ms) == until_ms);
@@ -306,7 +337,7 @@ impl Again<'_> {
         mut track: Track,
         after_ms: i64,
         (end_ms, marks): &End,
-        said: &mut Vec<Said>,
+        said: &mut Vec<T>,
     ) -> Result<bool, AskError> {
         let (from_ms, to_ms) = self.range;
         let mut befell: VecDeque<&(i64, Anchor)> = self
@@ -327,9 +358,10 @@ impl Again<'_> {
                 }
             }
             let asked = (from_ms..=to_ms).contains(t_ms);
-            let band = asked && self.wants_band;
+            let (say, wants_band) = self.how;
+            let band = asked && wants_band;
             self.effort.take(if band { BAND_COST } else { 1 })?;
-            let one = track.say(spec, (*t_ms, *value), start_ms, band);
+            let one = say(&mut track, spec, (*t_ms, *value), start_ms, band);
             new.extend(one.filter(|_| asked));
         }
         let is_there = track.head().last_ms() == Some(*end_ms) && marks.contains(&track.mark());

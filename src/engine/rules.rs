@@ -11,7 +11,7 @@ use crate::model::calendar::{self, Calendar, NoZone};
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
 use crate::score::track::again;
-use crate::score::verdict::RECENT;
+use crate::score::verdict::RECENT_MAX;
 use crate::series::labels;
 use crate::series::matcher::{Selector, SelectorError};
 
@@ -53,6 +53,8 @@ impl TryFrom<&DetectConfig> for Rules {
             young: Some(config.young),
             line: Some(config.line),
             confirm: Some(config.confirm),
+            confirm_of: Some(config.confirm_of),
+            min_duration: Some(config.min_duration),
             release: Some(config.release),
             adapt: Some(config.adapt),
             absent: Some(config.absent),
@@ -365,6 +367,8 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     set(&mut spec.young, rule.young);
     set(&mut spec.line, rule.line);
     set(&mut spec.confirm, rule.confirm);
+    set(&mut spec.confirm_of, rule.confirm_of);
+    set(&mut spec.min_duration_ms, rule.min_duration.map(ms));
     set(&mut spec.release, rule.release);
     set(&mut spec.adapt_ms, rule.adapt.map(ms));
     set(&mut spec.absent_ms, rule.absent.map(ms));
@@ -401,7 +405,20 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
     within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
     within(key, "line", rule.line, (1.0, 50.0), "1 to 50")?;
-    within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
+    let recent = (1, RECENT_MAX);
+    within(key, "confirm", rule.confirm, recent, "1 to 8")?;
+    within(key, "confirm_of", rule.confirm_of, recent, "1 to 8")?;
+    if let (Some(confirm), Some(of)) = (rule.confirm, rule.confirm_of)
+        && confirm > of
+    {
+        return Err(RulesError::Range {
+            key: format!("{key}.confirm"),
+            value: confirm.to_string(),
+            range: "at most confirm_of",
+        });
+    }
+    let lasts = (Duration::ZERO, days(30));
+    within(key, "min_duration", rule.min_duration, lasts, "0s to 30d")?;
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
     within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;

@@ -167,7 +167,7 @@ impl Shard {
                 }
             },
             |judge, interval_ms, x, size| {
-                let peak = |r: &RecordTap| r.is_peak(table.labels(at), size);
+                let peak = |r: &RecordTap| r.is_peak(table.fingerprint(at), size);
                 if records.as_ref().is_some_and(peak) {
                     peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
                 }
