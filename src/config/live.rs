@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 26] = [
+pub const LIVE: [&str; 28] = [
     "presets",
     "detect.warmup",
     "detect.young",
