@@ -132,6 +132,40 @@ impl v1::saimon_server::Saimon for Service {
         self.ask("getIncident", request).await
     }
 
+    async fn get_model(&self, request: Request<v1::GetModelRequest>) -> Answer<v1::Model> {
+        self.ask("getModel", request).await
+    }
+
+    async fn list_training_jobs(
+        &self,
+        request: Request<v1::ListTrainingJobsRequest>,
+    ) -> Answer<v1::ListTrainingJobsResponse> {
+        self.ask("listTrainingJobs", request).await
+    }
+
+    async fn retrain_model(&self, request: Request<v1::RetrainModelRequest>) -> Answer<v1::Model> {
+        self.ask("retrainModel", request).await
+    }
+
+    async fn roll_back_model(
+        &self,
+        request: Request<v1::RollBackModelRequest>,
+    ) -> Answer<v1::Model> {
+        self.ask("rollBackModel", request).await
+    }
+
+    async fn pin_model(&self, request: Request<v1::PinModelRequest>) -> Answer<v1::Model> {
+        self.ask("pinModel", request).await
+    }
+
+    async fn unpin_model(&self, request: Request<v1::UnpinModelRequest>) -> Answer<v1::Model> {
+        self.ask("unpinModel", request).await
+    }
+
+    async fn reset_model(&self, request: Request<v1::ResetModelRequest>) -> Answer<v1::Model> {
+        self.ask("resetModel", request).await
+    }
+
     async fn list_groups(
         &self,
         request: Request<v1::ListGroupsRequest>,

@@ -94,6 +94,16 @@ const METHODS: &[(&str, Need)] = &[
     ),
     ("/saimon.v1.Saimon/ListIncidents", Need::Right(Right::Read)),
     ("/saimon.v1.Saimon/GetIncident", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetModel", Need::Right(Right::Read)),
+    (
+        "/saimon.v1.Saimon/ListTrainingJobs",
+        Need::Right(Right::Read),
+    ),
+    ("/saimon.v1.Saimon/RetrainModel", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/RollBackModel", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/PinModel", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/UnpinModel", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/ResetModel", Need::Right(Right::Admin)),
     ("/saimon.v1.Saimon/WatchAnomalies", Need::Right(Right::Read)),
 ];
 
