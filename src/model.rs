@@ -23,6 +23,7 @@ pub mod jump;
 pub mod level;
 mod ln;
 pub mod onset;
+pub mod orders;
 pub mod pace;
 pub mod pattern;
 pub mod profile;

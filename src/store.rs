@@ -14,6 +14,7 @@ mod folder;
 mod key;
 mod load;
 pub mod log;
+pub mod notes;
 mod outline;
 mod position;
 pub mod records;

@@ -13,6 +13,7 @@ use super::history::Historian;
 use super::joint::Joints;
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
+use super::orders::{Book, Desk, NewOrders};
 use super::presence::Presence;
 use super::records::{Known, RecordOutlet, record_taps};
 use super::router::Router;
@@ -113,6 +114,16 @@ impl Pool {
             strays: Vec::new(),
             now_ms: i64::MIN,
             helpers: Vec::new(),
+        }
+    }
+
+    /// Has series go by these orders. To be called before anything is restored.
+    pub fn order(&mut self, book: &Book) {
+        for shard in &mut self.shards {
+            shard.order(NewOrders {
+                book: book.clone(),
+                only: None,
+            });
         }
     }
 
@@ -292,6 +303,11 @@ impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
         Reader::new(self.senders.clone(), past)
+    }
+
+    /// Where orders are given; the shards have those of `book`.
+    pub fn desk(&self, book: Book) -> Desk {
+        Desk::new(book, self.senders.clone())
     }
 
     /// Gives histories to series that want them.

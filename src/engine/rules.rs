@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keep::KeptFor;
+use super::orders::Book;
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
 use crate::model::calendar::{self, Calendar, NoZone};
@@ -130,6 +131,7 @@ enum Earlier {
 #[derive(Debug)]
 pub struct Specs {
     rules: Arc<Rules>,
+    book: Book,
     /// Those of rules that were before, too: series that sent nothing since go by them.
     known: Vec<SeriesSpec>,
     /// What tells each from others.
@@ -143,6 +145,7 @@ impl Specs {
     pub fn new(rules: Arc<Rules>) -> Self {
         Self {
             rules,
+            book: Book::default(),
             known: Vec::new(),
             marks: Vec::new(),
             earlier: Earlier::Same,
@@ -156,6 +159,14 @@ impl Specs {
         self.current = self.known.len() as u32;
     }
 
+    /// Goes by other orders from now on; with `any`, every series may have other ones.
+    pub fn order(&mut self, book: Book, any: bool) {
+        self.book = book;
+        if any {
+            self.current = self.known.len() as u32;
+        }
+    }
+
     /// True if a number is of rules that were before.
     pub fn is_old(&self, at: u32) -> bool {
         at < self.current
@@ -164,7 +175,7 @@ impl Specs {
     /// For a series that goes on: the number that it had, and the one that it has now. What its state
     /// is made of stays as it was until a restart: the length of its day, its clock, its forest.
     pub fn renewed(&mut self, old: u32, canonical: &[u8]) -> (u32, u32) {
-        let mut spec = self.rules.resolve(canonical);
+        let mut spec = self.resolve(canonical);
         let was = self.get(old);
         spec.day_ms = was.day_ms;
         spec.calendar = was.calendar.clone();
@@ -177,7 +188,10 @@ impl Specs {
 
     /// The spec for a series, without a number.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
-        self.rules.resolve(canonical)
+        SeriesSpec {
+            orders: self.book.of(canonical),
+            ..self.rules.resolve(canonical)
+        }
     }
 
     /// Labels in which the series of one family may differ.
@@ -192,7 +206,7 @@ impl Specs {
 
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
-        let spec = self.rules.resolve(canonical);
+        let spec = self.resolve(canonical);
         self.number(spec)
     }
 
@@ -217,7 +231,7 @@ impl Specs {
         match &self.earlier {
             Earlier::Same => false,
             Earlier::Unknown => true,
-            Earlier::Others(rules) => rules.resolve(canonical) != *self.get(at),
+            Earlier::Others(rules) => again::mark(&rules.resolve(canonical)) != self.mark(at),
         }
     }
 

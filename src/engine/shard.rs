@@ -46,6 +46,7 @@ use super::joint::{Joints, Told};
 use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::kin::Kin;
 use super::memory::Budget;
+use super::orders::NewOrders;
 use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
@@ -75,6 +76,8 @@ pub enum Message {
     Families(Families),
     /// Rules and limits have changed.
     Renew(Renewal),
+    /// Somebody ordered something for a series, or for some.
+    Order(NewOrders),
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.

@@ -100,15 +100,21 @@ pub struct Watch {
 
 impl Watch {
     /// The strongest claim about a sample, from state without it. A direction that does not count for
-    /// the series is no claim.
-    pub fn claim(&self, spec: &SeriesSpec, x: &Look) -> Option<Claim> {
+    /// the series is no claim, nor is what stays under the line: `line` says by which factor that of a
+    /// rule is moved for this series, 1 where it is not.
+    pub fn claim(&self, spec: &SeriesSpec, x: &Look, line: impl Fn(Rule) -> f32) -> Option<Claim> {
         let mut best: Option<Claim> = None;
         let mut hear = |rule, ratio: f32, up: Option<bool>, most: f32| {
             let counts = up.is_none_or(|up| spec.direction.counts(up));
-            if ratio < 1.0 || !counts {
+            let factor = line(rule);
+            if !counts || ratio < 1.0 && factor >= 1.0 {
                 return;
             }
-            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most);
+            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most) / factor;
+            // Of no ratio there is no logarithm.
+            if deviation.is_nan() || deviation < 1.0 {
+                return;
+            }
             if best.is_none_or(|b| deviation > b.deviation) {
                 best = Some(Claim {
                     rule,
@@ -211,20 +217,20 @@ mod tests {
                 true,
             );
         }
-        assert_eq!(watch.claim(&spec, &look(100, 0.0, true)), None);
+        assert_eq!(watch.claim(&spec, &look(100, 0.0, true), |_| 1.0), None);
         for i in 100..200 {
             watch.take(&spec, &look(i, 0.0, false), Some(15_000.0), true);
         }
-        let flat = watch.claim(&spec, &look(200, 0.0, false)).unwrap();
+        let flat = watch.claim(&spec, &look(200, 0.0, false), |_| 1.0).unwrap();
         assert_eq!((flat.rule, flat.up), (Rule::Flatline, None));
         assert!(flat.deviation >= 1.0);
-        let range = watch.claim(&spec, &look(200, 30.0, true)).unwrap();
+        let range = watch.claim(&spec, &look(200, 30.0, true), |_| 1.0).unwrap();
         assert_eq!((range.rule, range.up), (Rule::Range, Some(true)));
         let down = SeriesSpec {
             direction: Direction::Down,
             ..spec
         };
-        assert_eq!(watch.claim(&down, &look(200, 30.0, true)), None);
+        assert_eq!(watch.claim(&down, &look(200, 30.0, true), |_| 1.0), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! season and history start afresh and the anomaly ends.
 
 mod forest;
+mod orders;
 mod say;
 mod template;
 
@@ -15,12 +16,11 @@ use super::band::Band;
 use say::{BACK, reason_of, severity, side_of};
 pub use template::Template;
 
-use super::board::{Alarm, AlarmState, Reason, Side};
+use super::board::{Alarm, Reason, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Begin, Change, Hearing, Verdict};
 use crate::config::{Direction, Severity};
-use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::News;
@@ -81,6 +81,8 @@ pub struct Judgement {
     /// As shown; `None` during warm-up.
     pub score: Option<f32>,
     pub alarm: Option<Alarm>,
+    /// False where nobody is to be alerted: the anomaly is on record and is not shown.
+    pub alerts: bool,
     pub change: Option<Change>,
     /// `None` during warm-up.
     pub evidence: Option<Evidence>,
@@ -249,6 +251,8 @@ impl Judge {
         let look = self.look(spec, interval_ms, &step, x);
         let opinion = self.opinion(spec, &step, &look);
         let season_residual = self.ensemble.profile().residual(step.look(), step.z);
+        let learns = spec.learns(x.t_ms);
+        let onset_before = (!learns).then(|| self.onset.clone());
         let onset = self.onset.take(&OnsetInput {
             value: x.value,
             season_residual,
@@ -268,15 +272,21 @@ impl Judge {
             .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
-        let calm = opinion.own < 1.0;
-        self.watch.take(spec, &look, silence_ms, calm);
-        let adapted = self.learn(spec, &step, opinion.own, x);
-        let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
-        self.seen = self.seen.saturating_add(1);
+        let (mut adapted, mut news) = (None, News::default());
+        if let Some(before) = onset_before {
+            self.onset = before;
+        } else {
+            let calm = opinion.own < 1.0;
+            self.watch.take(spec, &look, silence_ms, calm);
+            adapted = self.learn(spec, &step, opinion.own, x);
+            news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
+            self.seen = self.seen.saturating_add(1);
+        }
         self.last_ms = x.t_ms;
         Judgement {
             score: (phase != Phase::Warmup).then(|| scale::shown(opinion.deviation)),
             alarm: self.verdict.alarm(),
+            alerts: spec.alerts(x.t_ms),
             change: adapted.or(heard).or(silence),
             evidence: (phase != Phase::Warmup).then(|| Evidence {
                 size: step.evidence,
@@ -350,10 +360,14 @@ impl Judge {
 
     /// The evidence, or the claim of a rule that says more.
     fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
-        let (own, side) = self.deviation(spec, step, look.value);
+        let (own, side) = self.deviation(spec, step, look);
         let far_enough =
             |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
-        let claim = self.watch.claim(spec, look).filter(far_enough);
+        let line = |rule| {
+            spec.lines_at(look.t_ms)
+                .map_or(1.0, |l| orders::line(l, reason_of(rule)) as f32)
+        };
+        let claim = self.watch.claim(spec, look, line).filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -372,8 +386,8 @@ impl Judge {
 
     /// What evidence is worth in units of the line under the rules for the series, and which way the
     /// value went.
-    fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
-        let beyond = value - step.expected;
+    fn deviation(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> (f64, Side) {
+        let beyond = look.value - step.expected;
         let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
         let counts = match spec.direction {
             Direction::Both => true,
@@ -385,8 +399,9 @@ impl Judge {
         }
         let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
         let deviation = f64::from(step.evidence) / spec.line;
-        let least = towards_least(spec, step, value);
-        (deviation.min(still).min(least), side)
+        let least = towards_least(spec, step, look.value);
+        let line = self.line(spec, step, side, look.t_ms);
+        ((deviation.min(still) / line).min(least), side)
     }
 
     fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
@@ -478,31 +493,6 @@ impl Judge {
                 begins,
             },
         )
-    }
-
-    /// What to make of the silence since `last_ms`, when the newest sample of the series came, by the
-    /// clock that asks. A series in warm-up is never missed. Changes nothing: what a clock says is no
-    /// part of what samples say.
-    pub fn silence(&self, spec: &SeriesSpec, last_ms: i64, around: &Around) -> Silence {
-        match self.phase(spec) {
-            Phase::Warmup => Silence::Usual,
-            Phase::Young | Phase::Mature => self.watch.silence(spec, last_ms, around),
-        }
-    }
-
-    /// The anomaly that a silence of so many times what is too long is, with its score. It needs no
-    /// confirmation: it has lasted.
-    pub fn absence(&self, spec: &SeriesSpec, ratio: f32) -> (f32, Alarm) {
-        let claim = Watch::absence(ratio);
-        let deviation = f64::from(claim.deviation);
-        let severity = severity(spec, self.phase(spec), deviation, f64::INFINITY);
-        let alarm = Alarm {
-            state: AlarmState::Active,
-            severity: severity.unwrap_or(Severity::Low),
-            side: side_of(&claim),
-            reason: reason_of(claim.rule),
-        };
-        (scale::shown(deviation), alarm)
     }
 
     fn learn(
