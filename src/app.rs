@@ -5,6 +5,7 @@
 //! always holds: a store that cannot be used never keeps saimon from scoring, and a second process on
 //! the same store never starts.
 
+mod feedback;
 mod history;
 mod keeping;
 mod output;
@@ -90,6 +91,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &clock,
     )?;
     let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
+    let said = feedback::Said::open(&options.data_dir, &mut pool, &*clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = groups(&mut pool, config, &metrics)?;
 
@@ -104,6 +106,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         .clone()
         .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
     let reader = engine.reader(past);
+    said.start(&engine);
     let writer = kept
         .writer(config, &engine, inbox, &clock, &metrics)
         .transpose()?;
@@ -111,7 +114,10 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let records = recording.as_ref().map(|r| Arc::clone(&r.records));
-    let api = Arc::new(ApiParts::new(records, config));
+    let api = Arc::new(ApiParts {
+        feedback: said.feedback.clone(),
+        ..ApiParts::new(records, config)
+    });
 
     let served = runtime.block_on(run(
         source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,

@@ -8,10 +8,12 @@
 //! - An answer has an `ETag`; who sends it as `If-None-Match` gets 304 while nothing has changed.
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
+mod acts;
 mod anomalies;
 mod docs;
 mod endpoints;
 mod explain;
+mod feedback;
 mod openapi;
 mod params;
 mod problem;
@@ -37,6 +39,7 @@ use self::problem::Problem;
 use super::State;
 use crate::config::Config;
 use crate::engine::rules::Rules;
+use crate::feedback::Feedbacks;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -47,6 +50,8 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
+    /// What people say of them, if that is kept.
+    pub feedback: Option<Arc<Feedbacks>>,
     /// How series are modelled; by defaults without.
     pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
@@ -57,6 +62,7 @@ impl ApiParts {
     pub fn new(records: Option<Arc<Records>>, config: &Config) -> Self {
         Self {
             records,
+            feedback: None,
             rules: Rules::try_from(&config.detect).ok(),
             config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
         }
@@ -107,6 +113,7 @@ pub(super) fn routes(state: &State) -> Router {
         router = router.route(endpoint.path, get(handle));
     }
     router
+        .merge(acts::routes())
         .route("/api/v1/{*rest}", any(no_such_path))
         .with_state(api)
         .merge(docs::routes())

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
+use super::{Answered, Api, answer, feedback, time};
 use crate::config::Severity;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
 use crate::records::Records;
@@ -171,6 +171,8 @@ pub(super) struct Anomaly {
     duration_seconds: Option<f64>,
     /// The sample that was furthest over the line.
     peak: PeakShown,
+    /// What somebody said of it, `confirmed` or `rejected`; null if nobody said anything.
+    feedback: Option<&'static str>,
     /// The address of this anomaly.
     link: String,
 }
@@ -282,8 +284,18 @@ impl Anomaly {
                     })
                     .collect(),
             },
+            feedback: None,
             link: format!("/api/v1/anomalies/{}", record.id),
         }
+    }
+}
+
+/// What is known of an anomaly besides its record.
+pub(super) fn told(api: &Api, record: &Record) -> Anomaly {
+    let given = feedback::kept(api).and_then(|all| all.of(record.id));
+    Anomaly {
+        feedback: given.map(|f| f.verdict.as_str()),
+        ..Anomaly::of(record)
     }
 }
 
@@ -342,7 +354,7 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
     })
 }
 
-fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
+pub(super) fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
     let none = "no records of anomalies are kept: see records.keep in the configuration, or the log for why the data directory cannot be used";
     api.state
         .api
@@ -374,7 +386,7 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
     let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
     let found = records.get(&page.ids)?;
     answer(&AnomalyList {
-        anomalies: found.iter().map(Anomaly::of).collect(),
+        anomalies: found.iter().map(|r| told(api, r)).collect(),
         next_page_token,
     })
 }
@@ -386,7 +398,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
         .ok_or_else(|| Problem::not_found("no id"))?;
     let found = records(api)?.get(&[id])?;
     match found.first() {
-        Some(record) => answer(&Anomaly::of(record)),
+        Some(record) => answer(&told(api, record)),
         None => Err(Problem::not_found(format!(
             "no anomaly {id}: it is older than records.keep, was never confirmed, or never was"
         ))),

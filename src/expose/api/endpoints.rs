@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, series, system};
+use super::{Answered, Api, anomalies, explain, feedback, series, system};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(super) struct Endpoint {
@@ -56,6 +56,24 @@ pub(super) const ALL: &[Endpoint] = &[
         schema: openapi::of::<anomalies::Anomaly>,
         may_be_missing: true,
         answer: anomalies::one,
+    },
+    Endpoint {
+        path: "/api/v1/anomalies/{id}/feedback",
+        name: "getFeedback",
+        summary: "What somebody said of an anomaly.",
+        params: feedback::ONE,
+        schema: openapi::of::<feedback::FeedbackShown>,
+        may_be_missing: true,
+        answer: feedback::one,
+    },
+    Endpoint {
+        path: "/api/v1/feedback",
+        name: "listFeedback",
+        summary: "What people said of anomalies, the newest first.",
+        params: feedback::LIST,
+        schema: openapi::of::<feedback::FeedbackList>,
+        may_be_missing: true,
+        answer: feedback::list,
     },
     Endpoint {
         path: "/api/v1/series",

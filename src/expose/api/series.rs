@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::{Anomaly, shorter};
+use super::feedback::{self, FeedbackShown, LineShown};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
+use super::{Answered, Api, anomalies, answer, time};
 use crate::engine::ask::Found;
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
 use crate::engine::models::ForestState;
@@ -210,6 +211,10 @@ pub(super) struct SeriesDetail {
     series: SeriesShown,
     /// Its newest anomalies, at most 10.
     anomalies: Vec<Anomaly>,
+    /// Its lines that feedback has moved.
+    lines: Vec<LineShown>,
+    /// What people said of its anomalies, the newest last.
+    feedback: Vec<FeedbackShown>,
 }
 
 /// Models, in the order of the ids of their series.
@@ -451,13 +456,20 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            records.get(&ids)?.iter().map(Anomaly::of).collect()
+            let found = records.get(&ids)?;
+            found.iter().map(|r| anomalies::told(api, r)).collect()
         }
         None => Vec::new(),
     };
+    let said = feedback::kept(api);
     answer(&SeriesDetail {
         series: SeriesShown::of(id, &status),
         anomalies,
+        lines: said.map_or_else(Vec::new, |all| feedback::lines(all, id)),
+        feedback: said.map_or_else(Vec::new, |all| {
+            let given = all.of_series(id);
+            given.iter().map(|f| FeedbackShown::of(all, f)).collect()
+        }),
     })
 }
 
