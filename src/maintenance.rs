@@ -1,1 +1,1 @@
-
+//! Windows in which nobody is alerted or nothing is learned.

@@ -156,6 +156,7 @@ async fn handle(
 #[derive(Debug, Default)]
 pub(super) struct Fields(Map<String, Value>);
 
+#[allow(dead_code, reason = "each is for a body that has it")]
 impl Fields {
     fn read(
         headers: &HeaderMap,
