@@ -189,7 +189,7 @@ fn models(c: &mut Criterion<CpuTime>) {
             interval_ms: STEP_MS as f64,
             mature: true,
         };
-        black_box(watch.claim(&spec, &look));
+        black_box(watch.claim(&spec, &look, |_| 1.0));
         watch.take(&spec, &look, Some(STEP_MS as f64), true);
     });
     each(c, "rarity", Rarity::new, 0, |rarity, noise, _| {
