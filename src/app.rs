@@ -91,7 +91,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &clock,
     )?;
     let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
-    let said = feedback::Said::open(&options.data_dir, &mut pool, &*clock)?;
+    let said = feedback::Said::open(&options.data_dir, config, &mut pool, &*clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = groups(&mut pool, config, &metrics)?;
 
@@ -116,6 +116,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     let records = recording.as_ref().map(|r| Arc::clone(&r.records));
     let api = Arc::new(ApiParts {
         feedback: said.feedback.clone(),
+        maintenance: said.maintenance.clone(),
         ..ApiParts::new(records, config)
     });
 
@@ -185,8 +186,19 @@ async fn run(
         read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
-        api,
+        api: Arc::clone(&api),
     };
+    let looking = api.maintenance.clone().map(|maintenance| {
+        let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
+        let window_ms = api.change_window_ms;
+        feedback::look(
+            maintenance,
+            state.reader.clone(),
+            metrics,
+            clock,
+            move || window_ms,
+        )
+    });
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
@@ -202,6 +214,7 @@ async fn run(
         shards: engine.senders.clone(),
         surface,
         web: Arc::clone(web),
+        maintenance: api.maintenance.clone(),
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
     };
@@ -231,6 +244,7 @@ async fn run(
             engine.router.recovered();
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
+            let looking = looking.map(tokio::spawn);
             // Whoever reads that it is ready finds it so.
             health.set_ready();
             tracing::info!(
@@ -249,6 +263,9 @@ async fn run(
             }
             let signal = signalled.await?;
             ticking.abort();
+            if let Some(looking) = looking {
+                looking.abort();
+            }
             reloading.abort();
             signal
         }

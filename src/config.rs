@@ -12,6 +12,7 @@ pub mod groups;
 pub mod history;
 pub mod limits;
 pub mod live;
+pub mod maintenance;
 pub mod outputs;
 pub mod preset;
 pub mod read;
@@ -30,6 +31,7 @@ pub use forest::{ForestConfig, ForestUse};
 pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
 pub use limits::LimitsConfig;
+pub use maintenance::{MaintenanceConfig, WindowConfig};
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
@@ -66,6 +68,8 @@ pub struct Config {
     pub web: WebConfig,
     /// How long anomalies are on record, see docs/api.md.
     pub records: RecordsConfig,
+    /// Windows of maintenance, and what changes at targets, see docs/maintenance.md.
+    pub maintenance: MaintenanceConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

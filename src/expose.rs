@@ -115,6 +115,7 @@ impl Surface {
             read: Arc::new(config.read.clone()),
             api: Arc::new(ApiParts {
                 feedback: self.state.api.feedback.clone(),
+                maintenance: self.state.api.maintenance.clone(),
                 ..ApiParts::new(self.state.api.records.clone(), config)
             }),
             ..self.state.clone()

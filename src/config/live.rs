@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 24] = [
+pub const LIVE: [&str; 25] = [
     "presets",
     "detect.warmup",
     "detect.young",
@@ -20,6 +20,7 @@ pub const LIVE: [&str; 24] = [
     "detect.severity",
     "detect.rules",
     "alerting",
+    "maintenance",
     "read",
     "limits.series",
     "limits.memory",
@@ -58,6 +59,7 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     to.severity = from.severity;
     to.rules.clone_from(&from.rules);
     config.alerting = new.alerting.clone();
+    config.maintenance = new.maintenance.clone();
     config.read = new.read.clone();
     let (to, from) = (&mut config.limits, &new.limits);
     to.series = from.series;

@@ -14,6 +14,7 @@ mod docs;
 mod endpoints;
 mod explain;
 mod feedback;
+mod maintenance;
 mod openapi;
 mod params;
 mod problem;
@@ -40,6 +41,7 @@ use super::State;
 use crate::config::Config;
 use crate::engine::rules::Rules;
 use crate::feedback::Feedbacks;
+use crate::maintenance::Maintenance;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -52,6 +54,10 @@ pub struct ApiParts {
     pub records: Option<Arc<Records>>,
     /// What people say of them, if that is kept.
     pub feedback: Option<Arc<Feedbacks>>,
+    /// Windows of maintenance and changes at targets, if they are kept.
+    pub maintenance: Option<Arc<Maintenance>>,
+    /// How long a change is held against anomalies, in milliseconds.
+    pub change_window_ms: i64,
     /// How series are modelled; by defaults without.
     pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
@@ -63,6 +69,8 @@ impl ApiParts {
         Self {
             records,
             feedback: None,
+            maintenance: None,
+            change_window_ms: config.maintenance.change_window.as_millis() as i64,
             rules: Rules::try_from(&config.detect).ok(),
             config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
         }

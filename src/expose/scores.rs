@@ -5,6 +5,7 @@
 //! of text and a list of pointers, no thread, and nothing that a shard waits for; one that goes away
 //! ends both.
 
+mod change_lines;
 mod group_lines;
 pub mod page;
 mod plan;
@@ -25,6 +26,7 @@ use self::page::Page;
 use super::State;
 use super::accept::Form;
 use crate::clock::Clock;
+use crate::maintenance::Maintenance;
 use crate::score::board::Board;
 use crate::score::groups::Groups;
 use crate::series::matcher::Selector;
@@ -41,6 +43,7 @@ struct Scores {
     board: Arc<Board>,
     groups: Arc<Groups>,
     clock: Arc<dyn Clock>,
+    maintenance: Option<Arc<Maintenance>>,
     metrics: Arc<Metrics>,
     lines_max: usize,
     plans: Arc<Semaphore>,
@@ -51,6 +54,7 @@ pub(super) fn routes(state: &State) -> Router {
         board: Arc::clone(&state.board),
         groups: Arc::clone(&state.groups),
         clock: Arc::clone(&state.clock),
+        maintenance: state.api.maintenance.clone(),
         metrics: Arc::clone(&state.metrics),
         lines_max: state.limits.score_lines as usize,
         plans: Arc::new(Semaphore::new(PLANS_AT_ONCE)),
@@ -111,6 +115,10 @@ async fn scores_page(
         if !gone.is_cancelled() {
             let now = scores.groups.now(&scores.board, scores.clock.now_ms());
             scores.metrics.groups.tell(now.groups.len(), now.left_out);
+            if let Some(maintenance) = &scores.maintenance {
+                let open = maintenance.changes.open_now(scores.clock.now_ms());
+                plan.changes = change_lines::render(&open, &selectors);
+            }
             plan.groups = group_lines::select(&scores.groups, &now, &selectors);
             let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
             scores.metrics.scores_left_out.set(left_out);

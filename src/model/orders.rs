@@ -57,6 +57,11 @@ impl Pause {
         }
     }
 
+    /// What it is known by.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Other times, the same as before up to now.
     pub fn set(&self, spans: Vec<(i64, i64)>) {
         self.spans.store(Arc::new(spans));

@@ -1,8 +1,9 @@
-//! What saimon says about what people say of anomalies.
+//! What saimon says about what people say of anomalies and do to targets.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::{Register, Text};
 
@@ -19,6 +20,10 @@ pub struct FeedbackMetrics {
     given: Family<VerdictLabel, Counter>,
     /// `saimon_feedback_undone_total`.
     pub undone: Counter,
+    /// `saimon_maintenance_windows_active`.
+    pub windows: Gauge,
+    /// `saimon_changes_seen_total`.
+    pub changes: Counter,
 }
 
 impl FeedbackMetrics {
@@ -29,6 +34,14 @@ impl FeedbackMetrics {
                 "what people said of anomalies, by what they said",
             ),
             undone: r.made("feedback_undone", "feedback that was taken back"),
+            windows: r.made(
+                "maintenance_windows_active",
+                "windows of maintenance that hold now",
+            ),
+            changes: r.made(
+                "changes_seen",
+                "restarts and new builds of targets that were seen in the data",
+            ),
         };
         for verdict in ["confirmed", "rejected"] {
             let verdict = Text(verdict);

@@ -88,6 +88,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "config_file",
         ],
         "generate" | "rules" | "config_file" | "inspect" | "estimate" | "eval" => &[
+            "maintenance",
             "generate",
             "client",
             "wire",

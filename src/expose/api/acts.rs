@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
 use super::problem::{Problem, shortened};
-use super::{Answered, Api, feedback, time};
+use super::{Answered, Api, feedback, maintenance, time};
 
 /// Bytes of a body.
 pub(super) const BODY_MAX: usize = 64 << 10;
@@ -77,6 +77,36 @@ pub(super) const ALL: &[Act] = &[
         body: None,
         schema: openapi::of::<feedback::FeedbackShown>,
         act: feedback::undo,
+    },
+    Act {
+        verb: Verb::Post,
+        path: "/api/v1/maintenance",
+        name: "addWindow",
+        summary: "Add a window of maintenance.",
+        params: &[],
+        body: Some(openapi::of::<maintenance::WindowGiven>),
+        schema: openapi::of::<maintenance::WindowShown>,
+        act: maintenance::add,
+    },
+    Act {
+        verb: Verb::Delete,
+        path: "/api/v1/maintenance/{id}",
+        name: "endWindow",
+        summary: "End a window of maintenance.",
+        params: maintenance::ONE,
+        body: None,
+        schema: openapi::of::<maintenance::WindowShown>,
+        act: maintenance::end,
+    },
+    Act {
+        verb: Verb::Post,
+        path: "/api/v1/changes",
+        name: "sayChange",
+        summary: "Say that something changed at a target: anomalies that begin shortly after are marked.",
+        params: &[],
+        body: Some(openapi::of::<maintenance::ChangeGiven>),
+        schema: openapi::of::<maintenance::ChangeShown>,
+        act: maintenance::say,
     },
 ];
 
@@ -156,7 +186,6 @@ async fn handle(
 #[derive(Debug, Default)]
 pub(super) struct Fields(Map<String, Value>);
 
-#[allow(dead_code, reason = "each is for a body that has it")]
 impl Fields {
     fn read(
         headers: &HeaderMap,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::maintenance::ChangeShown;
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, feedback, time};
+use super::{Answered, Api, answer, feedback, maintenance, time};
 use crate::config::Severity;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
 use crate::records::Records;
@@ -173,6 +174,10 @@ pub(super) struct Anomaly {
     peak: PeakShown,
     /// What somebody said of it, `confirmed` or `rejected`; null if nobody said anything.
     feedback: Option<&'static str>,
+    /// What changed at its target shortly before it began; null if nothing is known to have.
+    change: Option<ChangeShown>,
+    /// The windows of maintenance that it began in, by their ids.
+    maintenance: Vec<String>,
     /// The address of this anomaly.
     link: String,
 }
@@ -285,6 +290,8 @@ impl Anomaly {
                     .collect(),
             },
             feedback: None,
+            change: None,
+            maintenance: Vec::new(),
             link: format!("/api/v1/anomalies/{}", record.id),
         }
     }
@@ -293,7 +300,10 @@ impl Anomaly {
 /// What is known of an anomaly besides its record.
 pub(super) fn told(api: &Api, record: &Record) -> Anomaly {
     let given = feedback::kept(api).and_then(|all| all.of(record.id));
+    let (change, maintenance) = maintenance::around(api, record);
     Anomaly {
+        change,
+        maintenance,
         feedback: given.map(|f| f.verdict.as_str()),
         ..Anomaly::of(record)
     }

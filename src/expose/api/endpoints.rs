@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, feedback, series, system};
+use super::{Answered, Api, anomalies, explain, feedback, maintenance, series, system};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(super) struct Endpoint {
@@ -110,6 +110,33 @@ pub(super) const ALL: &[Endpoint] = &[
         schema: openapi::of::<explain::Explanation>,
         may_be_missing: true,
         answer: explain::explain,
+    },
+    Endpoint {
+        path: "/api/v1/maintenance",
+        name: "listWindows",
+        summary: "Windows of maintenance, the newest first.",
+        params: maintenance::LIST,
+        schema: openapi::of::<maintenance::WindowList>,
+        may_be_missing: true,
+        answer: maintenance::list,
+    },
+    Endpoint {
+        path: "/api/v1/maintenance/{id}",
+        name: "getMaintenance",
+        summary: "One window of maintenance.",
+        params: maintenance::ONE,
+        schema: openapi::of::<maintenance::WindowShown>,
+        may_be_missing: true,
+        answer: maintenance::one,
+    },
+    Endpoint {
+        path: "/api/v1/changes",
+        name: "listChanges",
+        summary: "Changes at targets, the newest first.",
+        params: maintenance::CHANGES,
+        schema: openapi::of::<maintenance::ChangeList>,
+        may_be_missing: true,
+        answer: maintenance::changes,
     },
     Endpoint {
         path: "/api/v1/models",

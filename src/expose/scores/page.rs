@@ -121,6 +121,7 @@ impl Page {
                     }
                 }
                 Position::End => {
+                    out.append(&mut self.plan.changes);
                     if self.form.format == Format::OpenMetrics {
                         out.extend_from_slice(b"# EOF\n");
                     }

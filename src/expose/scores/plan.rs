@@ -62,6 +62,8 @@ pub(super) struct Plan {
     pub(super) left_out: usize,
     /// Groups that are selected; none if nobody asked for groups.
     pub(super) groups: Vec<GroupLine>,
+    /// Lines of changes at targets, as they are written.
+    pub(super) changes: Vec<u8>,
 }
 
 /// What is asked for.
@@ -147,6 +149,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
         anomalies,
         left_out: scores_left + anomalies_left,
         groups: Vec::new(),
+        changes: Vec::new(),
     }
 }
 
