@@ -8,11 +8,11 @@ pub mod accept;
 mod api;
 mod connection;
 pub mod health;
-mod index;
 mod ingest;
 mod layers;
 pub mod listener;
 mod metrics;
+mod page;
 mod read;
 pub mod reload;
 pub mod scores;
@@ -142,9 +142,8 @@ impl Surface {
 fn routes(state: &State, entrance: &Arc<Entrance>, reloads: Option<Reloads>) -> axum::Router {
     let own = axum::Router::new().route("/metrics", get(metrics::metrics));
     let pages = own.with_state(state.clone()).merge(scores::routes(state));
-    let pages = layers::compressed(pages.merge(api::routes(state)));
+    let pages = layers::compressed(pages.merge(api::routes(state)).merge(page::routes()));
     let others = axum::Router::new()
-        .route("/", get(index::index))
         .route("/health", get(health::health))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))

@@ -7,6 +7,8 @@ mod client;
 mod feedback;
 #[path = "api/history.rs"]
 mod history;
+#[path = "api/maintenance.rs"]
+mod maintenance;
 #[path = "api/once.rs"]
 mod once;
 #[path = "api/series.rs"]

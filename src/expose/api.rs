@@ -21,6 +21,7 @@ mod problem;
 mod series;
 mod system;
 mod time;
+mod timeline;
 mod token;
 
 use std::sync::Arc;

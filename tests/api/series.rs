@@ -341,4 +341,20 @@ fn the_guide_is_what_is_answered() {
         run += 1;
     }
     assert_eq!(run, 3);
+    // The script, as Python runs it.
+    let script = guide.split("```python\n").nth(1).unwrap();
+    let script = script.split("\n```").next().unwrap();
+    let script = script.replace(
+        "http://localhost:9925",
+        &format!("http://{}", saimon.address),
+    );
+    let ran = std::process::Command::new("python3")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
 }

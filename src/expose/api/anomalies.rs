@@ -123,6 +123,28 @@ pub(super) const STATS: &[Param] = &[
     METRIC, MATCH, SEVERITY, STATE, REASON, START, START_DATE, END, END_DATE,
 ];
 
+/// What [`super::timeline::timeline`] takes.
+pub(super) const TIMELINE: &[Param] = &[
+    METRIC,
+    MATCH,
+    SEVERITY,
+    STATE,
+    REASON,
+    START,
+    START_DATE,
+    END,
+    END_DATE,
+    Param::query(
+        "parts",
+        Kind::Integer {
+            least: 1,
+            most: 1000,
+            usual: 60,
+        },
+        "Equal parts that the time is divided into.",
+    ),
+];
+
 /// What [`one`] takes.
 pub(super) const ONE: &[Param] = &[Param::path("id", "The id of an anomaly.")];
 
@@ -352,7 +374,7 @@ fn named<T: Copy>(
         .collect()
 }
 
-fn filter(params: &Params) -> Result<Filter, Problem> {
+pub(super) fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(Filter {
         metrics: params.all("metric_name").to_vec(),
         selectors: params.selectors("match[]").to_vec(),

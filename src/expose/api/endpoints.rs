@@ -2,7 +2,7 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, feedback, maintenance, series, system};
+use super::{Answered, Api, anomalies, explain, feedback, maintenance, series, system, timeline};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(super) struct Endpoint {
@@ -47,6 +47,15 @@ pub(super) const ALL: &[Endpoint] = &[
         schema: openapi::of::<anomalies::Stats>,
         may_be_missing: true,
         answer: anomalies::stats,
+    },
+    Endpoint {
+        path: "/api/v1/anomalies/timeline",
+        name: "timelineOfAnomalies",
+        summary: "How many anomalies were under way, over time; of the last day unless asked otherwise.",
+        params: anomalies::TIMELINE,
+        schema: openapi::of::<timeline::Timeline>,
+        may_be_missing: true,
+        answer: timeline::timeline,
     },
     Endpoint {
         path: "/api/v1/anomalies/{id}",

@@ -74,6 +74,7 @@ impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match error {
             AskError::TooMany { .. } => Self::parameter("selector", error),
+            AskError::TooMuch { .. } => Self::parameter("start_time", error),
             error => Self::unavailable(error.to_string()),
         }
     }

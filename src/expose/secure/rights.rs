@@ -19,8 +19,9 @@ pub(crate) enum Need {
 }
 
 /// Paths, and prefixes that end with a slash; the longest that fits counts.
-const TABLE: [(&str, Need); 14] = [
+const TABLE: [(&str, Need); 15] = [
     ("/", Need::Known),
+    ("/ui/", Need::Known),
     ("/health", Need::Known),
     ("/-/healthy", Need::Known),
     ("/-/ready", Need::Known),
