@@ -88,13 +88,20 @@ fn in_a_window_nobody_is_alerted_and_changes_are_marked() {
     let end_ms = SystemClock.now_ms() + 300_000;
     let config = "maintenance: {change_window: 10m}\ndetect: {forest: {memory: 0B}}\n";
     let saimon = start(folder.path(), config);
-    let end = jiff::Timestamp::from_millisecond(end_ms + 3_600_000).unwrap().to_string();
+    let end = jiff::Timestamp::from_millisecond(end_ms + 3_600_000)
+        .unwrap()
+        .to_string();
     let quiet = json!({"selector": "{instance=\"b\"}", "end_time": end, "comment": "disks"});
     let window = post(&saimon, PATH, &quiet);
-    assert_eq!((&window["id"], &window["alert"]), (&json!("1"), &json!(false)));
+    assert_eq!(
+        (&window["id"], &window["alert"]),
+        (&json!("1"), &json!(false))
+    );
     send(&saimon, end_ms, 0, SAMPLES);
     let of = |saimon: &Serving, instance: &str| {
-        let path = format!("/api/v1/anomalies?match[]=%7Binstance=%22{instance}%22%7D&metric_name=queue_length&state=active");
+        let path = format!(
+            "/api/v1/anomalies?match[]=%7Binstance=%22{instance}%22%7D&metric_name=queue_length&state=active"
+        );
         all(saimon, &path, 10)
     };
     until("an anomaly of both", || {
@@ -107,12 +114,18 @@ fn in_a_window_nobody_is_alerted_and_changes_are_marked() {
         let mut lines = scores.text().lines();
         lines.any(|l| l.starts_with(begins) && l.contains(&own) && l.contains("queue_length"))
     };
-    assert!(has("saimon_anomaly{", "a") && !has("saimon_anomaly{", "b"), "{}", scores.text());
+    assert!(
+        has("saimon_anomaly{", "a") && !has("saimon_anomaly{", "b"),
+        "{}",
+        scores.text()
+    );
     assert!(has("saimon_anomaly_score{", "a") && has("saimon_anomaly_score{", "b"));
     assert_eq!(of(&saimon, "b")[0]["maintenance"], json!(["1"]));
     assert_eq!(of(&saimon, "a")[0]["maintenance"], json!([]));
 
-    until("a restart that is seen", || of(&saimon, "a")[0]["change"] != Value::Null);
+    until("a restart that is seen", || {
+        of(&saimon, "a")[0]["change"] != Value::Null
+    });
     assert_eq!(of(&saimon, "a")[0]["change"]["kind"], "restart");
     assert_eq!(of(&saimon, "b")[0]["change"], Value::Null);
     let changes = get(&saimon, "/api/v1/changes");
@@ -136,7 +149,10 @@ fn in_a_window_nobody_is_alerted_and_changes_are_marked() {
     let windows = windows["windows"].as_array().unwrap();
     assert_eq!(windows[1]["id"], "1");
     assert_eq!(windows[0]["source"], "config");
-    assert_eq!(get(&saimon, "/api/v1/changes?kind=deploy")["changes"][0]["comment"], comment);
+    assert_eq!(
+        get(&saimon, "/api/v1/changes?kind=deploy")["changes"][0]["comment"],
+        comment
+    );
     assert_eq!(of(&saimon, "b")[0]["maintenance"], json!(["1"]));
     let ended = saimon.connect().delete("/api/v1/maintenance/2");
     assert_eq!(ended.status, 400, "{}", ended.text());
@@ -158,15 +174,35 @@ fn wrong(saimon: &Serving) {
         (PATH, json!({}), "selector"),
         (PATH, json!({"selector": "{"}), "selector"),
         (PATH, json!({"selector": "up"}), "end_time"),
-        (PATH, json!({"selector": "up", "end_time": "soon"}), "end_time"),
+        (
+            PATH,
+            json!({"selector": "up", "end_time": "soon"}),
+            "end_time",
+        ),
         (PATH, json!({"selector": "up", "end_time": 5}), "end_time"),
-        (PATH, json!({"selector": "up", "schedule": "0 2 * * *"}), "duration"),
-        (PATH, json!({"selector": "up", "schedule": "0 2 * * *", "duration": "long"}), "duration"),
-        (PATH, json!({"selector": "up", "schedule": "* * * * *", "duration": "1m"}), "schedule"),
+        (
+            PATH,
+            json!({"selector": "up", "schedule": "0 2 * * *"}),
+            "duration",
+        ),
+        (
+            PATH,
+            json!({"selector": "up", "schedule": "0 2 * * *", "duration": "long"}),
+            "duration",
+        ),
+        (
+            PATH,
+            json!({"selector": "up", "schedule": "* * * * *", "duration": "1m"}),
+            "schedule",
+        ),
         (PATH, json!({"selector": "up", "alert": "no"}), "alert"),
         (PATH, json!({"selector": "up", "until": 5}), "until"),
         ("/api/v1/changes", json!({}), "job"),
-        ("/api/v1/changes", json!({"job": "x", "duration": "30d"}), "duration"),
+        (
+            "/api/v1/changes",
+            json!({"job": "x", "duration": "30d"}),
+            "duration",
+        ),
         ("/api/v1/changes", json!({"job": "x", "when": 1}), "when"),
     ] {
         let answer = saimon.connect().post_json(path, &body.to_string());
@@ -205,6 +241,12 @@ fn the_guides_are_what_is_answered() {
     run(include_str!("../../docs/maintenance.md"));
     run(include_str!("../../docs/feedback.md"));
     let yaml = include_str!("../../docs/maintenance.md");
-    let yaml = yaml.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(saimon::config_file::check(yaml), []);
+    let yaml = yaml
+        .split("```yaml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    assert_eq!(saimon::config_file::check::check(yaml), []);
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 use saimon::clock::{Clock as _, SystemClock};
 
 use crate::serving::Serving;
-use crate::town::Town;
 use crate::story::with_records;
+use crate::town::Town;
 
 /// How long it is asked.
 const SECONDS: &str = "25";

@@ -28,7 +28,12 @@ fn record(n: usize, now_ms: i64) -> Record {
     let name = ["node_load1", "http_requests_total"][n % 2];
     let host = format!("host{}:9100", n % 5);
     let path = if n == 0 { MARKUP } else { "/" };
-    let all = [("__name__", name), ("instance", host.as_str()), ("job", "node"), ("path", path)];
+    let all = [
+        ("__name__", name),
+        ("instance", host.as_str()),
+        ("job", "node"),
+        ("path", path),
+    ];
     let labels = labels::encode(all);
     let start_ms = now_ms - (n as i64 + 1) * 20 * 60_000;
     Record {
@@ -132,8 +137,15 @@ fn somebody_on_call_opens_filters_drills_down_answers_and_sees_the_next_one_arri
     reads_on_a_phone(&mut browser, &base);
 
     assert_eq!(browser.complaints, [""; 0]);
-    let elsewhere: Vec<_> = browser.asked.iter().filter(|url| !url.starts_with(&base)).collect();
-    let elsewhere: Vec<_> = elsewhere.iter().filter(|url| !url.starts_with("about:")).collect();
+    let elsewhere: Vec<_> = browser
+        .asked
+        .iter()
+        .filter(|url| !url.starts_with(&base))
+        .collect();
+    let elsewhere: Vec<_> = elsewhere
+        .iter()
+        .filter(|url| !url.starts_with("about:"))
+        .collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 
@@ -144,7 +156,10 @@ fn opens(browser: &mut Browser, base: &str) {
     assert_eq!(browser.value("document.title"), "saimon");
     browser.until("document.querySelectorAll('.timeline rect.fill-critical').length > 0");
     // What came from outside is text.
-    assert_eq!(browser.value("document.querySelectorAll('main img').length"), 0);
+    assert_eq!(
+        browser.value("document.querySelectorAll('main img').length"),
+        0
+    );
     assert!(browser.text(".anomalies tbody").contains(MARKUP));
     // By keyboard: first what leads to the content, then the sections.
     browser.press("Tab");
@@ -152,14 +167,18 @@ fn opens(browser: &mut Browser, base: &str) {
     browser.press("Tab");
     assert_eq!(browser.value("document.activeElement.className"), "brand");
     browser.press("Tab");
-    assert_eq!(browser.value("document.activeElement.dataset.section"), "anomalies");
+    assert_eq!(
+        browser.value("document.activeElement.dataset.section"),
+        "anomalies"
+    );
     // Everything that can be changed says what it is.
     let nameless = "[...document.querySelectorAll('main input, main select, main textarea')].filter((e) => !e.labels.length && !e.ariaLabel).length";
     assert_eq!(browser.value(nameless), 0);
 }
 
 fn filters(browser: &mut Browser, saimon: &Serving) {
-    let count = |query: &str| asked(saimon, &format!("/api/v1/anomalies/stats?{query}"))["total"].clone();
+    let count =
+        |query: &str| asked(saimon, &format!("/api/v1/anomalies/stats?{query}"))["total"].clone();
     browser.click(".chip.is-critical");
     let critical = count("severity=critical");
     browser.until(&format!("{ROWS} === {critical}"));
@@ -185,12 +204,17 @@ fn filters(browser: &mut Browser, saimon: &Serving) {
     browser.type_text("{instance=}");
     browser.press("Enter");
     browser.until("!document.getElementById('bad-selector').hidden");
-    assert_eq!(browser.value("document.querySelector('[name=q]').ariaInvalid"), "true");
+    assert_eq!(
+        browser.value("document.querySelector('[name=q]').ariaInvalid"),
+        "true"
+    );
 }
 
 fn arrives(browser: &mut Browser) {
-    browser.until("document.querySelector('.anomalies tbody tr').innerText.includes('queue_length')");
-    browser.until("document.getElementById('news').innerText.includes('of queue_length on shop1:80')");
+    browser
+        .until("document.querySelector('.anomalies tbody tr').innerText.includes('queue_length')");
+    browser
+        .until("document.getElementById('news').innerText.includes('of queue_length on shop1:80')");
     browser.until("document.title === '(1) saimon'");
     assert_eq!(browser.text(".lead strong"), "1 anomaly active now");
     let polite = "document.getElementById('news').ariaLive";
@@ -204,11 +228,17 @@ fn drills_down(browser: &mut Browser) {
     browser.until("document.querySelectorAll('.explain p').length >= 2 && document.querySelector('.explain .shares')");
     assert!(browser.text(".explain").contains("was expected"));
     let readout = browser.text(".readout");
-    assert!(readout.contains("expected") && readout.contains("score"), "{readout}");
+    assert!(
+        readout.contains("expected") && readout.contains("score"),
+        "{readout}"
+    );
     // Through the samples by keyboard.
     browser.value("document.querySelector('.scrub').focus()");
     browser.press("ArrowLeft");
-    browser.until(&format!("document.querySelector('.readout').innerText !== {}", json!(readout)));
+    browser.until(&format!(
+        "document.querySelector('.readout').innerText !== {}",
+        json!(readout)
+    ));
     let said = "document.querySelector('.scrub').getAttribute('aria-valuetext').includes('value')";
     assert_eq!(browser.value(said), true);
     // And on to its series.
@@ -217,7 +247,8 @@ fn drills_down(browser: &mut Browser) {
     assert_eq!(browser.text("h1"), "queue_length");
     browser.until(&format!("{ROWS} === 1"));
     browser.click(".anomalies tbody a");
-    browser.until("location.hash.startsWith('#/anomalies/') && document.querySelector('.plot .band')");
+    browser
+        .until("location.hash.startsWith('#/anomalies/') && document.querySelector('.plot .band')");
 }
 
 fn answers(browser: &mut Browser, saimon: &Serving) {
@@ -232,7 +263,10 @@ fn answers(browser: &mut Browser, saimon: &Serving) {
     browser.until("document.querySelector('[data-verdict=rejected]').ariaPressed === 'true'");
     let given = asked(saimon, &path);
     let wanted = json!(["rejected", "ada", "a load test"]);
-    assert_eq!(json!([given["verdict"], given["author"], given["comment"]]), wanted);
+    assert_eq!(
+        json!([given["verdict"], given["author"], given["comment"]]),
+        wanted
+    );
     browser.until("document.body.innerText.includes('Rejected by ada')");
     browser.click("[data-verdict=undo]");
     browser.until("document.body.innerText.includes('Nobody has said yet')");
