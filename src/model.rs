@@ -12,6 +12,7 @@ pub mod baseline;
 pub mod burst;
 pub mod calendar;
 pub mod cause;
+mod day;
 pub mod ensemble;
 pub mod features;
 pub mod flatline;

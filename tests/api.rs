@@ -5,6 +5,8 @@
 mod client;
 #[path = "api/feedback.rs"]
 mod feedback;
+#[path = "api/grpc.rs"]
+mod grpc;
 #[path = "api/history.rs"]
 mod history;
 #[path = "api/maintenance.rs"]

@@ -32,7 +32,8 @@ pub(super) struct Reloader {
     /// What is in use.
     pub(super) running: Config,
     pub(super) shards: Vec<mpsc::Sender<Message>>,
-    pub(super) surface: Arc<Surface>,
+    /// All that is served, on whichever address.
+    pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
     pub(super) maintenance: Option<Arc<Maintenance>>,
     pub(super) metrics: Arc<Metrics>,
@@ -103,7 +104,9 @@ impl Reloader {
             memory_max: memory_max(&read.config.limits),
         };
         Engine::renew(&self.shards, &renewal).await;
-        self.surface.retune(&read.config);
+        for surface in &self.surfaces {
+            surface.retune(&read.config);
+        }
         self.web.put(Ok(read.door));
         self.running = read.config;
         self.succeeded(read.waiting.len());

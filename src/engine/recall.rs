@@ -22,6 +22,7 @@ use crate::score::track::again::Said;
 use crate::series::kind::{Kind, Source};
 use crate::window::chunk;
 use crate::window::encoding::Encoding;
+use crate::window::head::Head;
 
 /// The search of a band costs about as much as so many samples.
 pub const BAND_COST: i64 = 50;
@@ -234,9 +235,10 @@ impl Again<'_> {
                     continue;
                 }
                 tried.push((*declared, forest));
-                let mut track = Track::new(&self.live.spec, *declared);
+                let seed = self.live.seed;
+                let head = Head::of_series(seed);
+                let mut track = Track::with_window(head, &self.live.spec, *declared);
                 if forest {
-                    let seed = self.live.seed;
                     track.judge_mut().give_forest(&self.live.spec, seed);
                     if track.judge().forest().is_none() {
                         continue;

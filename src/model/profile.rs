@@ -14,6 +14,7 @@ mod bucket;
 use serde::{Deserialize, Serialize};
 
 use self::bucket::Bucket;
+use super::day::Day;
 use super::pace::Pace;
 use super::volatility::{Place, Volatility};
 
@@ -31,8 +32,8 @@ const SPREAD_MIN: f32 = 0.3;
 /// The profile of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Empty until the interval of the series is known; never resized after.
-    buckets: Box<[Bucket]>,
+    /// Empty until the interval of the series is known; never of another number after.
+    buckets: Day<Bucket>,
     volatility: Volatility,
 }
 
@@ -115,7 +116,7 @@ impl Profile {
     /// Begins the profile once the interval of the series is known.
     pub fn begin(&mut self, pace: &Pace, day_ms: i64) {
         let count = bucket_count(day_ms as f64 / pace.interval_ms());
-        self.buckets = vec![Bucket::default(); count].into_boxed_slice();
+        self.buckets = Day::of(count);
         self.volatility.begin(count);
     }
 
@@ -134,13 +135,13 @@ impl Profile {
 
     /// Visits of an hour, which is two buckets.
     fn visits(&self, hour: usize) -> u32 {
-        let buckets = self.buckets.iter().skip(2 * hour).take(2);
-        buckets.map(|b| u32::from(b.visits())).sum()
+        let visits = |i: usize| self.buckets.get(i).map_or(0, |b| u32::from(b.visits()));
+        visits(2 * hour) + visits(2 * hour + 1)
     }
 
     /// Bytes that it keeps apart from its own size.
     pub fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.buckets) + self.volatility.heap_bytes()
+        self.buckets.heap_bytes() + self.volatility.heap_bytes()
     }
 
     /// True until [`Profile::begin`] found a day in which there are samples enough.
@@ -151,7 +152,7 @@ impl Profile {
     /// True once it speaks at most times of the day.
     pub fn speaks(&self) -> bool {
         let speak = |b: &&Bucket| b.visits() >= SPEAKS_FROM;
-        !self.is_empty() && 2 * self.buckets.iter().filter(speak).count() > self.buckets.len()
+        !self.is_empty() && 2 * self.buckets.held().filter(speak).count() > self.buckets.len()
     }
 
     /// Takes one value in scales from the level; `weight` below 1 says that it belongs to an
@@ -170,7 +171,7 @@ impl Profile {
         // Much nearer to that time than to this one: where all times are alike there is no season.
         let most = (here / 2.0).min(3.0);
         let near = |b: &Bucket| (z - b.mean()).abs() <= most * b.spread().max(SPREAD_MIN);
-        let mut known = self.buckets.iter().filter(|b| b.visits() >= SPEAKS_FROM);
+        let mut known = self.buckets.held().filter(|b| b.visits() >= SPEAKS_FROM);
         known.any(near)
     }
 

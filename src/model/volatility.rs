@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::day::Day;
 use super::robust::MAD_TO_SIGMA;
 
 /// Visits at which an hour is believed as much as the rest of the day.
@@ -19,7 +20,7 @@ const CLIP: f32 = 4.0;
 /// Sizes of short changes by hour of the day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Volatility {
-    hours: Box<[f32]>,
+    hours: Day<f32>,
 }
 
 /// A place in the day, between the centres of two hours.
@@ -57,7 +58,7 @@ impl Place {
 impl Volatility {
     /// Begins with a day of so many buckets.
     pub fn begin(&mut self, buckets: usize) {
-        self.hours = vec![0.0; buckets.div_ceil(2)].into_boxed_slice();
+        self.hours = Day::of(buckets.div_ceil(2));
     }
 
     /// By what factor changes at a place are larger than those of the whole day, which have `scale`;
@@ -93,7 +94,7 @@ impl Volatility {
 
     /// Bytes apart from its own size.
     pub fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.hours)
+        self.hours.heap_bytes()
     }
 
     /// Forgets everything.

@@ -5,8 +5,9 @@
 //! record. Rows are in the order of ids, which never change, so a page that ends at an id goes on
 //! there whatever has been added or has gone since.
 
+mod changed;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;

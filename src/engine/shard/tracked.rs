@@ -18,6 +18,7 @@ use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{self, Kind, Source};
 use crate::series::labels;
 use crate::telemetry::Outcome;
+use crate::window::head::Head;
 
 /// A generation of metadata that never comes.
 pub(super) const HEARD_NOTHING: u32 = u32::MAX;
@@ -48,8 +49,9 @@ pub(super) struct Tracked {
 impl Shard {
     /// A new series with a model.
     pub(super) fn add_tracked(&mut self, at: u32, place: (u32, u16), spec: u32, now_ms: i64) {
-        let declared = self.declared(self.table.labels(at));
-        let track = Track::new(self.parts.specs.get(spec), declared);
+        let labels = self.table.labels(at);
+        let (declared, head) = (self.declared(labels), Head::of_series(fingerprint(labels)));
+        let track = Track::with_window(head, self.parts.specs.get(spec), declared);
         let shown = Shown::of(Phase::Warmup, None);
         let n = self.put_tracked(at, place, spec, track, shown, now_ms);
         self.table.settle(at, Home::Tracked(n));

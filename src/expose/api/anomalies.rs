@@ -158,7 +158,7 @@ pub(super) struct AnomalyList {
 
 /// One anomaly of one series.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Anomaly {
+pub(in crate::expose) struct Anomaly {
     /// Stays the same through restarts: the time of the first sample and the fingerprint of the series.
     id: String,
     /// The series as PromQL writes it.
@@ -265,7 +265,7 @@ struct MetricCount {
 }
 
 impl Anomaly {
-    pub(super) fn of(record: &Record) -> Self {
+    pub(in crate::expose) fn of(record: &Record) -> Self {
         let get = |name| labels::get(&record.labels, name).map(str::to_owned);
         let text = |ms: i64| time::shown(ms);
         let peak = &record.peak;
@@ -332,7 +332,7 @@ pub(super) fn told(api: &Api, record: &Record) -> Anomaly {
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
-pub(super) fn shorter(x: f32) -> f64 {
+pub(in crate::expose) fn shorter(x: f32) -> f64 {
     x.to_string().parse().unwrap_or(f64::from(x))
 }
 
@@ -374,7 +374,8 @@ fn named<T: Copy>(
         .collect()
 }
 
-pub(super) fn filter(params: &Params) -> Result<Filter, Problem> {
+/// What the parameters of [`LIST`] want.
+pub(in crate::expose) fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(Filter {
         metrics: params.all("metric_name").to_vec(),
         selectors: params.selectors("match[]").to_vec(),
@@ -386,7 +387,7 @@ pub(super) fn filter(params: &Params) -> Result<Filter, Problem> {
     })
 }
 
-pub(super) fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
+pub(in crate::expose) fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
     let none = "no records of anomalies are kept: see records.keep in the configuration, or the log for why the data directory cannot be used";
     api.state
         .api

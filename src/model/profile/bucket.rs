@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::model::day::Part;
 use crate::model::robust::MAD_TO_SIGMA;
 
 /// Deviations count at most this many spreads.
@@ -112,6 +113,18 @@ impl Bucket {
         let [a, b, c, d] = self.mean.to_le_bytes();
         let ([e, f], [g, h]) = (self.spread.to_le_bytes(), self.counts.to_le_bytes());
         [a, b, c, d, e, f, g, h]
+    }
+}
+
+impl Part for Bucket {
+    const NONE: &'static Self = &Self {
+        mean: 0.0,
+        spread: 0,
+        counts: 0,
+    };
+
+    fn is_none(&self) -> bool {
+        self.bytes() == [0; 8]
     }
 }
 

@@ -1,8 +1,9 @@
 use super::*;
 use crate::engine::record::Peak;
+use crate::records::Records;
 use crate::series::fingerprint::fingerprint;
 
-fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
+pub(crate) fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
     let labels = labels::encode([("__name__", "m"), ("instance", instance)]);
     Record {
         id: RecordId {
@@ -34,6 +35,14 @@ fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
         as_of_ms: end_ms.unwrap_or(start_ms),
         absent: false,
     }
+}
+
+/// These records as a process finds them that opens them at a time.
+pub(crate) fn kept(folder: &std::path::Path, all: &[Record], now_ms: i64) -> Records {
+    let files = crate::store::records::RecordFiles::open(folder, 0).unwrap();
+    files.write(all.iter().map(|r| (r.id, Some(r))), 0).unwrap();
+    drop(files);
+    Records::open(folder, now_ms).unwrap().0
 }
 
 fn starts(page: &Page) -> Vec<i64> {

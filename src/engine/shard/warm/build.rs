@@ -138,7 +138,7 @@ impl Build {
                     return Ok(());
                 };
                 let model = Model::Window {
-                    head: Box::default(),
+                    head: Box::new(Head::of_series(fingerprint(shard.table.labels(at)))),
                     part: slot.part.map(|(_, part)| part),
                 };
                 let place = (slot.group, slot.position);
@@ -172,11 +172,13 @@ impl Build {
         let Some(slot) = shard.tracked.get(n) else {
             return Ok(());
         };
-        let declared = shard.declared(shard.table.labels(at));
+        let labels = shard.table.labels(at);
+        let declared = shard.declared(labels);
         let spec = shard.parts.specs.get(slot.spec);
-        let mut track = Box::new(Track::new(spec, declared));
+        let seed = fingerprint(labels);
+        let head = Head::of_series(seed);
+        let mut track = Box::new(Track::with_window(head, spec, declared));
         if slot.track.judge().forest().is_some() {
-            let seed = fingerprint(shard.table.labels(at));
             track.judge_mut().give_forest(spec, seed);
         }
         let model = Model::Track {
