@@ -80,6 +80,9 @@ check-api: ## whether the API answers as it describes itself, asked by schemathe
 pictures: ## those of the page in docs/images, anew
 	@$(INSTALL) build browser
 	SAIMON_PICTURES=$(CURDIR)/docs/images cargo test --test page -- --ignored --nocapture pictures
+	@if command -v node >/dev/null 2>&1; then for f in docs/images/page-*.png; do \
+		node --input-type=module -e "import {reduce} from '$(CURDIR)/scripts/panels/palette.mjs'; reduce('$$f')"; \
+	done; fi
 
 check-deploy: ## deployment files against the schemas and linters of what they are for
 	@scripts/check-deploy.sh

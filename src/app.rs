@@ -169,6 +169,7 @@ async fn run(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    let records = api.records.clone();
     let listener = listen(options.http_listen, "--http-listen").await?;
     let grpc_listener = match options.grpc_listen {
         Some(address) => Some(listen(address, "--grpc-listen").await?),
@@ -251,6 +252,9 @@ async fn run(
         Some(signal) => signal,
         None => {
             engine.router.recovered();
+            if let Some(records) = &records {
+                records.caught_up();
+            }
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
             let looking = looking.map(tokio::spawn);

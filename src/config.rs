@@ -10,6 +10,7 @@ pub mod detect;
 pub mod forest;
 pub mod groups;
 pub mod history;
+pub mod incidents;
 pub mod limits;
 pub mod live;
 pub mod maintenance;
@@ -30,6 +31,7 @@ pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConf
 pub use forest::{ForestConfig, ForestUse};
 pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
+pub use incidents::IncidentsConfig;
 pub use limits::LimitsConfig;
 pub use maintenance::{MaintenanceConfig, WindowConfig};
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
@@ -70,6 +72,8 @@ pub struct Config {
     pub records: RecordsConfig,
     /// Windows of maintenance, and what changes at targets, see docs/maintenance.md.
     pub maintenance: MaintenanceConfig,
+    /// Which anomalies are one incident, see docs/incidents.md.
+    pub incidents: IncidentsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod churn;
 pub mod groups;
 pub mod history;
+pub mod incident;
 pub mod jobs;
 pub mod joint;
 pub mod journal;

@@ -14,6 +14,7 @@ mod docs;
 pub(super) mod endpoints;
 mod explain;
 mod feedback;
+mod incidents;
 mod maintenance;
 mod openapi;
 pub(super) mod params;
@@ -23,6 +24,7 @@ mod system;
 pub(super) mod time;
 mod timeline;
 mod token;
+mod window;
 
 use std::sync::Arc;
 

@@ -4,14 +4,18 @@
 //! with once it is on disk, or once the disk has refused it and it is held in memory to be tried again;
 //! nobody ever waits for this thread for long.
 
+mod incidents;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::incidents::Incidental;
 use super::{Records, Shown};
 use crate::clock::Clock;
 use crate::config::RecordsConfig;
+use crate::engine::incident::spec::IncidentSpec;
 use crate::engine::record::{Record, RecordId, RecordState, Update};
 use crate::engine::records::{RecordOutlet, Updates};
 use crate::telemetry::Metrics;
@@ -36,6 +40,8 @@ pub struct KeeperParts {
     pub outlet: RecordOutlet,
     pub records: Arc<Records>,
     pub config: RecordsConfig,
+    /// Which anomalies are one incident.
+    pub incidents: IncidentSpec,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
 }
@@ -48,7 +54,12 @@ pub fn spawn(parts: KeeperParts) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("records".to_owned())
         .spawn(move || {
-            let mut keeper = Keeper { parts, said: None };
+            let incidental = Incidental::new(parts.incidents.clone());
+            let mut keeper = Keeper {
+                parts,
+                said: None,
+                incidental,
+            };
             keeper.run();
         })
 }
@@ -56,11 +67,13 @@ pub fn spawn(parts: KeeperParts) -> std::io::Result<JoinHandle<()>> {
 struct Keeper {
     parts: KeeperParts,
     said: Option<Instant>,
+    incidental: Incidental,
 }
 
 impl Keeper {
     fn run(&mut self) {
         self.sweep();
+        self.begin_incidents();
         let (mut wrote, mut swept) = (None::<Instant>, Instant::now());
         while let Ok(next) = self.parts.outlet.next(LOOK_EVERY) {
             let mut batches: Vec<Updates> = next.into_iter().collect();
@@ -82,6 +95,7 @@ impl Keeper {
             for batch in &batches {
                 self.parts.outlet.done(batch);
             }
+            self.follow_incidents(false);
             if swept.elapsed() >= SWEEP_EVERY {
                 swept = Instant::now();
                 self.sweep();
@@ -90,6 +104,7 @@ impl Keeper {
         if !self.parts.records.read().unwritten.is_empty() {
             self.keep(&BTreeMap::new());
         }
+        self.follow_incidents(true);
     }
 
     fn take(&mut self, batches: &mut [Updates]) {
@@ -132,6 +147,7 @@ impl Keeper {
             .write(all.iter().map(|(id, r)| (*id, r.as_ref())), now_ms);
         let mut shown = records.write();
         shown.version += 1;
+        self.incidental.hear(changes, &shown);
         let Shown { feed, index, .. } = &mut *shown;
         feed.note(changes, index);
         for (id, record) in changes {
@@ -147,11 +163,7 @@ impl Keeper {
                     all.pop_first();
                 }
                 shown.unwritten = all;
-                self.parts.metrics.records.errors.inc();
-                if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-                    self.said = Some(Instant::now());
-                    tracing::error!(%error, "records of anomalies cannot be written: they are held in memory until they can");
-                }
+                self.complain(&error);
             }
         }
         self.tell(&shown);
@@ -180,15 +192,30 @@ impl Keeper {
                 break;
             }
         }
+        self.sweep_incidents(before_ms);
         let shown = self.parts.records.read();
         self.tell(&shown);
+    }
+
+    /// Says that the disk takes nothing, now and then.
+    fn complain(&mut self, error: &impl std::fmt::Display) {
+        self.parts.metrics.records.errors.inc();
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
+            tracing::error!(%error, "records of anomalies cannot be written: they are held in memory until they can");
+        }
     }
 
     fn tell(&self, shown: &Shown) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let metrics = &self.parts.metrics.records;
         metrics.kept.set(number(shown.index.len()));
-        metrics.unwritten.set(number(shown.unwritten.len()));
+        let unwritten = shown.unwritten.len() + shown.unwritten_incidents.len();
+        metrics.unwritten.set(number(unwritten));
+        metrics.incidents.set(number(shown.incidents.len()));
+        metrics
+            .incidents_open
+            .set(number(shown.incidents.open().len()));
     }
 }
 

@@ -6,6 +6,7 @@
 //! season and history start afresh and the anomaly ends.
 
 mod forest;
+mod hear;
 mod orders;
 mod say;
 mod template;
@@ -13,13 +14,13 @@ mod template;
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, reason_of, severity, side_of};
+use say::{reason_of, severity, side_of};
 pub use template::Template;
 
-use super::board::{Alarm, Reason, Side};
+use super::board::{Alarm, Side};
 use super::rarity::Rarity;
 use super::scale;
-use super::verdict::{Begin, Change, Hearing, Verdict};
+use super::verdict::{Change, Verdict};
 use crate::config::{Direction, Severity};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
@@ -238,18 +239,21 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
-        self.begin_with_template(spec, interval_ms, x);
+        if self.template.is_some() {
+            self.begin_with_template(spec, interval_ms, x);
+        }
         let gap = self.gap(interval_ms, x.t_ms);
         let mut step = self.ensemble.score(&self.pace, spec, x, gap);
         if let Some(forest) = &mut self.forest
             && let Some(score) =
-                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+                forest.score(&spec.forest, step.always, interval_ms, &step.features())
         {
             step.hear_forest(score);
         }
         let phase = self.phase(spec);
         let look = self.look(spec, interval_ms, &step, x);
-        let opinion = self.opinion(spec, &step, &look);
+        let slow = self.watch.slow(spec, interval_ms);
+        let opinion = self.opinion(spec, &step, &look, &slow);
         let season_residual = self.ensemble.profile().residual(step.look(), step.z);
         let learns = spec.learns(x.t_ms);
         let onset_before = (!learns).then(|| self.onset.clone());
@@ -277,7 +281,7 @@ impl Judge {
             self.onset = before;
         } else {
             let calm = opinion.own < 1.0;
-            self.watch.take(spec, &look, silence_ms, calm);
+            self.watch.take(spec, &look, &slow, silence_ms, calm);
             adapted = self.learn(spec, &step, opinion.own, x);
             news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
             self.seen = self.seen.saturating_add(1);
@@ -324,16 +328,17 @@ impl Judge {
             let x = Point { t_ms, value };
             let mut step = self.ensemble.score(&pace, spec, x, gap);
             let ask =
-                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features());
             if let Some(score) = self.forest().and_then(ask) {
                 step.hear_forest(score);
             }
             (step, x)
         };
+        let slow = self.watch.slow(spec, interval_ms);
         let over = |value: f64| {
             let (step, x) = step(value);
             let look = self.look(spec, interval_ms, &step, x);
-            self.opinion(spec, &step, &look).deviation >= 1.0
+            self.opinion(spec, &step, &look, &slow).deviation >= 1.0
         };
         let expected = step(0.0).0.expected;
         Some(Band::find(
@@ -359,7 +364,13 @@ impl Judge {
     }
 
     /// The evidence, or the claim of a rule that says more.
-    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
+    fn opinion(
+        &self,
+        spec: &SeriesSpec,
+        step: &Step,
+        look: &watch::Look,
+        slow: &watch::Slow,
+    ) -> Opinion {
         let (own, side) = self.deviation(spec, step, look);
         let far_enough =
             |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
@@ -367,7 +378,8 @@ impl Judge {
             spec.lines_at(look.t_ms)
                 .map_or(1.0, |l| orders::line(l, reason_of(rule)) as f32)
         };
-        let claim = self.watch.claim(spec, look, line).filter(far_enough);
+        let claim = self.watch.claim(spec, look, slow, line);
+        let claim = claim.filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -387,21 +399,19 @@ impl Judge {
     /// What evidence is worth in units of the line under the rules for the series, and which way the
     /// value went.
     fn deviation(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> (f64, Side) {
-        let beyond = look.value - step.expected;
-        let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
-        let counts = match spec.direction {
-            Direction::Both => true,
-            Direction::Up => side == Side::Up,
-            Direction::Down => side == Side::Down,
-        };
-        if !counts {
+        // By a table: which side it is nobody can guess.
+        let up = look.value - step.expected >= 0.0;
+        let side = [Side::Down, Side::Up][usize::from(up)];
+        if spec.direction != Direction::Both && !spec.direction.counts(up) {
             return (0.0, side);
         }
-        let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
-        let deviation = f64::from(step.evidence) / spec.line;
-        let least = towards_least(spec, step, look.value);
-        let line = self.line(spec, step, side, look.t_ms);
-        ((deviation.min(still) / line).min(least), side)
+        let mut deviation = f64::from(step.evidence) / spec.line;
+        let still = self.ensemble.still();
+        if still.is_still() {
+            deviation = deviation.min(still.nats_max(self.ensemble.count()) / STILL_LINE);
+        }
+        let deviation = deviation / self.line(spec, step, side, look.t_ms);
+        (deviation.min(towards_least(spec, step, look.value)), side)
     }
 
     fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
@@ -451,48 +461,6 @@ impl Judge {
             None => rarity,
         };
         severity(spec, phase, opinion.deviation, rarity)
-    }
-
-    fn hear(
-        &mut self,
-        spec: &SeriesSpec,
-        step: &Step,
-        opinion: &Opinion,
-        (onset, severity): (&OnsetOutput, Option<Severity>),
-    ) -> Option<Change> {
-        let deviation = opinion.deviation;
-        // A value that is back at once makes as much evidence as when it went: what it did counts.
-        let back = step.residual().abs() < BACK * step.mean_before().abs();
-        let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
-            (false, _) => opinion.side,
-            (true, true) => Side::Up,
-            (true, false) => Side::Down,
-        };
-        let begins = if onset.counts() {
-            Begin::Onset
-        } else if opinion.claim.is_some() {
-            Begin::Rule
-        } else {
-            Begin::Nothing
-        };
-        let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
-        let reason = match opinion.claim {
-            Some(claim) => reason_of(claim.rule),
-            None if deviation >= 1.0 => self.reason(step, side, family),
-            None => Reason::Spike,
-        };
-        self.verdict.hear(
-            spec,
-            Hearing {
-                deviation,
-                severity,
-                side,
-                reason,
-                settled: self.shifted(step, say::SETTLED),
-                away: self.away(step),
-                begins,
-            },
-        )
     }
 
     fn learn(

@@ -25,8 +25,9 @@ use crate::series::labels::{self, METRIC_NAME, is_plain_label_name};
 pub const SOURCE: &str = "source_metric";
 /// Labels that the exposition formats keep for histograms and summaries, which a gauge may not have.
 const FORMAT: [&str; 2] = ["le", "quantile"];
-/// Labels of `saimon_anomaly` beyond those of the score.
-const ANOMALY: [&str; 4] = ["state", "severity", "direction", "reason"];
+/// Labels of `saimon_anomaly` and of `saimon_incident_member` beyond those of the score: both name a
+/// series in the same way.
+const ANOMALY: [&str; 5] = ["state", "severity", "direction", "reason", "incident"];
 /// Where a label goes that cannot keep its name.
 const MOVED: &str = "exported_";
 

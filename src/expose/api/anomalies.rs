@@ -11,9 +11,10 @@ use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, feedback, maintenance, time};
 use crate::config::Severity;
+use crate::engine::incident::IncidentId;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
-use crate::records::Records;
 use crate::records::index::{Counts, Filter};
+use crate::records::{Records, Unreadable};
 use crate::score::board::{Reason, Side};
 use crate::series::labels;
 
@@ -22,7 +23,7 @@ const LIMIT_MAX: u64 = 1000;
 /// Metrics that are named in the counts.
 const METRICS_MAX: usize = 50;
 
-const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
+pub(super) const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const STATES: &[&str] = &["pending", "active", "resolved"];
 const REASONS: &[&str] = &[
     "spike",
@@ -200,6 +201,8 @@ pub(in crate::expose) struct Anomaly {
     change: Option<ChangeShown>,
     /// The windows of maintenance that it began in, by their ids.
     maintenance: Vec<String>,
+    /// The id of the incident that it is a part of, as in `/api/v1/incidents/{id}`; null if it is alone.
+    incident: Option<String>,
     /// The address of this anomaly.
     link: String,
 }
@@ -265,7 +268,7 @@ struct MetricCount {
 }
 
 impl Anomaly {
-    pub(in crate::expose) fn of(record: &Record) -> Self {
+    pub(in crate::expose) fn of(record: &Record, incident: Option<IncidentId>) -> Self {
         let get = |name| labels::get(&record.labels, name).map(str::to_owned);
         let text = |ms: i64| time::shown(ms);
         let peak = &record.peak;
@@ -314,21 +317,42 @@ impl Anomaly {
             feedback: None,
             change: None,
             maintenance: Vec::new(),
+            incident: incident.map(|id| id.to_string()),
             link: format!("/api/v1/anomalies/{}", record.id),
         }
     }
+
+    /// Anomalies with these ids, in this order, without those that are gone.
+    pub(super) fn all(records: &Records, ids: &[RecordId]) -> Result<Vec<Self>, Unreadable> {
+        let found = records.get(ids)?;
+        let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+        let incidents = records.incidents_of(&ids);
+        let both = found.iter().zip(incidents);
+        Ok(both.map(|(r, incident)| Self::of(r, incident)).collect())
+    }
 }
 
-/// What is known of an anomaly besides its record.
-pub(super) fn told(api: &Api, record: &Record) -> Anomaly {
-    let given = feedback::kept(api).and_then(|all| all.of(record.id));
-    let (change, maintenance) = maintenance::around(api, record);
-    Anomaly {
-        change,
-        maintenance,
-        feedback: given.map(|f| f.verdict.as_str()),
-        ..Anomaly::of(record)
-    }
+/// Anomalies with these ids, in this order, without those that are gone, and what is known of them
+/// besides their records.
+pub(super) fn told(
+    api: &Api,
+    records: &Records,
+    ids: &[RecordId],
+) -> Result<Vec<Anomaly>, Unreadable> {
+    let found = records.get(ids)?;
+    let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+    let both = found.iter().zip(records.incidents_of(&ids));
+    let one = |(record, incident): (&Record, Option<IncidentId>)| {
+        let given = feedback::kept(api).and_then(|all| all.of(record.id));
+        let (change, maintenance) = maintenance::around(api, record);
+        Anomaly {
+            feedback: given.map(|f| f.verdict.as_str()),
+            change,
+            maintenance,
+            ..Anomaly::of(record, incident)
+        }
+    };
+    Ok(both.map(one).collect())
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
@@ -417,9 +441,8 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
     let page = records.look(|index| index.page(&filter, after, skip, limit));
     let last = page.ids.last().filter(|_| page.more);
     let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
-    let found = records.get(&page.ids)?;
     answer(&AnomalyList {
-        anomalies: found.iter().map(|r| told(api, r)).collect(),
+        anomalies: told(api, records, &page.ids)?,
         next_page_token,
     })
 }
@@ -429,9 +452,9 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let id: RecordId = params
         .parsed("id")?
         .ok_or_else(|| Problem::not_found("no id"))?;
-    let found = records(api)?.get(&[id])?;
+    let found = told(api, records(api)?, &[id])?;
     match found.first() {
-        Some(record) => answer(&told(api, record)),
+        Some(anomaly) => answer(anomaly),
         None => Err(Problem::not_found(format!(
             "no anomaly {id}: it is older than records.keep, was never confirmed, or never was"
         ))),

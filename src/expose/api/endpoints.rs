@@ -2,7 +2,10 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, feedback, maintenance, series, system, timeline};
+use super::{
+    Answered, Api, anomalies, explain, feedback, incidents, maintenance, series, system, timeline,
+    window,
+};
 
 /// One endpoint: what is asked, what is answered, and by whom.
 pub(in crate::expose) struct Endpoint {
@@ -85,6 +88,24 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         answer: feedback::list,
     },
     Endpoint {
+        path: "/api/v1/incidents",
+        name: "listIncidents",
+        summary: "Incidents, the newest first.",
+        params: incidents::LIST,
+        schema: openapi::of::<incidents::IncidentList>,
+        may_be_missing: true,
+        answer: incidents::list,
+    },
+    Endpoint {
+        path: "/api/v1/incidents/{id}",
+        name: "getIncident",
+        summary: "One incident with its anomalies.",
+        params: incidents::ONE,
+        schema: openapi::of::<incidents::IncidentDetail>,
+        may_be_missing: true,
+        answer: incidents::one,
+    },
+    Endpoint {
         path: "/api/v1/series",
         name: "listSeries",
         summary: "Series, in the order of their ids.",
@@ -106,10 +127,10 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         path: "/api/v1/series/{id}/window",
         name: "getWindow",
         summary: "Raw samples of one series.",
-        params: series::WINDOW,
-        schema: openapi::of::<series::WindowShown>,
+        params: window::WINDOW,
+        schema: openapi::of::<window::WindowShown>,
         may_be_missing: true,
-        answer: series::window,
+        answer: window::window,
     },
     Endpoint {
         path: "/api/v1/series/{id}/explain",

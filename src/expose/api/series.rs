@@ -1,7 +1,7 @@
 //! `/api/v1/series` and `/api/v1/models`: which series there are, what is known of each, and its
 //! samples.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,8 +14,6 @@ use super::{Answered, Api, anomalies, answer, time};
 use crate::engine::ask::Found;
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
 use crate::engine::models::ForestState;
-use crate::engine::recall::Effort;
-use crate::score::track::again::Numbers;
 use crate::series::labels;
 use crate::series::matcher::{MatchOp, Matcher, Selector};
 use crate::window::chunk;
@@ -23,17 +21,13 @@ use crate::window::encoding::Encoding;
 
 /// Series of one page.
 const LIMIT_MAX: u64 = 1000;
-/// Samples of one answer.
-const SAMPLES_MAX: u64 = 11_000;
-/// How far back a window reaches where nobody says, in milliseconds.
-const USUAL_MS: i64 = 3_600_000;
 /// Anomalies that are told with a series.
 const ANOMALIES_MAX: usize = 10;
 
 const KINDS: &[&str] = &["gauge", "counter", "statistic", "window", "asleep"];
 const PHASES: &[&str] = &["warmup", "young", "mature", "ended", "none"];
 const SEASONS: &[&str] = &["day", "none"];
-const BOOLS: &[&str] = &["true", "false"];
+pub(super) const BOOLS: &[&str] = &["true", "false"];
 
 const METRIC: Param = Param::many(
     "metric_name",
@@ -69,7 +63,7 @@ const SEASON: Param = Param::query(
     Kind::OneOf(SEASONS),
     "Only series whose model knows their day, or does not.",
 );
-const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
+pub(super) const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
 
 /// What [`list`] takes.
 pub(super) const LIST: &[Param] = &[
@@ -94,35 +88,6 @@ pub(super) const LIST: &[Param] = &[
 pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, LIMIT, TOKEN];
 /// What [`one`] takes.
 pub(super) const ONE: &[Param] = &[ID];
-/// What [`window`] takes.
-pub(super) const WINDOW: &[Param] = &[
-    ID,
-    Param::query(
-        "start_time",
-        Kind::Time,
-        "The first sample is not before this: an hour before `end_time` unless given.",
-    ),
-    Param::query(
-        "end_time",
-        Kind::Time,
-        "The last sample is not after this: now unless given.",
-    ),
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: SAMPLES_MAX,
-            usual: 1000,
-        },
-        "Samples at most; the newest are given.",
-    ),
-    Param::query(
-        "scores",
-        Kind::OneOf(BOOLS),
-        "With what was said of each sample: its score, what was expected, its band. Worked out again from the samples, so it takes a while.",
-    ),
-];
-
 /// A page of series, in the order of their ids.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SeriesList {
@@ -243,67 +208,11 @@ struct ModelOfSeries {
     model: ModelShown,
 }
 
-/// Samples of one series.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct WindowShown {
-    id: String,
-    series: String,
-    /// In the order of time.
-    samples: Vec<Sample>,
-    /// There are older ones in the range than these.
-    truncated: bool,
-}
-
-/// One raw sample.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Sample {
-    time: String,
-    /// Null if it is not finite: NaN, an infinity or a staleness marker.
-    value: Option<f64>,
-    /// What was said of it, with `scores=true`; not there for what has no score, or whose score cannot
-    /// be had back for certain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scored: Option<Scored>,
-}
-
-/// What was said of a sample.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Scored {
-    /// What was scored: of a counter its rate per second.
-    value: Option<f64>,
-    /// In [0, 1); from 0.7 on over the line.
-    score: f64,
-    /// The evidence in units of the line.
-    deviation: f64,
-    /// -log10 of how often the series reaches such evidence.
-    rarity: f64,
-    expected: Option<f64>,
-    /// The least value that would not have been over the line; null for no bound.
-    lower_bound: Option<f64>,
-    /// The greatest one.
-    upper_bound: Option<f64>,
-}
-
-impl Scored {
-    fn of(said: &Numbers) -> Self {
-        let (lower, upper) = said.band.unzip();
-        Self {
-            value: finite(said.value),
-            score: shorter(said.score),
-            deviation: said.deviation,
-            rarity: said.rarity,
-            expected: finite(said.expected),
-            lower_bound: lower.and_then(finite),
-            upper_bound: upper.and_then(finite),
-        }
-    }
-}
-
-fn finite(x: f64) -> Option<f64> {
+pub(super) fn finite(x: f64) -> Option<f64> {
     x.is_finite().then_some(x)
 }
 
-fn id_text(fingerprint: u64) -> String {
+pub(super) fn id_text(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
 }
 
@@ -500,8 +409,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            let found = records.get(&ids)?;
-            found.iter().map(|r| anomalies::told(api, r)).collect()
+            anomalies::told(api, records, &ids)?
         }
         None => Vec::new(),
     };
@@ -518,7 +426,12 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
 }
 
 /// Where the samples of a series are.
-fn found(api: &Api, own: &[u8], from_ms: i64, to_ms: i64) -> Result<Vec<Found>, Problem> {
+pub(super) fn found(
+    api: &Api,
+    own: &[u8],
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<Found>, Problem> {
     let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
     let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
     let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
@@ -527,16 +440,6 @@ fn found(api: &Api, own: &[u8], from_ms: i64, to_ms: i64) -> Result<Vec<Found>, 
     let found: Vec<Found> =
         api.ask(reader.select(selector, from_ms, to_ms, LIMIT_MAX as usize))??;
     Ok(found.into_iter().filter(|f| *f.labels == *own).collect())
-}
-
-/// What was said of the samples of a series in a range, by their times.
-fn said(api: &Api, own: &[u8], range: (i64, i64)) -> Result<HashMap<i64, Scored>, Problem> {
-    let found = found(api, own, range.0, range.1)?;
-    let effort = Effort::new(api.state.read.virtual_samples as usize);
-    let said = api.ask(api.state.reader.recall(&found, range, true, &effort))??;
-    let said = said.iter().flatten();
-    let scored = said.filter_map(|s| Some((s.t_ms, Scored::of(s.what.as_ref()?))));
-    Ok(scored.collect())
 }
 
 /// The raw samples of a series in a range, in the order of time.
@@ -564,48 +467,6 @@ pub(super) fn samples(
         );
     }
     Ok(samples)
-}
-
-/// `GET /api/v1/series/{id}/window`
-pub(super) fn window(api: &Api, params: &Params) -> Answered {
-    let to_ms = params
-        .time_of("end_time")
-        .unwrap_or_else(|| api.state.clock.now_ms());
-    let from_ms = params
-        .time_of("start_time")
-        .unwrap_or(to_ms.saturating_sub(USUAL_MS));
-    if from_ms > to_ms {
-        return Err(Problem::parameter("start_time", "after end_time"));
-    }
-    let (id, status) = named(api, params)?;
-    if status.sort == Sort::Statistic {
-        return Err(Problem::not_found(
-            "a statistic of a histogram has no samples of its own: ask for the parts of the histogram",
-        ));
-    }
-    let mut samples = samples(api, &status.labels, from_ms, to_ms)?;
-    let limit = params.number("limit") as usize;
-    let over = samples.len().saturating_sub(limit);
-    samples.drain(..over);
-    let mut said = match (params.one("scores"), samples.first(), samples.last()) {
-        (Some("true"), Some((first, _)), Some((last, _))) if status.sort != Sort::Window => {
-            said(api, &status.labels, (*first, *last))?
-        }
-        _ => HashMap::new(),
-    };
-    answer(&WindowShown {
-        id: id_text(id),
-        series: labels::display(&status.labels),
-        samples: samples
-            .into_iter()
-            .map(|(t_ms, value)| Sample {
-                time: time::shown(t_ms),
-                value: finite(value),
-                scored: said.remove(&t_ms),
-            })
-            .collect(),
-        truncated: over > 0,
-    })
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ enum Position {
     Anomalies(usize),
     /// Lines of a family of groups, from this group on.
     Groups(group_lines::Family, usize),
+    /// Lines of incidents, from this one on.
+    Incidents(usize),
     End,
     Done,
 }
@@ -105,7 +107,7 @@ impl Page {
                     let groups = Position::Groups(group_lines::Family::Score, 0);
                     next.map_or(groups, Position::Anomalies)
                 }
-                Position::Groups(_, _) if self.plan.groups.is_empty() => Position::End,
+                Position::Groups(_, _) if self.plan.groups.is_empty() => Position::Incidents(0),
                 Position::Groups(family, from) => {
                     if from == 0 {
                         head(out, family.name(), family.help());
@@ -117,9 +119,20 @@ impl Page {
                             Position::Groups(family, from + 1)
                         }
                         Some(family) => Position::Groups(family, 0),
-                        None => Position::End,
+                        None => Position::Incidents(0),
                     }
                 }
+                Position::Incidents(at) => match self.plan.incidents.get(at) {
+                    Some((family, line)) => {
+                        let before = at.checked_sub(1).and_then(|i| self.plan.incidents.get(i));
+                        if before.is_none_or(|(before, _)| before != family) {
+                            head(out, family.name(), family.help());
+                        }
+                        out.extend_from_slice(line.as_bytes());
+                        Position::Incidents(at + 1)
+                    }
+                    None => Position::End,
+                },
                 Position::End => {
                     out.append(&mut self.plan.changes);
                     if self.form.format == Format::OpenMetrics {

@@ -6,6 +6,7 @@
 //! scores go on changing.
 
 use super::group_lines::GroupLine;
+use super::incident_lines::IncidentLine;
 use super::twins;
 use crate::expose::accept::Names;
 use crate::score::board::{Block, Board};
@@ -64,6 +65,8 @@ pub(super) struct Plan {
     pub(super) groups: Vec<GroupLine>,
     /// Lines of changes at targets, as they are written.
     pub(super) changes: Vec<u8>,
+    /// Lines of open incidents that are selected, family by family.
+    pub(super) incidents: Vec<IncidentLine>,
 }
 
 /// What is asked for.
@@ -150,6 +153,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
         left_out: scores_left + anomalies_left,
         groups: Vec::new(),
         changes: Vec::new(),
+        incidents: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::client::Address;
 use crate::rules::format::{Annotations, literal};
 
 /// The series in one piece, in the notation of PromQL.
-pub(super) const SERIES: &str = r#"{{- $labels.source_metric }}{{ "{" }}
+pub(in crate::rules) const SERIES: &str = r#"{{- $labels.source_metric }}{{ "{" }}
 {{- $comma := "" }}
 {{- range $name, $value := $labels }}
   {{- if ne $name "source_metric" }}
