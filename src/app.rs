@@ -127,7 +127,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     ));
     stop(engine, writer);
     if kept.store.is_some() {
-        ruled::end(&options.data_dir, &config.detect);
+        ruled::end(&options.data_dir);
     }
     if let Some(recording) = recording {
         recording.stop();
@@ -180,7 +180,7 @@ async fn run(
         router: engine.router.clone(),
         reader,
         board: Arc::clone(&engine.board),
-        groups,
+        groups: Arc::clone(&groups),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
         read: Arc::new(config.read.clone()),
@@ -225,8 +225,10 @@ async fn run(
         surfaces,
         web: Arc::clone(web),
         maintenance: api.maintenance.clone(),
+        groups,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
+        rules_in: (metrics.store_ok.get() == 1).then(|| options.data_dir.clone()),
     };
     reloader.began();
     tokio::spawn(Arc::clone(web).watch(shutdown.clone()));

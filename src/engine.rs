@@ -35,4 +35,5 @@ pub mod table;
 pub mod tally;
 pub mod tap;
 pub mod trainer;
+pub mod training;
 pub mod worker;

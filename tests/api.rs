@@ -3,6 +3,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "api/explain.rs"]
+mod explain;
 #[path = "api/feedback.rs"]
 mod feedback;
 #[path = "api/grpc.rs"]
@@ -11,6 +13,8 @@ mod grpc;
 mod history;
 #[path = "api/maintenance.rs"]
 mod maintenance;
+#[path = "api/models.rs"]
+mod models;
 #[path = "api/once.rs"]
 mod once;
 #[path = "api/series.rs"]

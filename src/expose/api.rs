@@ -16,6 +16,7 @@ mod explain;
 mod feedback;
 mod incidents;
 mod maintenance;
+mod models;
 mod openapi;
 pub(super) mod params;
 pub(super) mod problem;
@@ -31,13 +32,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Query, RawPathParams, Request, State as Extract};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use self::endpoints::Endpoint;
+use self::endpoints::{Endpoint, Verb};
 use self::params::Params;
 use self::problem::Problem;
 use super::State;
@@ -166,7 +167,13 @@ pub(super) fn routes(state: &State) -> Router {
                            query: Result<Query<Vec<(String, String)>>, _>| {
             handle(endpoint, api, path, headers, query.map(|Query(q)| q))
         };
-        router = router.route(endpoint.path, get(handle));
+        router = router.route(
+            endpoint.path,
+            match endpoint.verb {
+                Verb::Get => get(handle),
+                Verb::Post => post(handle),
+            },
+        );
     }
     router
         .merge(acts::routes())
@@ -195,7 +202,14 @@ async fn handle(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     match api.answer(endpoint, &path, &query).await {
-        Ok(body) => tagged(body, &headers),
+        Ok(body) if endpoint.verb == Verb::Get => tagged(body, &headers),
+        Ok(body) => {
+            let headers = [
+                (CONTENT_TYPE, "application/json"),
+                (CACHE_CONTROL, "no-store"),
+            ];
+            (headers, body).into_response()
+        }
         Err(problem) => problem.into_response(),
     }
 }

@@ -110,6 +110,12 @@ struct Episode {
 }
 
 impl Episode {
+    /// How long it has lasted with a sample at a time; 0 if it begins there.
+    fn lasted_ms(&self, t_ms: i64) -> i64 {
+        let since_ms = if self.over == 0 { t_ms } else { self.since_ms };
+        t_ms.saturating_sub(since_ms)
+    }
+
     fn take(&mut self, over: bool, t_ms: i64) {
         if over {
             if self.over == 0 {
@@ -273,7 +279,7 @@ impl Judge {
             over(self, opinion.deviation);
         }
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity), x.t_ms))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
         let (mut adapted, mut news) = (None, News::default());
@@ -282,7 +288,7 @@ impl Judge {
         } else {
             let calm = opinion.own < 1.0;
             self.watch.take(spec, &look, &slow, silence_ms, calm);
-            adapted = self.learn(spec, &step, opinion.own, x);
+            adapted = self.learn(spec, &step, &opinion, x);
             news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
             self.seen = self.seen.saturating_add(1);
         }
@@ -467,11 +473,14 @@ impl Judge {
         &mut self,
         spec: &SeriesSpec,
         step: &Step,
-        deviation: f64,
+        opinion: &Opinion,
         x: Point,
     ) -> Option<Change> {
-        let over = deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
-        self.episode.take(over, x.t_ms);
+        let scored = self.phase(spec) != Phase::Warmup;
+        let over = scored && opinion.own >= 1.0;
+        // What a rule alone says lasts too, where that is asked for.
+        let lasts = over || scored && spec.min_duration_ms > 0 && opinion.deviation >= 1.0;
+        self.episode.take(lasts, x.t_ms);
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }

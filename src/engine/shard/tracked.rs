@@ -69,6 +69,12 @@ impl Shard {
         now_ms: i64,
     ) -> u32 {
         let mut track = track;
+        let is_new = self.parts.specs.is_new_for(self.table.labels(at), spec);
+        let rules_before = match is_new && self.parts.keeps && track.head().last_ms().is_some() {
+            true => self.parts.specs.mark_before(self.table.labels(at)),
+            false => None,
+        };
+        let ended = rules_before.map(|rules| (rules, track.mark()));
         let seed = fingerprint(self.table.labels(at));
         let had_forest = track.judge().forest().is_some();
         self.seat(track.judge_mut(), self.parts.specs.get(spec), seed);
@@ -89,8 +95,8 @@ impl Shard {
         };
         self.tally.show(&mut slot.shown, shown);
         let n = self.tracked.insert(slot);
-        if had_forest != has_forest || self.parts.specs.is_new_for(self.table.labels(at), spec) {
-            self.anchor_anew(n);
+        if had_forest != has_forest || is_new {
+            self.anchor_anew(n, ended);
         }
         n
     }
@@ -161,7 +167,7 @@ impl Shard {
                 }
             },
             |judge, interval_ms, x, size| {
-                let peak = |r: &RecordTap| r.is_peak(table.labels(at), size);
+                let peak = |r: &RecordTap| r.is_peak(table.fingerprint(at), size);
                 if records.as_ref().is_some_and(peak) {
                     peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
                 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::maintenance::ChangeShown;
+use super::params::shared::{MATCH, METRIC, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, feedback, maintenance, time};
@@ -39,16 +40,6 @@ const REASONS: &[&str] = &[
     "joint",
 ];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only anomalies of series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only anomalies of series that this selector matches, as in PromQL: `{job=\"node\", instance=~\"db.*\"}`. Any of several.",
-);
 const SEVERITY: Param = Param::many(
     "severity",
     Kind::OneOf(SEVERITIES),
@@ -92,21 +83,8 @@ pub(super) const LIST: &[Param] = &[
     START_DATE,
     END,
     END_DATE,
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: LIMIT_MAX,
-            usual: 100,
-        },
-        "Anomalies of one page.",
-    ),
-    Param::query(
-        "page_token",
-        Kind::Text,
-        "Where the page before ended: its `next_page_token`. The other parameters must be the same; \
-         anomalies that began since do not move what comes after.",
-    ),
+    limit(LIMIT_MAX),
+    TOKEN,
     Param::query(
         "skip",
         Kind::Integer {
