@@ -11,6 +11,7 @@ mod backlog;
 pub mod block;
 mod disk;
 mod folder;
+pub mod joint;
 mod key;
 mod load;
 pub mod log;
