@@ -55,7 +55,10 @@ fn rows(c: &mut Criterion<CpuTime>) {
         let mut next = fresh.iter().cycle();
         group.throughput(Throughput::Elements(1));
         group.bench_function(format!("row of {members}"), |b| {
-            b.iter(|| next.next().map(|row| joint.take(black_box(row), 0.3, A_DAY)));
+            b.iter(|| {
+                next.next()
+                    .map(|row| joint.take(black_box(row), 0.3, A_DAY))
+            });
         });
         let held: Vec<f32> = (0..ROWS).flat_map(|_| row(&mut random, members)).collect();
         group.bench_function(format!("fit of {members}"), |b| {
@@ -92,7 +95,11 @@ fn samples(c: &mut Criterion<CpuTime>) {
             Entry {
                 seq,
                 received_ms: seq as i64 * STEP_MS,
-                joins: if seq == 1 { joins.collect() } else { Vec::new() },
+                joins: if seq == 1 {
+                    joins.collect()
+                } else {
+                    Vec::new()
+                },
                 told: (0..members).map(|i| (0, i as u8, sample(i))).collect(),
             }
         };

@@ -129,8 +129,15 @@ fn one_that_leaves_the_others_is_named_by_its_group() {
     );
     assert_eq!(page.matches("reason=\"joint\"").count(), 1, "{page}");
     let records = anomalies(&saimon);
-    assert_eq!(records.matches("\"reason\":\"joint\"").count(), 1, "{records}");
-    assert!(records.contains("\"source_metric\":\"c\"") || records.contains("\"c\""), "{records}");
+    assert_eq!(
+        records.matches("\"reason\":\"joint\"").count(),
+        1,
+        "{records}"
+    );
+    assert!(
+        records.contains("\"source_metric\":\"c\"") || records.contains("\"c\""),
+        "{records}"
+    );
 }
 
 fn anomalies(saimon: &Serving) -> String {
@@ -206,7 +213,11 @@ fn groups_go_on_after_a_kill_and_a_stop_with_any_number_of_shards() {
         let said = said(saimon).into_iter();
         said.filter(|l| !l.starts_with("saimon_anomaly")).collect()
     };
-    assert_eq!(of_groups(&whole), of_groups(&broken), "before anything is sent");
+    assert_eq!(
+        of_groups(&whole),
+        of_groups(&broken),
+        "before anything is sent"
+    );
     send(&[&whole, &broken], LEARNED + 20);
     alike(&whole, &broken, "after a stop", &named);
     drop(broken);

@@ -273,6 +273,7 @@ impl Joints {
         JointTap {
             joints: Arc::clone(self),
             order: 0,
+            newest: 0,
             replayed: false,
             asks: Vec::new(),
             told: Vec::new(),
@@ -326,8 +327,10 @@ impl Feed {
 #[derive(Debug)]
 pub struct JointTap {
     joints: Arc<Joints>,
-    /// Of the record at hand; of the newest one that was told when there is none.
+    /// Of the record at hand.
     order: u64,
+    /// Of the newest one that was handed over.
+    newest: u64,
     replayed: bool,
     asks: Vec<Ask>,
     told: Vec<Told>,
@@ -430,13 +433,14 @@ impl JointTap {
             asks,
             told,
         };
+        self.newest = self.order;
         // Fails only if the thread has ended: it panicked.
         let _ = self.joints.to.send(part);
     }
 
     /// Where what was told so far ends.
     pub fn mark(&self) -> u64 {
-        self.order
+        self.newest
     }
 
     /// True if all that was told up to the mark is kept, or will never be.

@@ -15,8 +15,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Families};
-use super::journal::{Fate, Journal, JournalError, Line, Record, WhenFull};
 use super::joint::Feed;
+use super::journal::{Fate, Journal, JournalError, Line, Record, WhenFull};
 use super::keep::PARTITIONS;
 use super::shard::Message;
 use crate::wire::snappy::PooledBody;
@@ -189,9 +189,10 @@ impl Router {
         let (seq, fate) = held.keep(record)?;
         let told = |shard: usize| batches[shard].as_ref().is_some_and(|b| !b.is_empty());
         let parts = permits.iter().filter(|permit| told(permit.0)).count();
-        let order = self.joint.as_ref().map_or(0, |joint| {
-            joint.begin(seq, received_ms, false, parts)
-        });
+        let order = self
+            .joint
+            .as_ref()
+            .map_or(0, |joint| joint.begin(seq, received_ms, false, parts));
         for (shard, mut permits) in permits {
             if let Some(families) = families
                 && let Some(permit) = permits.next()

@@ -83,13 +83,15 @@ mod shared {
         of[..].serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[Box<str>]>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<[Box<str>]>, D::Error> {
         Vec::deserialize(from).map(Into::into)
     }
 }
 
 impl Group {
-    pub fn new(values: Arc<[Box<str>]>) -> Self {
+    pub(super) fn new(values: Arc<[Box<str>]>) -> Self {
         Self {
             members: (0..MEMBERS_MAX).map(|_| None).collect(),
             rows: Rows::new(),
@@ -101,7 +103,7 @@ impl Group {
     }
 
     /// False for what was never a group.
-    pub fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         self.members.len() == MEMBERS_MAX
             && self.joint.is_sound()
             && self
@@ -111,21 +113,21 @@ impl Group {
     }
 
     /// The first place that nobody has.
-    pub fn free(&self) -> Option<usize> {
+    pub(super) fn free(&self) -> Option<usize> {
         self.members.iter().position(Option::is_none)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.members.iter().all(Option::is_none)
     }
 
     /// Members that move together.
-    pub fn together(&self) -> usize {
+    pub(super) fn together(&self) -> usize {
         self.joint.members()
     }
 
     /// The shard of a member says where it is: it is told its place, and shown what is known of it.
-    pub fn link(&mut self, group: u32, member: usize, link: Link) {
+    pub(super) fn link(&mut self, group: u32, member: usize, link: Link) {
         if let Some(known) = &mut self.members[member] {
             link.seat.give(Place {
                 group,
@@ -142,7 +144,7 @@ impl Group {
         }
     }
 
-    pub fn put(&mut self, member: usize, clock_ms: i64, x: &Sample) {
+    pub(super) fn put(&mut self, member: usize, clock_ms: i64, x: &Sample) {
         let Some(known) = &mut self.members[member] else {
             return;
         };
@@ -157,7 +159,7 @@ impl Group {
     }
 
     /// The series in which an anomaly is seen has ended.
-    pub fn ended(&mut self, member: usize, t_ms: i64) -> Option<Update> {
+    pub(super) fn ended(&mut self, member: usize, t_ms: i64) -> Option<Update> {
         let named = self.named.as_ref();
         if named.is_none_or(|n| usize::from(n.member) != member) {
             return None;
@@ -167,7 +169,7 @@ impl Group {
     }
 
     /// A member goes.
-    pub fn leave(&mut self, member: usize) -> Option<Update> {
+    pub(super) fn leave(&mut self, member: usize) -> Option<Update> {
         let named = self.named.as_ref();
         let shown = named.filter(|n| usize::from(n.member) == member);
         let last_ms = shown.map(|n| n.record.as_of_ms);
@@ -186,7 +188,7 @@ impl Group {
     }
 
     /// Judges the rows that are ready.
-    pub fn look(&mut self) -> Heard {
+    pub(super) fn look(&mut self) -> Heard {
         let mut heard = Heard::default();
         let a_day = self.rows.a_day();
         while let Some(row) = self.rows.ready() {

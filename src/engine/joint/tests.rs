@@ -6,6 +6,7 @@ use super::together::Together;
 use super::*;
 use crate::config::GroupsConfig;
 use crate::engine::record::{Record, RecordState, Update};
+use crate::model::joint::MEMBERS_MAX;
 use crate::score::board::{Board, BoardWriter};
 use crate::series::labels;
 
@@ -314,7 +315,9 @@ fn there_are_no_more_groups_and_members_than_there_may_be_and_places_come_back()
         house.add(&canonical(&format!("more{i}"), "one"));
     }
     let all = house.all.len();
-    house.record(1, false, |i| (!(SERIES..2 * SERIES).contains(&i)).then_some(0.0));
+    house.record(1, false, |i| {
+        (!(SERIES..2 * SERIES).contains(&i)).then_some(0.0)
+    });
     house.record(2, false, |_| None);
     house.catch_up();
     house.record(3, false, |_| Some(0.0));
