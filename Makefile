@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak eval quiet docs check-deploy package clean
+.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak eval quiet docs check-api pictures check-deploy package clean
 
 SHELL := /bin/sh
 INSTALL := scripts/install-debian-packages.sh
@@ -20,7 +20,7 @@ demo: ## Prometheus, Alertmanager and saimon on free ports, with a fault to find
 	@cargo run --quiet --release --example demo -- $(if $(CHECK),--check) $(ARGS)
 
 test: ## everything: unit, property, black box, end to end with a real Prometheus, doc tests
-	@$(INSTALL) build stack peers
+	@$(INSTALL) build stack peers browser
 	cargo test
 
 lint: ## formatting, clippy, documentation, licences
@@ -72,6 +72,14 @@ docs: ## what is written from the types (reference, dashboard), and the library'
 	@$(INSTALL) build
 	cargo run --quiet --example reference
 	cargo doc --no-deps
+
+check-api: ## whether the API answers as it describes itself, asked by schemathesis (from PyPI, once)
+	@$(INSTALL) build python
+	cargo test --test page -- --ignored --nocapture the_api_answers_as_it_describes_itself
+
+pictures: ## those of the page in docs/images, anew
+	@$(INSTALL) build browser
+	SAIMON_PICTURES=$(CURDIR)/docs/images cargo test --test page -- --ignored --nocapture pictures
 
 check-deploy: ## deployment files against the schemas and linters of what they are for
 	@scripts/check-deploy.sh

@@ -6,6 +6,8 @@
 #   scripts/install-debian-packages.sh build stack    also Prometheus, Alertmanager, node_exporter
 #   scripts/install-debian-packages.sh build peers    also VictoriaMetrics and vmagent
 #   scripts/install-debian-packages.sh build fuzz     also a C++ compiler (libFuzzer is C++)
+#   scripts/install-debian-packages.sh build browser  also Chromium, in which the page is tested (or CHROMIUM=...)
+#   scripts/install-debian-packages.sh build python   also Python with venv, to fetch what the API is checked by
 #   scripts/install-debian-packages.sh build package  also debootstrap and systemd-nspawn, to install a package somewhere
 #
 # Debian may start the installed programs as services on their default ports. Nothing here relies on
@@ -13,7 +15,7 @@
 set -eu
 
 usage() {
-    echo "usage: $0 build|stack|peers|fuzz|package ..." >&2
+    echo "usage: $0 build|stack|peers|fuzz|browser|python|package ..." >&2
     exit 2
 }
 
@@ -49,6 +51,14 @@ for set in "$@"; do
             ;;
         fuzz)
             want c++ g++
+            ;;
+        browser)
+            want "${CHROMIUM:-chromium}" chromium
+            ;;
+        python)
+            want python3 python3
+            # Debian's Python has venv without what it puts into one
+            python3 -c 'import ensurepip' >/dev/null 2>&1 || want ensurepip python3-venv
             ;;
         package)
             want debootstrap debootstrap

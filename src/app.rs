@@ -54,6 +54,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct ServeOptions {
     pub data_dir: PathBuf,
     pub http_listen: SocketAddr,
+    /// `None`: gRPC is not served.
+    pub grpc_listen: Option<SocketAddr>,
     /// Threads that own series; `None`: as the machine has cores for them.
     pub shards: Option<usize>,
 }
@@ -153,14 +155,11 @@ async fn run(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
-    let listener = expose::listener::bind(options.http_listen)
-        .await
-        .with_context(|| {
-            format!(
-                "cannot listen on {}: choose another address with --http-listen",
-                options.http_listen
-            )
-        })?;
+    let listener = listen(options.http_listen, "--http-listen").await?;
+    let grpc_listener = match options.grpc_listen {
+        Some(address) => Some(listen(address, "--grpc-listen").await?),
+        None => None,
+    };
     let health = Arc::new(Health::default());
     let state = State {
         router: engine.router.clone(),
@@ -178,16 +177,26 @@ async fn run(
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
     let (reloads, reload_inbox) = Reloads::channel();
-    let surface = Surface::new(state, Arc::clone(&web.entrance), Some(reloads));
-    let surface = Arc::new(surface);
-    let serving = tokio::spawn(Arc::clone(&surface).serve(listener, shutdown.clone()));
+    let entrance = || Arc::clone(&web.entrance);
+    let mut surfaces = Vec::new();
+    let mut serving = Vec::new();
+    let mut grpc = "off".to_owned();
+    if let Some(listener) = grpc_listener {
+        grpc = listener.local_addr()?.to_string();
+        let surface = Arc::new(Surface::grpc(state.clone(), entrance(), &shutdown));
+        surfaces.push(Arc::clone(&surface));
+        serving.push(tokio::spawn(surface.serve(listener, shutdown.clone())));
+    }
+    let surface = Arc::new(Surface::new(state, entrance(), Some(reloads)));
+    surfaces.push(Arc::clone(&surface));
+    serving.push(tokio::spawn(surface.serve(listener, shutdown.clone())));
     // Before there is anything to reload: without a handler the signal ends the process.
     let hangup = signal(SignalKind::hangup())?;
     let reloader = Reloader {
         source: Arc::clone(source),
         running: config.clone(),
         shards: engine.senders.clone(),
-        surface,
+        surfaces,
         web: Arc::clone(web),
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
@@ -222,6 +231,7 @@ async fn run(
             health.set_ready();
             tracing::info!(
                 http = %address,
+                grpc,
                 shards = engine.senders.len(),
                 data_dir = %options.data_dir.display(),
                 store = if metrics.store_ok.get() == 1 { "ok" } else { "none" },
@@ -243,8 +253,16 @@ async fn run(
     tracing::info!(signal, "stopping: finishing requests, then writing models");
     health.set_stopping();
     shutdown.cancel();
-    serving.await.context("the listener ended with a panic")?;
+    for serving in serving {
+        serving.await.context("a listener ended with a panic")?;
+    }
     Ok(())
+}
+
+/// Listens, or says with which flag to listen elsewhere.
+async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<tokio::net::TcpListener> {
+    let bound = expose::listener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address}: choose another address with {flag}"))
 }
 
 async fn tick(shards: Vec<tokio::sync::mpsc::Sender<Message>>, clock: Arc<dyn Clock>) {

@@ -127,6 +127,10 @@ struct Serve {
     /// Address of the HTTP surface
     #[arg(long, env = "SAIMON_HTTP_LISTEN", default_value = "0.0.0.0:9925")]
     http_listen: SocketAddr,
+    /// Address of gRPC, or off; by default the port after that of --http-listen, on its address:
+    /// 0.0.0.0:9926
+    #[arg(long, env = "SAIMON_GRPC_LISTEN", value_name = "ADDRESS", value_parser = grpc_listen)]
+    grpc_listen: Option<GrpcListen>,
     /// A file that says whom saimon answers: TLS, users, tokens, as Prometheus and its exporters have
     /// it; overrides web.config_file
     #[arg(
@@ -142,6 +146,40 @@ struct Serve {
     /// Threads that own series, 1 to 64; by default two thirds of the cores
     #[arg(long, env = "SAIMON_SHARDS", value_parser = clap::value_parser!(u8).range(1..=64))]
     shards: Option<u8>,
+}
+
+/// Where gRPC is served, if it is.
+#[derive(Debug, Clone, Copy)]
+enum GrpcListen {
+    Off,
+    At(SocketAddr),
+}
+
+fn grpc_listen(text: &str) -> Result<GrpcListen, String> {
+    match text {
+        "off" => Ok(GrpcListen::Off),
+        at => at
+            .parse()
+            .map(GrpcListen::At)
+            .map_err(|_| "neither an address with a port nor off".to_owned()),
+    }
+}
+
+/// Beside HTTP unless said otherwise. With any free port for HTTP it is any free port for gRPC.
+fn grpc_address(wanted: Option<GrpcListen>, http: SocketAddr) -> Option<SocketAddr> {
+    match wanted {
+        Some(GrpcListen::Off) => None,
+        Some(GrpcListen::At(address)) => Some(address),
+        None => {
+            let after = |port: u16| port.checked_add(1).unwrap_or(0);
+            let port = if http.port() == 0 {
+                0
+            } else {
+                after(http.port())
+            };
+            Some(SocketAddr::new(http.ip(), port))
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -210,6 +248,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let options = ServeOptions {
                 data_dir: serve.data_dir,
                 http_listen: serve.http_listen,
+                grpc_listen: grpc_address(serve.grpc_listen, serve.http_listen),
                 shards: serve.shards.map(usize::from),
             };
             let source: app::Source = Arc::new(source);

@@ -1,4 +1,4 @@
-//! The HTTP surface: writes in, metrics and scores out.
+//! The surfaces, HTTP and gRPC: writes in, metrics, scores and answers out.
 //!
 //! What always holds: a stranger can make nothing here grow without a limit or hold anything for
 //! ever, and no reader makes a shard wait: scores are read from the board's atomics, everything else
@@ -7,12 +7,13 @@
 pub mod accept;
 mod api;
 mod connection;
+pub mod grpc;
 pub mod health;
-mod index;
 mod ingest;
 mod layers;
 pub mod listener;
 mod metrics;
+mod page;
 mod read;
 pub mod reload;
 pub mod scores;
@@ -28,6 +29,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::api::ApiParts;
+use self::connection::Version;
+use self::grpc::Grpc;
 pub use self::health::{Health, Stage};
 pub use self::ingest::replay::{Replay, ReplayError};
 use self::listener::Waits;
@@ -72,8 +75,14 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: CancellationTo
 pub struct Surface {
     state: State,
     entrance: Arc<Entrance>,
-    reloads: Option<Reloads>,
+    protocol: Protocol,
     served: ArcSwap<Served>,
+}
+
+/// What is spoken on a listener.
+enum Protocol {
+    Http(Option<Reloads>),
+    Grpc(Grpc),
 }
 
 /// What a reload changes.
@@ -83,9 +92,12 @@ struct Served {
 }
 
 impl Served {
-    fn new(state: &State, entrance: &Arc<Entrance>, reloads: Option<Reloads>) -> Self {
+    fn new(state: &State, entrance: &Arc<Entrance>, protocol: &Protocol) -> Self {
         Self {
-            routes: routes(state, entrance, reloads),
+            routes: match protocol {
+                Protocol::Http(reloads) => routes(state, entrance, reloads.clone()),
+                Protocol::Grpc(grpc) => grpc.routes(state, entrance),
+            },
             waits: Waits {
                 head: state.limits.header_wait,
                 write: state.limits.request,
@@ -97,12 +109,21 @@ impl Served {
 impl Surface {
     /// For those whom `entrance` lets in.
     pub fn new(state: State, entrance: Arc<Entrance>, reloads: Option<Reloads>) -> Self {
-        let served = Served::new(&state, &entrance, reloads.clone());
+        Self::speaking(Protocol::Http(reloads), state, entrance)
+    }
+
+    /// gRPC instead of HTTP. Its streams end with `shutdown`.
+    pub fn grpc(state: State, entrance: Arc<Entrance>, shutdown: &CancellationToken) -> Self {
+        Self::speaking(Protocol::Grpc(Grpc::new(shutdown)), state, entrance)
+    }
+
+    fn speaking(protocol: Protocol, state: State, entrance: Arc<Entrance>) -> Self {
+        let served = Served::new(&state, &entrance, &protocol);
         Self {
             served: ArcSwap::from_pointee(served),
             state,
             entrance,
-            reloads,
+            protocol,
         }
     }
 
@@ -116,13 +137,33 @@ impl Surface {
             api: Arc::new(ApiParts::new(self.state.api.records.clone(), config)),
             ..self.state.clone()
         };
-        let served = Served::new(&state, &self.entrance, self.reloads.clone());
+        let served = Served::new(&state, &self.entrance, &self.protocol);
         self.served.store(Arc::new(served));
     }
 
     /// Serves on `listener` until `shutdown`, as [`serve`] does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        if let Protocol::Grpc(grpc) = &self.protocol {
+            grpc.follow(Arc::clone(&self.state.health));
+        }
         listener::accept(listener, self, shutdown).await;
+    }
+
+    /// What handshakes go by, if TLS is spoken.
+    fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+        match self.protocol {
+            Protocol::Http(_) => self.entrance.door().tls(),
+            Protocol::Grpc(_) => self.entrance.door().tls_grpc(),
+        }
+    }
+
+    fn speaks(&self, version: Version) -> bool {
+        match (&self.protocol, version) {
+            (Protocol::Http(_), Version::Http1) | (Protocol::Grpc(_), Version::Http2) => true,
+            (Protocol::Http(_), Version::Http2) => self.entrance.door().http2(),
+            // gRPC's own answer says what is wrong.
+            (Protocol::Grpc(_), Version::Http1) => true,
+        }
     }
 
     fn routes(&self) -> axum::Router {
@@ -138,9 +179,8 @@ impl Surface {
 fn routes(state: &State, entrance: &Arc<Entrance>, reloads: Option<Reloads>) -> axum::Router {
     let own = axum::Router::new().route("/metrics", get(metrics::metrics));
     let pages = own.with_state(state.clone()).merge(scores::routes(state));
-    let pages = layers::compressed(pages.merge(api::routes(state)));
+    let pages = layers::compressed(pages.merge(api::routes(state)).merge(page::routes()));
     let others = axum::Router::new()
-        .route("/", get(index::index))
         .route("/health", get(health::health))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))

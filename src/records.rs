@@ -5,6 +5,7 @@
 //! always holds: what is shown is on disk (or the disk takes nothing, and that is counted); a record is
 //! never shown twice; and there are never more than `records.max` of them.
 
+pub mod feed;
 pub mod index;
 pub mod keeper;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use self::feed::Feed;
 use self::index::Index;
 use crate::engine::record::{Record, RecordId};
 use crate::engine::records::Known;
@@ -29,6 +31,7 @@ pub struct Records {
     files: RecordFiles,
     /// Behind a lock that is held for one look through the index or for one batch of changes.
     shown: RwLock<Shown>,
+    opened_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ struct Shown {
     unwritten: BTreeMap<RecordId, Option<Record>>,
     /// Changes since the start, for those who ask whether there is anything new.
     version: u64,
+    /// The same, one by one.
+    feed: Feed,
 }
 
 impl Records {
@@ -71,6 +76,7 @@ impl Records {
         let records = Self {
             files,
             shown: RwLock::new(shown),
+            opened_ms: now_ms,
         };
         Ok((records, known))
     }

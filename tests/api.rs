@@ -3,6 +3,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "api/grpc.rs"]
+mod grpc;
 #[path = "api/history.rs"]
 mod history;
 #[path = "api/once.rs"]

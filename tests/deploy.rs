@@ -21,6 +21,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Where saimon listens unless it is told otherwise.
 const PORT: u64 = 9925;
+/// What gRPC is served on.
+const GRPC_PORT: u64 = 9926;
 
 fn at_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -285,22 +287,28 @@ fn every_path_that_is_asked_for_answers() {
 
 #[test]
 fn ports_are_those_that_saimon_listens_on() {
-    assert_eq!(instruction("EXPOSE"), PORT.to_string());
+    assert_eq!(instruction("EXPOSE"), format!("{PORT} {GRPC_PORT}"));
     assert_eq!(
         container()["ports"],
-        json!([{"name": "http", "containerPort": PORT}])
+        json!([
+            {"name": "http", "containerPort": PORT},
+            {"name": "grpc", "containerPort": GRPC_PORT},
+        ])
     );
     for service in objects().iter().filter(|o| o["kind"] == "Service") {
         let ports = &service["spec"]["ports"];
         assert_eq!(
             *ports,
-            json!([{"name": "http", "port": PORT, "targetPort": "http"}])
+            json!([
+                {"name": "http", "port": PORT, "targetPort": "http"},
+                {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc"},
+            ])
         );
     }
     let compose = yaml("deploy/compose/compose.yaml");
     assert_eq!(
         compose["services"]["saimon"]["ports"],
-        json!(["127.0.0.1:9925:9925"])
+        json!(["127.0.0.1:9925:9925", "127.0.0.1:9926:9926"])
     );
     // from other machines only what is meant for people, and nothing by default
     for (name, service) in compose["services"].as_object().unwrap() {

@@ -2,7 +2,7 @@
 //!
 //! - A module uses the layers to its left and none to its right (the order is in `src/lib.rs`).
 //! - From `wire` to `score` there is no async, no I/O, no clock and no thread.
-//! - sled and prometheus-client are named where they live and nowhere else.
+//! - sled, tonic and prometheus-client are named where they live and nowhere else.
 //! - No file has more than 600 lines, and none has `todo!`, `unimplemented!` or `dbg!`.
 //!
 //! Comments, strings and `#[cfg(test)]` items are left out: tests may look where they like.

@@ -30,7 +30,8 @@ pub(super) struct Reloader {
     /// What is in use.
     pub(super) running: Config,
     pub(super) shards: Vec<mpsc::Sender<Message>>,
-    pub(super) surface: Arc<Surface>,
+    /// All that is served, on whichever address.
+    pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
@@ -98,7 +99,9 @@ impl Reloader {
             memory_max: memory_max(&read.config.limits),
         };
         Engine::renew(&self.shards, &renewal).await;
-        self.surface.retune(&read.config);
+        for surface in &self.surfaces {
+            surface.retune(&read.config);
+        }
         self.web.put(Ok(read.door));
         self.running = read.config;
         self.succeeded(read.waiting.len());

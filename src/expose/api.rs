@@ -8,16 +8,17 @@
 //! - An answer has an `ETag`; who sends it as `If-None-Match` gets 304 while nothing has changed.
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
-mod anomalies;
+pub(super) mod anomalies;
 mod docs;
-mod endpoints;
+pub(super) mod endpoints;
 mod explain;
 mod openapi;
-mod params;
-mod problem;
+pub(super) mod params;
+pub(super) mod problem;
 mod series;
 mod system;
-mod time;
+pub(super) mod time;
+mod timeline;
 mod token;
 
 use std::sync::Arc;
@@ -63,13 +64,61 @@ impl ApiParts {
     }
 }
 
-/// What answers.
-struct Api {
+/// What answers, whichever protocol asks.
+pub(super) struct Api {
     state: State,
     turns: Arc<Semaphore>,
 }
 
 impl Api {
+    pub(super) fn new(state: &State) -> Arc<Self> {
+        Arc::new(Self {
+            state: state.clone(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
+
+    /// Answers one endpoint: JSON.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        endpoint: &'static Endpoint,
+        path: &[(String, String)],
+        query: &[(String, String)],
+    ) -> Answered {
+        let params = Params::check(endpoint.params, path, query)?;
+        self.in_turn(move |api| (endpoint.answer)(api, &params))
+            .await
+    }
+
+    /// Has a question answered on a thread that may block, when there is room for it.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        answer: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
+            unreachable!("BUG: the semaphore is never closed");
+        };
+        let api = Arc::clone(self);
+        let answered = tokio::task::spawn_blocking(move || {
+            let answered = answer(&api);
+            drop(turn);
+            answered
+        });
+        match answered.await {
+            Ok(answered) => answered,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How series are modelled.
+    pub(super) fn rules(&self) -> Option<&Rules> {
+        self.state.api.rules.as_ref()
+    }
+
     /// Waits for what the shards are asked. Only where blocking is fine.
     fn ask<T>(&self, question: impl Future<Output = T>) -> Result<T, Problem> {
         if self.state.router.is_recovering() {
@@ -81,7 +130,7 @@ impl Api {
 }
 
 /// An answer before it has its headers: JSON.
-type Answered = Result<Vec<u8>, Problem>;
+pub(super) type Answered = Result<Vec<u8>, Problem>;
 
 /// JSON of what is answered.
 fn answer(value: &impl Serialize) -> Answered {
@@ -92,10 +141,7 @@ fn answer(value: &impl Serialize) -> Answered {
 }
 
 pub(super) fn routes(state: &State) -> Router {
-    let api = Arc::new(Api {
-        state: state.clone(),
-        turns: Arc::new(Semaphore::new(AT_ONCE)),
-    });
+    let api = Api::new(state);
     let mut router = Router::new();
     for endpoint in endpoints::ALL {
         let handle = move |Extract(api): Extract<Arc<Api>>,
@@ -131,22 +177,9 @@ async fn handle(
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let params = match Params::check(endpoint.params, &path, &query) {
-        Ok(params) => params,
-        Err(problem) => return problem.into_response(),
-    };
-    let Ok(turn) = Arc::clone(&api.turns).acquire_owned().await else {
-        unreachable!("BUG: the semaphore is never closed");
-    };
-    let answered = tokio::task::spawn_blocking(move || {
-        let answered = (endpoint.answer)(&api, &params);
-        drop(turn);
-        answered
-    });
-    match answered.await {
-        Ok(Ok(body)) => tagged(body, &headers),
-        Ok(Err(problem)) => problem.into_response(),
-        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    match api.answer(endpoint, &path, &query).await {
+        Ok(body) => tagged(body, &headers),
+        Err(problem) => problem.into_response(),
     }
 }
 

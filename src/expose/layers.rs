@@ -56,11 +56,16 @@ pub(super) fn compressed(router: Router) -> Router {
     router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
 }
 
-fn panicked(why: Box<dyn Any + Send + 'static>) -> Response {
-    let why = match why.downcast::<String>() {
+/// What a panic said.
+pub(super) fn message(why: Box<dyn Any + Send + 'static>) -> String {
+    match why.downcast::<String>() {
         Ok(why) => *why,
         Err(why) => (*why.downcast_ref::<&str>().unwrap_or(&"no message")).to_owned(),
-    };
+    }
+}
+
+fn panicked(why: Box<dyn Any + Send + 'static>) -> Response {
+    let why = message(why);
     tracing::error!(panic = why, "BUG: a request panicked, please report this");
     (
         StatusCode::INTERNAL_SERVER_ERROR,

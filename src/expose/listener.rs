@@ -139,7 +139,7 @@ fn handshakes_max(limits: &LimitsConfig) -> usize {
 
 /// The connection once it may be read from: after its handshake, if TLS is spoken.
 async fn secured(stream: TcpStream, host: &Host) -> io::Result<Stream> {
-    let Some(tls) = host.surface.entrance.door().tls() else {
+    let Some(tls) = host.surface.tls() else {
         return Ok(Stream::Plain(stream));
     };
     let Ok(_turn) = host.handshakes.acquire().await else {
@@ -166,8 +166,8 @@ async fn serve(stream: TcpStream, peer: Peer, host: Host) {
         opened = tokio::time::timeout(waits.head, Connection::open(opened, waits.write)) => opened,
     };
     let (connection, version) = match opened {
-        Ok(Ok(Some((_, Version::Http2)))) if !host.surface.entrance.door().http2() => {
-            return tracing::debug!(peer = %peer.0, "closed: http/2 is switched off");
+        Ok(Ok(Some((_, version)))) if !host.surface.speaks(version) => {
+            return tracing::debug!(peer = %peer.0, ?version, "closed: not spoken here");
         }
         Ok(Ok(Some(opened))) => opened,
         Ok(Ok(None)) => return,

@@ -12,7 +12,7 @@ mod peers;
 pub(super) mod rights;
 mod sans;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tls;
 
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub enum Weaker {
 /// A web configuration that can be used, with the files it names as they were when it was made.
 pub struct Door {
     tls: Option<Arc<ServerConfig>>,
+    /// The same for gRPC, which speaks HTTP/2 and nothing else.
+    tls_grpc: Option<Arc<ServerConfig>>,
     http2: bool,
     headers: HeaderMap,
     /// `None`: everybody is let in.
@@ -96,6 +98,7 @@ impl Door {
             headers.insert(named, valued);
         }
         Ok(Self {
+            tls_grpc: tls.as_deref().map(tls::only_http2),
             tls,
             http2,
             headers,
@@ -118,6 +121,10 @@ impl Door {
         self.tls.clone()
     }
 
+    pub(super) fn tls_grpc(&self) -> Option<Arc<ServerConfig>> {
+        self.tls_grpc.clone()
+    }
+
     pub(super) fn http2(&self) -> bool {
         self.http2
     }
@@ -128,6 +135,7 @@ impl Default for Door {
     fn default() -> Self {
         Self {
             tls: None,
+            tls_grpc: None,
             http2: true,
             headers: HeaderMap::new(),
             known: None,

@@ -5,8 +5,9 @@
 //! record. Rows are in the order of ids, which never change, so a page that ends at an id goes on
 //! there whatever has been added or has gone since.
 
+mod changed;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -88,6 +89,15 @@ pub struct Counts {
     /// Sum of the peaks' scores.
     pub score_sum: f64,
     pub score_max: f32,
+}
+
+/// How many were under way in each of the equal parts of a time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Under way at some moment of it, by severity.
+    pub under_way: [u64; Severity::ALL.len()],
+    /// Begun in it.
+    pub began: u64,
 }
 
 /// A filter made ready for many rows.
@@ -291,6 +301,43 @@ impl Index {
             .by_metric
             .sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         counts
+    }
+
+    /// What was under way in each of `parts` equal parts of the time from `from_ms` up to, and without,
+    /// `to_ms`. One that is not over is under way to the end; one that ended where a part begins was
+    /// not in that part.
+    pub fn timeline(&self, filter: &Filter, from_ms: i64, to_ms: i64, parts: usize) -> Vec<Bucket> {
+        let filter = Filter {
+            from_ms: Some(from_ms),
+            to_ms: Some(to_ms.saturating_sub(1)),
+            ..filter.clone()
+        };
+        let span = i128::from(to_ms) - i128::from(from_ms);
+        let part = |t_ms: i64| {
+            let gone = i128::from(t_ms) - i128::from(from_ms);
+            // In [0, parts), which is a usize.
+            (gone * parts as i128 / span.max(1)).clamp(0, parts as i128 - 1) as usize
+        };
+        // What begins and what ends at each part; their sums are what is under way.
+        let mut steps = vec![[0_i64; Severity::ALL.len()]; parts + 1];
+        let mut buckets = vec![Bucket::default(); parts];
+        let mut sieve = Sieve::new(&filter, self);
+        for (id, row) in self.wanted(&mut sieve, None) {
+            let first = part(id.start_ms);
+            let end = row.end_ms.unwrap_or(i64::MAX).saturating_sub(1);
+            let last = part(end).max(first);
+            steps[first][row.severity as usize] += 1;
+            steps[last + 1][row.severity as usize] -= 1;
+            buckets[first].began += u64::from(id.start_ms >= from_ms);
+        }
+        let mut now = [0_i64; Severity::ALL.len()];
+        for (bucket, step) in buckets.iter_mut().zip(&steps) {
+            for severity in 0..now.len() {
+                now[severity] += step[severity];
+                bucket.under_way[severity] = now[severity].unsigned_abs();
+            }
+        }
+        buckets
     }
 
     /// The newest of the records of one series, and how many it has.

@@ -132,6 +132,8 @@ impl Keeper {
             .write(all.iter().map(|(id, r)| (*id, r.as_ref())), now_ms);
         let mut shown = records.write();
         shown.version += 1;
+        let Shown { feed, index, .. } = &mut *shown;
+        feed.note(changes, index);
         for (id, record) in changes {
             match record {
                 Some(record) => shown.index.put(record),

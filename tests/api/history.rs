@@ -18,7 +18,7 @@ const RECORDS: usize = 10_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// An anomaly that has something of everything.
-fn record(random: &mut fastrand::Rng, n: usize, now_ms: i64) -> Record {
+pub(crate) fn record(random: &mut fastrand::Rng, n: usize, now_ms: i64) -> Record {
     let name = ["node_load1", "http_requests_total", "up"][random.usize(..3)];
     let instance = format!("host{}:9100", random.usize(..50));
     let job = ["node", "shop"][random.usize(..2)];

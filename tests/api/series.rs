@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::serving::Serving;
 use crate::{get, problem};
 
-const STEP_MS: i64 = 15_000;
-const SAMPLES: i64 = 400;
+pub(crate) const STEP_MS: i64 = 15_000;
+pub(crate) const SAMPLES: i64 = 400;
 
-fn label(name: &str, value: &str) -> proto::Label {
+pub(crate) fn label(name: &str, value: &str) -> proto::Label {
     proto::Label {
         name: name.to_owned(),
         value: value.to_owned(),
@@ -20,7 +20,7 @@ fn label(name: &str, value: &str) -> proto::Label {
 }
 
 /// Gauges and counters of three instances, and two that are not modelled.
-fn request(end_ms: i64) -> proto::WriteRequest {
+pub(crate) fn request(end_ms: i64) -> proto::WriteRequest {
     let mut random = fastrand::Rng::with_seed(3);
     let mut timeseries = Vec::new();
     let names = ["load", "requests_total", "build_info"];
@@ -341,4 +341,20 @@ fn the_guide_is_what_is_answered() {
         run += 1;
     }
     assert_eq!(run, 3);
+    // The script, as Python runs it.
+    let script = guide.split("```python\n").nth(1).unwrap();
+    let script = script.split("\n```").next().unwrap();
+    let script = script.replace(
+        "http://localhost:9925",
+        &format!("http://{}", saimon.address),
+    );
+    let ran = std::process::Command::new("python3")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
 }

@@ -124,6 +124,8 @@ impl Live {
         while let Some(some) = self.outlet.next(Duration::ZERO).unwrap() {
             for row in rows(&some.bytes).map(Result::unwrap) {
                 let what = row.score.map(|score| Numbers {
+                    // not among what rows have
+                    value: f64::NAN,
                     score,
                     expected: row.extra.unwrap().expected,
                     deviation: row.extra.unwrap().deviation,

@@ -270,5 +270,13 @@ fn the_index_names_every_endpoint() {
     ] {
         assert!(page.text().contains(path), "{path}");
     }
-    assert!(!page.text().contains("<script"));
+    // None that is written into the page: its policy would not let it run.
+    let scripts = page.text().matches("<script").count();
+    let own = page
+        .text()
+        .matches("<script type=\"module\" src=\"/ui/")
+        .count();
+    assert_eq!((scripts, own), (1, 1));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"));
 }

@@ -39,8 +39,9 @@ const NOT_PURE: [&str; 16] = [
 ];
 
 /// Libraries with one home: name, and the beginning of the files that may name it.
-const HOMES: [(&str, &str); 2] = [
+const HOMES: [(&str, &str); 3] = [
     ("sled", "store/sled.rs"),
+    ("tonic", "expose/grpc"),
     ("prometheus_client", "telemetry"),
 ];
 

@@ -122,6 +122,28 @@ pub(super) const STATS: &[Param] = &[
     METRIC, MATCH, SEVERITY, STATE, REASON, START, START_DATE, END, END_DATE,
 ];
 
+/// What [`super::timeline::timeline`] takes.
+pub(super) const TIMELINE: &[Param] = &[
+    METRIC,
+    MATCH,
+    SEVERITY,
+    STATE,
+    REASON,
+    START,
+    START_DATE,
+    END,
+    END_DATE,
+    Param::query(
+        "parts",
+        Kind::Integer {
+            least: 1,
+            most: 1000,
+            usual: 60,
+        },
+        "Equal parts that the time is divided into.",
+    ),
+];
+
 /// What [`one`] takes.
 pub(super) const ONE: &[Param] = &[Param::path("id", "The id of an anomaly.")];
 
@@ -135,7 +157,7 @@ pub(super) struct AnomalyList {
 
 /// One anomaly of one series.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Anomaly {
+pub(in crate::expose) struct Anomaly {
     /// Stays the same through restarts: the time of the first sample and the fingerprint of the series.
     id: String,
     /// The series as PromQL writes it.
@@ -236,7 +258,7 @@ struct MetricCount {
 }
 
 impl Anomaly {
-    pub(super) fn of(record: &Record) -> Self {
+    pub(in crate::expose) fn of(record: &Record) -> Self {
         let get = |name| labels::get(&record.labels, name).map(str::to_owned);
         let text = |ms: i64| time::shown(ms);
         let peak = &record.peak;
@@ -288,7 +310,7 @@ impl Anomaly {
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
-pub(super) fn shorter(x: f32) -> f64 {
+pub(in crate::expose) fn shorter(x: f32) -> f64 {
     x.to_string().parse().unwrap_or(f64::from(x))
 }
 
@@ -330,7 +352,8 @@ fn named<T: Copy>(
         .collect()
 }
 
-fn filter(params: &Params) -> Result<Filter, Problem> {
+/// What the parameters of [`LIST`] want.
+pub(in crate::expose) fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(Filter {
         metrics: params.all("metric_name").to_vec(),
         selectors: params.selectors("match[]").to_vec(),
@@ -342,7 +365,7 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
     })
 }
 
-fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
+pub(in crate::expose) fn records(api: &Api) -> Result<&Arc<Records>, Problem> {
     let none = "no records of anomalies are kept: see records.keep in the configuration, or the log for why the data directory cannot be used";
     api.state
         .api

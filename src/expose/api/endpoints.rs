@@ -2,16 +2,16 @@
 
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
-use super::{Answered, Api, anomalies, explain, series, system};
+use super::{Answered, Api, anomalies, explain, series, system, timeline};
 
 /// One endpoint: what is asked, what is answered, and by whom.
-pub(super) struct Endpoint {
+pub(in crate::expose) struct Endpoint {
     /// With parameters in braces.
-    pub(super) path: &'static str,
+    pub(in crate::expose) path: &'static str,
     /// A name that clients may use for it.
-    pub(super) name: &'static str,
+    pub(in crate::expose) name: &'static str,
     pub(super) summary: &'static str,
-    pub(super) params: &'static [Param],
+    pub(in crate::expose) params: &'static [Param],
     pub(super) schema: SchemaOf,
     /// What is asked for may not be there: 404.
     pub(super) may_be_missing: bool,
@@ -20,7 +20,7 @@ pub(super) struct Endpoint {
 }
 
 /// All of them.
-pub(super) const ALL: &[Endpoint] = &[
+pub(in crate::expose) const ALL: &[Endpoint] = &[
     Endpoint {
         path: "/api/v1/anomalies",
         name: "listAnomalies",
@@ -47,6 +47,15 @@ pub(super) const ALL: &[Endpoint] = &[
         schema: openapi::of::<anomalies::Stats>,
         may_be_missing: true,
         answer: anomalies::stats,
+    },
+    Endpoint {
+        path: "/api/v1/anomalies/timeline",
+        name: "timelineOfAnomalies",
+        summary: "How many anomalies were under way, over time; of the last day unless asked otherwise.",
+        params: anomalies::TIMELINE,
+        schema: openapi::of::<timeline::Timeline>,
+        may_be_missing: true,
+        answer: timeline::timeline,
     },
     Endpoint {
         path: "/api/v1/anomalies/{id}",

@@ -35,14 +35,14 @@ pub(super) enum Kind {
 
 /// One parameter of an endpoint.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Param {
-    pub(super) name: &'static str,
+pub(in crate::expose) struct Param {
+    pub(in crate::expose) name: &'static str,
     pub(super) kind: Kind,
     /// It may be given several times (or, for one of a list, as a list with commas), and any of the
     /// values counts.
     pub(super) many: bool,
     /// It is a part of the path, in braces there.
-    pub(super) in_path: bool,
+    pub(in crate::expose) in_path: bool,
     pub(super) doc: &'static str,
 }
 
@@ -74,7 +74,7 @@ impl Param {
 
 /// The parameters of one request, checked.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Params {
+pub(in crate::expose) struct Params {
     declared: &'static [Param],
     values: BTreeMap<&'static str, Vec<String>>,
     selectors: BTreeMap<&'static str, Vec<Selector>>,
@@ -82,7 +82,7 @@ pub(super) struct Params {
 
 impl Params {
     /// Checks what was sent against what is declared.
-    pub(super) fn check(
+    pub(in crate::expose) fn check(
         declared: &'static [Param],
         path: &[(String, String)],
         query: &[(String, String)],

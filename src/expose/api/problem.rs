@@ -15,7 +15,7 @@ const SAID_BACK_MAX: usize = 120;
 
 /// An error of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct Problem {
+pub(in crate::expose) struct Problem {
     /// Always `about:blank`: the status says which kind it is.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -42,7 +42,7 @@ impl Problem {
     }
 
     /// A parameter that cannot be taken as it is.
-    pub(super) fn parameter(name: &str, what: impl std::fmt::Display) -> Self {
+    pub(in crate::expose) fn parameter(name: &str, what: impl std::fmt::Display) -> Self {
         let name = shortened(name);
         Self {
             parameter: Some(name.clone()),
@@ -50,17 +50,25 @@ impl Problem {
         }
     }
 
-    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+    pub(in crate::expose) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail.into())
     }
 
-    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+    pub(in crate::expose) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail.into())
     }
 
-    #[cfg(test)]
-    pub(super) fn detail(&self) -> &str {
+    pub(in crate::expose) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(in crate::expose) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The parameter that it is about, if it is about one.
+    pub(in crate::expose) fn about(&self) -> Option<&str> {
+        self.parameter.as_deref()
     }
 }
 
@@ -74,6 +82,7 @@ impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match error {
             AskError::TooMany { .. } => Self::parameter("selector", error),
+            AskError::TooMuch { .. } => Self::parameter("start_time", error),
             error => Self::unavailable(error.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! `/api/v1/series` and `/api/v1/models`: which series there are, what is known of each, and its
 //! samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,6 +13,8 @@ use super::{Answered, Api, answer, time};
 use crate::engine::ask::Found;
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
 use crate::engine::models::ForestState;
+use crate::engine::recall::Effort;
+use crate::score::track::again::Numbers;
 use crate::series::labels;
 use crate::series::matcher::{MatchOp, Matcher, Selector};
 use crate::window::chunk;
@@ -112,6 +114,11 @@ pub(super) const WINDOW: &[Param] = &[
             usual: 1000,
         },
         "Samples at most; the newest are given.",
+    ),
+    Param::query(
+        "scores",
+        Kind::OneOf(BOOLS),
+        "With what was said of each sample: its score, what was expected, its band. Worked out again from the samples, so it takes a while.",
     ),
 ];
 
@@ -248,6 +255,43 @@ struct Sample {
     time: String,
     /// Null if it is not finite: NaN, an infinity or a staleness marker.
     value: Option<f64>,
+    /// What was said of it, with `scores=true`; not there for what has no score, or whose score cannot
+    /// be had back for certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scored: Option<Scored>,
+}
+
+/// What was said of a sample.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Scored {
+    /// What was scored: of a counter its rate per second.
+    value: Option<f64>,
+    /// In [0, 1); from 0.7 on over the line.
+    score: f64,
+    /// The evidence in units of the line.
+    deviation: f64,
+    /// -log10 of how often the series reaches such evidence.
+    rarity: f64,
+    expected: Option<f64>,
+    /// The least value that would not have been over the line; null for no bound.
+    lower_bound: Option<f64>,
+    /// The greatest one.
+    upper_bound: Option<f64>,
+}
+
+impl Scored {
+    fn of(said: &Numbers) -> Self {
+        let (lower, upper) = said.band.unzip();
+        Self {
+            value: finite(said.value),
+            score: shorter(said.score),
+            deviation: said.deviation,
+            rarity: said.rarity,
+            expected: finite(said.expected),
+            lower_bound: lower.and_then(finite),
+            upper_bound: upper.and_then(finite),
+        }
+    }
 }
 
 fn finite(x: f64) -> Option<f64> {
@@ -461,13 +505,8 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     })
 }
 
-/// The raw samples of a series in a range, in the order of time.
-pub(super) fn samples(
-    api: &Api,
-    own: &[u8],
-    from_ms: i64,
-    to_ms: i64,
-) -> Result<Vec<(i64, f64)>, Problem> {
+/// Where the samples of a series are.
+fn found(api: &Api, own: &[u8], from_ms: i64, to_ms: i64) -> Result<Vec<Found>, Problem> {
     let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
     let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
     let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
@@ -475,7 +514,28 @@ pub(super) fn samples(
     let reader = &api.state.reader;
     let found: Vec<Found> =
         api.ask(reader.select(selector, from_ms, to_ms, LIMIT_MAX as usize))??;
-    let found: Vec<Found> = found.into_iter().filter(|f| *f.labels == *own).collect();
+    Ok(found.into_iter().filter(|f| *f.labels == *own).collect())
+}
+
+/// What was said of the samples of a series in a range, by their times.
+fn said(api: &Api, own: &[u8], range: (i64, i64)) -> Result<HashMap<i64, Scored>, Problem> {
+    let found = found(api, own, range.0, range.1)?;
+    let effort = Effort::new(api.state.read.virtual_samples as usize);
+    let said = api.ask(api.state.reader.recall(&found, range, true, &effort))??;
+    let said = said.iter().flatten();
+    let scored = said.filter_map(|s| Some((s.t_ms, Scored::of(s.what.as_ref()?))));
+    Ok(scored.collect())
+}
+
+/// The raw samples of a series in a range, in the order of time.
+pub(super) fn samples(
+    api: &Api,
+    own: &[u8],
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<(i64, f64)>, Problem> {
+    let found = found(api, own, from_ms, to_ms)?;
+    let reader = &api.state.reader;
     let windows = api.ask(reader.windows(&found, from_ms, to_ms))??;
     let mut samples = Vec::new();
     for chunk in windows
@@ -515,6 +575,12 @@ pub(super) fn window(api: &Api, params: &Params) -> Answered {
     let limit = params.number("limit") as usize;
     let over = samples.len().saturating_sub(limit);
     samples.drain(..over);
+    let mut said = match (params.one("scores"), samples.first(), samples.last()) {
+        (Some("true"), Some((first, _)), Some((last, _))) if status.sort != Sort::Window => {
+            said(api, &status.labels, (*first, *last))?
+        }
+        _ => HashMap::new(),
+    };
     answer(&WindowShown {
         id: id_text(id),
         series: labels::display(&status.labels),
@@ -523,6 +589,7 @@ pub(super) fn window(api: &Api, params: &Params) -> Answered {
             .map(|(t_ms, value)| Sample {
                 time: time::shown(t_ms),
                 value: finite(value),
+                scored: said.remove(&t_ms),
             })
             .collect(),
         truncated: over > 0,

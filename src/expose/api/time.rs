@@ -29,7 +29,7 @@ pub(super) fn not_a_time(text: &str) -> String {
 
 /// As answers have it: `2023-11-14T22:13:20Z`, with milliseconds if there are any. A time that no
 /// calendar has is the nearest that one has.
-pub(super) fn shown(ms: i64) -> String {
+pub(in crate::expose) fn shown(ms: i64) -> String {
     let clamped = ms.clamp(
         Timestamp::MIN.as_millisecond() + 1,
         Timestamp::MAX.as_millisecond() - 1,

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
-use super::credentials::{Credentials, Refusal};
-use super::{Entrance, rights};
+use super::credentials::Refusal;
+use super::{Door, Entrance, rights};
 use crate::config::web::Right;
 use crate::telemetry::Metrics;
 
@@ -26,20 +26,15 @@ async fn pass(
     next: Next,
 ) -> Response {
     let door = entrance.door();
-    let refused = match &door.known {
-        Some(known) => {
-            let right = rights::needed(request.method(), request.uri().path());
-            let header = request.headers().get(AUTHORIZATION).cloned();
-            refuse(known, header.as_ref(), right).await
-        }
-        None => None,
-    };
-    let mut response = match refused {
-        Some(refused) => {
+    let right = rights::needed(request.method(), request.uri().path());
+    let header = request.headers().get(AUTHORIZATION).cloned();
+    let mut response = match let_in(&door, header.as_ref(), right).await {
+        Err(refused) => {
+            let refused = refused.into_response();
             metrics.config.refused(refused.status().as_u16());
             refused
         }
-        None => next.run(request).await,
+        Ok(()) => next.run(request).await,
     };
     if !door.headers.is_empty() {
         response.headers_mut().extend(door.headers.clone());
@@ -47,32 +42,68 @@ async fn pass(
     response
 }
 
-/// The answer to somebody who is not let in.
-async fn refuse(
-    known: &Credentials,
+/// Why somebody is not let in.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// Nobody knows them; how they may say who they are.
+    Unknown(Vec<HeaderValue>),
+    /// Too many passwords are being checked at once.
+    Busy,
+    /// They are known, by this name, and lack this right.
+    Lacks(String, Right),
+}
+
+/// Lets in whoever has the right, and everybody through a door without credentials.
+pub(crate) async fn let_in(
+    door: &Door,
     header: Option<&HeaderValue>,
     right: Option<Right>,
-) -> Option<Response> {
-    let caller = match known.caller(header).await {
-        Ok(caller) => caller,
-        Err(Refusal::Unknown) => {
-            let mut response = (StatusCode::UNAUTHORIZED, "Unauthorized\n").into_response();
-            for challenge in known.challenges() {
-                response.headers_mut().append(WWW_AUTHENTICATE, challenge);
-            }
-            return Some(response);
-        }
-        Err(Refusal::Busy) => {
-            let text = "too many passwords are being checked, come back in a second\n";
-            return Some(
-                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response(),
-            );
-        }
+) -> Result<(), Refused> {
+    let Some(known) = &door.known else {
+        return Ok(());
     };
-    let right = right?;
-    if caller.rights.has(right) {
-        return None;
+    let caller = known
+        .caller(header)
+        .await
+        .map_err(|refusal| match refusal {
+            Refusal::Unknown => Refused::Unknown(known.challenges().collect()),
+            Refusal::Busy => Refused::Busy,
+        })?;
+    match right {
+        Some(right) if !caller.rights.has(right) => {
+            Err(Refused::Lacks(caller.name.to_string(), right))
+        }
+        _ => Ok(()),
     }
-    let text = format!("{} has no right to {}\n", caller.name, right.as_str());
-    Some((StatusCode::FORBIDDEN, text).into_response())
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown(_) => f.write_str("Unauthorized"),
+            Self::Busy => {
+                f.write_str("too many passwords are being checked, come back in a second")
+            }
+            Self::Lacks(name, right) => write!(f, "{name} has no right to {}", right.as_str()),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let text = format!("{self}\n");
+        match self {
+            Self::Unknown(challenges) => {
+                let mut response = (StatusCode::UNAUTHORIZED, text).into_response();
+                for challenge in challenges {
+                    response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+                }
+                response
+            }
+            Self::Busy => {
+                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
+            }
+            Self::Lacks(..) => (StatusCode::FORBIDDEN, text).into_response(),
+        }
+    }
 }

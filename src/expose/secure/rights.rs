@@ -1,7 +1,7 @@
-//! Which path needs which right.
+//! Which path, and which method of gRPC, needs which right.
 //!
-//! What always holds: a path that is not in the table needs `admin`, so a route that somebody adds
-//! and forgets here is closed, not open; a test then asks for its entry.
+//! What always holds: a path or method that is not in its table needs `admin`, so one that somebody
+//! adds and forgets here is closed, not open; a test then asks for its entry.
 
 use http::Method;
 
@@ -19,8 +19,9 @@ pub(crate) enum Need {
 }
 
 /// Paths, and prefixes that end with a slash; the longest that fits counts.
-const TABLE: [(&str, Need); 14] = [
+const TABLE: [(&str, Need); 15] = [
     ("/", Need::Known),
+    ("/ui/", Need::Known),
     ("/health", Need::Known),
     ("/-/healthy", Need::Known),
     ("/-/ready", Need::Known),
@@ -58,6 +59,49 @@ pub(super) fn needed(method: &Method, path: &str) -> Option<Right> {
         Some(Need::ReadOrAdmin) if matches!(*method, Method::GET | Method::HEAD) => {
             Some(Right::Read)
         }
+        Some(Need::ReadOrAdmin) | None => Some(Right::Admin),
+    }
+}
+
+/// Methods of gRPC, by their paths.
+const METHODS: &[(&str, Need)] = &[
+    ("/grpc.health.v1.Health/Check", Need::Known),
+    ("/grpc.health.v1.Health/List", Need::Known),
+    ("/grpc.health.v1.Health/Watch", Need::Known),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Need::Known,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Need::Known,
+    ),
+    ("/saimon.v1.Saimon/CountAnomalies", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ExplainSample", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetAnomaly", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetConfig", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/GetSeries", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetStatus", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetWindow", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListAnomalies", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListGroups", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListModels", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListSeries", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ScoreSeries", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/WatchAnomalies", Need::Right(Right::Read)),
+];
+
+/// The entry for a method of gRPC, if there is one.
+pub(crate) fn listed_method(path: &str) -> Option<Need> {
+    let entry = METHODS.iter().find(|(entry, _)| *entry == path);
+    entry.map(|(_, need)| *need)
+}
+
+/// The right that a call needs; `None`: to be known is enough.
+pub(crate) fn needed_by(path: &str) -> Option<Right> {
+    match listed_method(path) {
+        Some(Need::Known) => None,
+        Some(Need::Right(right)) => Some(right),
         Some(Need::ReadOrAdmin) | None => Some(Right::Admin),
     }
 }

@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 
 const TOKEN: &str = "a-token-of-some-length";
 
-fn state() -> State {
+pub(in crate::expose) fn state() -> State {
     let (sender, _) = mpsc::channel(1);
     State {
         reader: Reader::new(vec![sender.clone()], None),

@@ -89,6 +89,13 @@ pub(super) fn server(
     Ok(Some(Arc::new(server)))
 }
 
+/// The same handshakes for those who speak HTTP/2.
+pub(super) fn only_http2(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
 static ONLY_TLS12: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
 static ONLY_TLS13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 

@@ -1,8 +1,9 @@
 use super::*;
 use crate::engine::record::Peak;
+use crate::records::Records;
 use crate::series::fingerprint::fingerprint;
 
-fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
+pub(crate) fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
     let labels = labels::encode([("__name__", "m"), ("instance", instance)]);
     Record {
         id: RecordId {
@@ -34,6 +35,14 @@ fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Record {
         as_of_ms: end_ms.unwrap_or(start_ms),
         absent: false,
     }
+}
+
+/// These records as a process finds them that opens them at a time.
+pub(crate) fn kept(folder: &std::path::Path, all: &[Record], now_ms: i64) -> Records {
+    let files = crate::store::records::RecordFiles::open(folder, 0).unwrap();
+    files.write(all.iter().map(|r| (r.id, Some(r))), 0).unwrap();
+    drop(files);
+    Records::open(folder, now_ms).unwrap().0
 }
 
 fn starts(page: &Page) -> Vec<i64> {
@@ -89,4 +98,26 @@ fn what_goes_is_what_ended_long_ago_and_what_is_too_much() {
     assert_eq!(starts(index.oldest(51, 1, 100)), [1, 3]);
     assert_eq!(starts(index.oldest(0, 3, 100)), [1, 2, 3]);
     assert_eq!(starts(index.oldest(100, 3, 2)), [1, 2]);
+}
+
+#[test]
+fn a_timeline_has_what_was_under_way_in_each_part() {
+    let mut index = Index::default();
+    index.put(&record("a", 5, Some(20)));
+    index.put(&record("b", 10, Some(11)));
+    index.put(&record("c", 25, None));
+    index.put(&record("d", 40, Some(50)));
+    let line = |from, to, parts| -> Vec<(u64, u64)> {
+        let line = index.timeline(&Filter::default(), from, to, parts);
+        line.iter().map(|b| (b.under_way[0], b.began)).collect()
+    };
+    let whole = [(1, 1), (2, 1), (1, 1), (1, 0)];
+    assert_eq!(line(0, 40, 4), whole);
+    assert_eq!(line(10, 20, 1), [(2, 1)]);
+    assert_eq!(line(i64::MIN, i64::MAX, 1), [(4, 4)]);
+    let low = Filter {
+        severities: vec![Severity::High],
+        ..Filter::default()
+    };
+    assert_eq!(index.timeline(&low, 0, 40, 1), [Bucket::default()]);
 }

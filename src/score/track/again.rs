@@ -48,6 +48,8 @@ pub struct Said {
 /// The numbers of a scored sample, see [`crate::score::judge::Judgement`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Numbers {
+    /// What was scored: of a counter its rate per second.
+    pub value: f64,
     pub score: f32,
     pub expected: f64,
     /// In units of the line.
@@ -112,8 +114,9 @@ impl Track {
         wants_band: bool,
     ) -> Option<Said> {
         let had_score = !self.ended && self.phase(spec) != Phase::Warmup;
-        let mut band = None;
+        let (mut band, mut scored) = (None, f64::NAN);
         let before = |judge: &Judge, interval_ms: f64, x: Point| {
+            scored = x.value;
             if wants_band {
                 band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
             }
@@ -130,6 +133,7 @@ impl Track {
                 };
                 let evidence = judged.evidence?;
                 let what = Numbers {
+                    value: scored,
                     score: judged.score?,
                     expected: band.map_or(evidence.expected, |b| b.expected),
                     deviation: evidence.deviation,
