@@ -183,17 +183,17 @@ fn noise(random: &mut fastrand::Rng) -> f32 {
     (0..12).map(|_| random.f32()).sum::<f32>() - 6.0
 }
 
-/// Distances of all series in one round; the first series of the first group leaves the others for a
-/// while.
+/// Distances of all series in one round; the first series of the first group goes against the others
+/// for a while. Each is missing now and then.
 fn round(seq: u64) -> Vec<Option<f32>> {
     let mut random = fastrand::Rng::with_seed(seq);
     let mut all = Vec::new();
     for group in 0..2 {
-        let load = noise(&mut random);
+        let load = 1.4 * (seq as f32 * 0.05 + group as f32).sin();
         for i in 0..SERIES {
-            let own = noise(&mut random);
-            let alone = group == 0 && i == 0 && (1200..1230).contains(&seq);
-            let z = if alone { own } else { load + 0.2 * own };
+            let own = 0.2 * noise(&mut random);
+            let against = group == 0 && i == 0 && (1200..1230).contains(&seq);
+            let z = if against { own - load } else { own + load };
             all.push((random.u8(..) > 4).then_some(z));
         }
     }
