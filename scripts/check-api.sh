@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 url=${1:?usage: scripts/check-api.sh URL [SECONDS]}
 seconds=${2:-25}
 version=4.32.5
-tools=${CARGO_TARGET_DIR:-target}/schemathesis
+tools=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)/schemathesis
 if ! "$tools/bin/schemathesis" --version 2>/dev/null | grep -qF "$version"; then
     python3 -m venv --clear "$tools"
     "$tools/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"
@@ -37,6 +37,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Left out is one check, that everything is taken which the description's types allow: no type says
 # that start_time and start_date are not given together, or which page tokens are ours.
+cd "$work"
 "$tools/bin/schemathesis" --config-file "$work/schemathesis.toml" run "$url/openapi.json" \
     --phases examples,coverage,fuzzing --max-time "$seconds" --max-examples 30 --no-shrink \
     --exclude-checks positive_data_acceptance --request-timeout 20 --continue-on-failure

@@ -126,7 +126,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     ));
     stop(engine, writer);
     if kept.store.is_some() {
-        ruled::end(&options.data_dir, &config.detect);
+        ruled::end(&options.data_dir);
     }
     if let Some(recording) = recording {
         recording.stop();
@@ -155,6 +155,7 @@ async fn run(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    let records = api.records.clone();
     let listener = listen(options.http_listen, "--http-listen").await?;
     let grpc_listener = match options.grpc_listen {
         Some(address) => Some(listen(address, "--grpc-listen").await?),
@@ -165,7 +166,7 @@ async fn run(
         router: engine.router.clone(),
         reader,
         board: Arc::clone(&engine.board),
-        groups,
+        groups: Arc::clone(&groups),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
         read: Arc::new(config.read.clone()),
@@ -198,8 +199,10 @@ async fn run(
         shards: engine.senders.clone(),
         surfaces,
         web: Arc::clone(web),
+        groups,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
+        rules_in: (metrics.store_ok.get() == 1).then(|| options.data_dir.clone()),
     };
     reloader.began();
     tokio::spawn(Arc::clone(web).watch(shutdown.clone()));
@@ -225,6 +228,9 @@ async fn run(
         Some(signal) => signal,
         None => {
             engine.router.recovered();
+            if let Some(records) = &records {
+                records.caught_up();
+            }
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
             // Whoever reads that it is ready finds it so.

@@ -10,6 +10,7 @@ pub mod detect;
 pub mod forest;
 pub mod groups;
 pub mod history;
+pub mod incidents;
 pub mod limits;
 pub mod live;
 pub mod outputs;
@@ -29,6 +30,7 @@ pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConf
 pub use forest::{ForestConfig, ForestUse};
 pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
+pub use incidents::IncidentsConfig;
 pub use limits::LimitsConfig;
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
@@ -66,6 +68,8 @@ pub struct Config {
     pub web: WebConfig,
     /// How long anomalies are on record, see docs/api.md.
     pub records: RecordsConfig,
+    /// Which anomalies are one incident, see docs/incidents.md.
+    pub incidents: IncidentsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

@@ -144,7 +144,7 @@ impl Surface {
     /// Serves on `listener` until `shutdown`, as [`serve`] does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         if let Protocol::Grpc(grpc) = &self.protocol {
-            grpc.follow(Arc::clone(&self.state.health));
+            grpc.follow(Arc::clone(&self.state.health)).await;
         }
         listener::accept(listener, self, shutdown).await;
     }

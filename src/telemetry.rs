@@ -105,6 +105,12 @@ pub struct ReasonLabel {
     pub reason: Text,
 }
 
+/// One label called `order`: `retrain`, `rollback`, `pin`, `unpin` or `reset`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OrderLabel {
+    pub order: Text,
+}
+
 /// One label called `phase`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PhaseLabel {
@@ -197,6 +203,8 @@ pub struct Metrics {
     pub training_duration: Histogram,
     /// `saimon_training_failed_total`.
     pub training_failed: Counter,
+    /// `saimon_model_orders_total`.
+    pub model_orders: Family<OrderLabel, Counter>,
     /// `saimon_forests`: series that have an isolation forest, or gather rows for their first.
     pub forests: Gauge,
     /// `saimon_forests_limit`: most series that have one, for which there is memory.
@@ -323,6 +331,10 @@ impl Metrics {
             training_failed: r.made(
                 "training_failed",
                 "fits that failed: the model before stays in use",
+            ),
+            model_orders: r.made(
+                "model_orders",
+                "orders about models that were carried out",
             ),
             forests: r.made(
                 "forests",

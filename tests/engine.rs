@@ -32,12 +32,20 @@ use driver::Driver;
 use saimon::config::{DetectConfig, KindOverride, RuleConfig, Severity};
 use saimon::engine::batch::Families;
 use saimon::engine::shard::Shard;
+use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
 use saimon::telemetry::{Outcome, PhaseLabel, SeverityLabel, Text};
 use saimon::window::chunk;
+use saimon::window::head::Head;
 use saimon::wire::write::{MetricType, STALE_NAN_BITS};
 
 const STEP_MS: i64 = 15_000;
+
+/// Samples in the first chunk of a series.
+fn first_chunk(labels: &[u8]) -> i64 {
+    let mut head = Head::of_series(fingerprint(labels));
+    (1..).find(|t| head.take(*t, 0.0).is_some()).unwrap()
+}
 
 fn series(i: usize) -> Vec<u8> {
     let (name, instance) = (format!("m{}", i % 7), format!("host-{i}:9100"));
@@ -359,7 +367,8 @@ fn a_restart_does_not_make_a_silent_series_look_alive() {
 fn finished_chunks_travel_with_the_snapshot_once() {
     let mut d = Driver::new(1, &DetectConfig::default(), 100);
     let a = series(0);
-    for i in 0..250 {
+    let begin = first_chunk(&a);
+    for i in 0..begin + 130 {
         d.one(&a, i * STEP_MS, i as f64);
     }
     let first = d.snapshots();
@@ -369,10 +378,11 @@ fn finished_chunks_travel_with_the_snapshot_once() {
         .iter()
         .flat_map(|c| chunk::decode(&c.bytes).unwrap())
         .collect();
-    assert_eq!(samples.len(), 240);
-    assert_eq!(samples[239], (239 * STEP_MS, 239.0));
+    let last = begin + 119;
+    assert_eq!(samples.len() as i64, last + 1);
+    assert_eq!(samples[last as usize], (last * STEP_MS, last as f64));
     assert!(d.snapshots().is_empty(), "nothing changed since");
-    d.one(&a, 250 * STEP_MS, 0.0);
+    d.one(&a, (begin + 130) * STEP_MS, 0.0);
     let second = d.snapshots();
     assert_eq!((second.len(), second[0].chunks.len()), (1, 0));
 }

@@ -439,3 +439,32 @@ fn a_still_series_that_steps_is_at_home_in_its_new_value_after_an_hour() {
         "the next step is seen too"
     );
 }
+
+/// What lasts for less than is asked for stays pending; what lasts becomes active, and not before.
+#[test]
+fn an_anomaly_becomes_active_when_it_has_lasted() {
+    let active_after = |min_duration_ms: i64, min: Option<f64>| {
+        let spec = SeriesSpec {
+            min_duration_ms,
+            min,
+            ..spec()
+        };
+        let mut track = Track::new(&spec, Some((Kind::Gauge, Source::Rule)));
+        let mut rng = fastrand::Rng::with_seed(5);
+        for i in 0..3000 {
+            feed(&mut track, &spec, i, 50.0 + gauss(&mut rng));
+        }
+        (3000..3400).find_map(|i| {
+            let judged = feed(&mut track, &spec, i, 20.0 + gauss(&mut rng));
+            let state = judged.alarm.map(|a| a.state);
+            (state == Some(saimon::score::board::AlarmState::Active)).then_some(i - 3000)
+        })
+    };
+    // Of the evidence, and of a rule that says so itself.
+    for min in [None, Some(30.0)] {
+        let soon = active_after(0, min).unwrap();
+        assert!(soon < 5, "{soon}");
+        assert_eq!(active_after(20 * STEP_MS, min), Some(20), "{min:?}");
+        assert_eq!(active_after(2 * STEP_MS, min), Some(soon.max(2)));
+    }
+}

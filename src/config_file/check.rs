@@ -17,6 +17,7 @@ use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
 use crate::config::{ClientConfig, Config, GroupsConfig, SeverityConfig};
+use crate::engine::incident::spec::IncidentSpec;
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
@@ -292,6 +293,10 @@ impl Walk<'_> {
                 Ok(_) => "groups.joint_by",
                 Err(_) => "groups.by",
             };
+            self.pair(false, key, key, error.to_string());
+        }
+        if let Err(error) = IncidentSpec::try_from(&config.incidents) {
+            let key = error.key();
             self.pair(false, key, key, error.to_string());
         }
         self.rising("detect.severity", &config.detect.severity);

@@ -217,6 +217,7 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
 /// A list of words as a file would say it.
 fn list(items: &[Node]) -> String {
     let word = |node: &Node| match &node.value {
+        Value::Text(text) if text.contains(',') => Some(format!("'{text}'")),
         Value::Text(text) => Some(text.clone()),
         _ => None,
     };
@@ -343,8 +344,18 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
-                "web", "records", "limits"
+                "presets",
+                "detect",
+                "groups",
+                "store",
+                "history",
+                "alerting",
+                "read",
+                "outputs",
+                "web",
+                "records",
+                "incidents",
+                "limits"
             ]
         );
         assert_eq!(
@@ -355,6 +366,7 @@ mod tests {
                 "keep_firing_for",
                 "prometheus_version",
                 "groups",
+                "incidents",
                 "grafana_url",
                 "job",
                 "labels"

@@ -15,6 +15,9 @@ use crate::window::encoding::Encoding;
 /// scored again, at the most, before the first that was asked for, and after the last.
 pub const EVERY: u32 = 512;
 
+/// Room for most states.
+const BYTES_MAX: usize = 2048;
+
 /// First byte of an anchor.
 const VERSION: u8 = 1;
 
@@ -49,14 +52,19 @@ impl Anchor {
 
     /// As a chunk of the series at a position, whose newest sample is of time `t_ms`.
     pub fn chunk(&self, position: u16, t_ms: i64) -> ClosedChunk {
-        let bytes = postcard::to_extend(self, vec![VERSION]);
+        let mut bytes = Vec::with_capacity(1 + BYTES_MAX);
+        bytes.push(VERSION);
+        let bytes = postcard::to_extend(self, bytes);
+        // Some thousand of them wait for a checkpoint.
+        let mut bytes = bytes.expect("BUG: numbers can be written");
+        bytes.shrink_to_fit();
         ClosedChunk {
             position,
             first_ms: t_ms,
             last_ms: t_ms,
             samples: 0,
             encoding: Encoding::Anchor,
-            bytes: bytes.expect("BUG: numbers can be written"),
+            bytes,
         }
     }
 

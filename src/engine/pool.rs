@@ -16,12 +16,13 @@ use super::memory::Budget;
 use super::presence::Presence;
 use super::records::{Known, RecordOutlet, RecordTap, record_taps};
 use super::router::Router;
-use super::rules::{Rules, Specs};
+use super::rules::{EARLIER_MAX, Past, Rules, Specs};
 use super::shard::{Message, Renewal, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
 use super::tap::{Outlet, TapSpec, taps};
 use super::trainer::Trainers;
+use super::training::Training;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::model::forest::seat::Seats;
@@ -148,6 +149,16 @@ impl Pool {
         }
     }
 
+    /// Rules under which series may have been scored before those of today, the newest first. To be
+    /// called before anything is restored.
+    pub fn rules_before(&mut self, past: Vec<Rules>) {
+        let past = past.into_iter().take(EARLIER_MAX).map(Arc::new);
+        let past: Past = Arc::new(past.collect());
+        for shard in &mut self.shards {
+            shard.rules_before(Arc::clone(&past));
+        }
+    }
+
     /// Has scores handed to whoever takes them out of what is given back. To be called before
     /// anything is restored.
     pub fn tap(&mut self, spec: &TapSpec) -> Outlet {
@@ -253,7 +264,8 @@ impl Pool {
         let mut senders = Vec::new();
         let mut threads = Vec::new();
         let trainers = (self.shards.len() / SHARDS_A_TRAINER).max(1);
-        let (trainers, training) = Trainers::start(trainers, &self.metrics)?;
+        let list = Arc::<Training>::default();
+        let (trainers, training) = Trainers::start(trainers, &self.metrics, &list)?;
         for (index, mut shard) in self.shards.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
             shard.train_with(trainers.clone());
@@ -280,6 +292,7 @@ impl Pool {
             router: Router::new(senders.clone()).feeding(self.joint),
             senders,
             board: self.board,
+            training: list,
             threads,
         })
     }
@@ -304,13 +317,15 @@ pub struct Engine {
     pub router: Router,
     pub senders: Vec<mpsc::Sender<Message>>,
     pub board: Arc<Board>,
+    /// Fits that were handed to the trainers.
+    pub training: Arc<Training>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
-        Reader::new(self.senders.clone(), past)
+        Reader::new(self.senders.clone(), past).with_training(&self.training)
     }
 
     /// Gives histories to series that want them.

@@ -140,9 +140,9 @@ impl RecordTap {
     }
 
     /// True if a sample this far over the line is the peak of its anomaly, so that its band is of
-    /// interest.
-    pub fn is_peak(&self, labels: &[u8], deviation: f64) -> bool {
-        let key = (fingerprint(labels), false);
+    /// interest. The fingerprint is that of the series' labels.
+    pub fn is_peak(&self, fingerprint: u64, deviation: f64) -> bool {
+        let key = (fingerprint, false);
         let known = self.open.get(&key).map(|e| &e.record);
         let known = known.or_else(|| self.seeds.get(&key));
         known.is_none_or(|r| deviation > r.peak.deviation)
@@ -218,6 +218,15 @@ impl RecordTap {
             return;
         }
         self.end((fp, false), t_ms, EndedBy::Stale);
+    }
+
+    /// The model of the series begins afresh after its newest sample: what it does is not known to be
+    /// odd any more.
+    pub fn afresh(&mut self, labels: &[u8], last_ms: i64) {
+        let fp = fingerprint(labels);
+        if !self.is_had(fp, last_ms) {
+            self.end((fp, false), last_ms, EndedBy::Samples);
+        }
     }
 
     /// The series fell silent, was put aside or forgotten; `last_ms` is its newest sample.

@@ -17,6 +17,7 @@ pub mod histogram;
 mod keeping;
 mod kin;
 mod native;
+mod orders;
 mod plain;
 mod renew;
 mod sleep;
@@ -46,6 +47,7 @@ use super::joint::JointTap;
 use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::kin::Kin;
 use super::memory::Budget;
+use super::models::ModelOrder;
 use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
@@ -75,6 +77,12 @@ pub enum Message {
     Families(Families),
     /// Rules and limits have changed.
     Renew(Renewal),
+    /// Something to be done with the model of a series, before the next batch.
+    Model {
+        /// Number of its record in the journal, or of the newest before it.
+        seq: u64,
+        order: ModelOrder,
+    },
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.

@@ -12,6 +12,8 @@ pub(super) mod anomalies;
 mod docs;
 pub(super) mod endpoints;
 mod explain;
+mod incidents;
+mod models;
 mod openapi;
 pub(super) mod params;
 pub(super) mod problem;
@@ -20,19 +22,20 @@ mod system;
 pub(super) mod time;
 mod timeline;
 mod token;
+mod window;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Query, RawPathParams, Request, State as Extract};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use self::endpoints::Endpoint;
+use self::endpoints::{Endpoint, Verb};
 use self::params::Params;
 use self::problem::Problem;
 use super::State;
@@ -150,7 +153,13 @@ pub(super) fn routes(state: &State) -> Router {
                            query: Result<Query<Vec<(String, String)>>, _>| {
             handle(endpoint, api, path, headers, query.map(|Query(q)| q))
         };
-        router = router.route(endpoint.path, get(handle));
+        router = router.route(
+            endpoint.path,
+            match endpoint.verb {
+                Verb::Get => get(handle),
+                Verb::Post => post(handle),
+            },
+        );
     }
     router
         .route("/api/v1/{*rest}", any(no_such_path))
@@ -178,7 +187,14 @@ async fn handle(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     match api.answer(endpoint, &path, &query).await {
-        Ok(body) => tagged(body, &headers),
+        Ok(body) if endpoint.verb == Verb::Get => tagged(body, &headers),
+        Ok(body) => {
+            let headers = [
+                (CONTENT_TYPE, "application/json"),
+                (CACHE_CONTROL, "no-store"),
+            ];
+            (headers, body).into_response()
+        }
         Err(problem) => problem.into_response(),
     }
 }

@@ -1,4 +1,5 @@
-//! `GET /metrics/scores`: the newest score of every series, the anomalies under way, and groups.
+//! `GET /metrics/scores`: the newest score of every series, the anomalies under way, groups, and
+//! incidents.
 //!
 //! A page is decided first (`plan`: which series, within `limits.score_lines`) and then rendered
 //! piece by piece as the client takes it (`page`). So a client that reads slowly holds one piece
@@ -6,6 +7,7 @@
 //! ends both.
 
 mod group_lines;
+mod incident_lines;
 pub mod page;
 mod plan;
 mod twins;
@@ -25,6 +27,7 @@ use self::page::Page;
 use super::State;
 use super::accept::Form;
 use crate::clock::Clock;
+use crate::records::Records;
 use crate::score::board::Board;
 use crate::score::groups::Groups;
 use crate::series::matcher::Selector;
@@ -40,6 +43,7 @@ const SELECTORS_MAX: usize = 32;
 struct Scores {
     board: Arc<Board>,
     groups: Arc<Groups>,
+    records: Option<Arc<Records>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     lines_max: usize,
@@ -50,6 +54,7 @@ pub(super) fn routes(state: &State) -> Router {
     let scores = Scores {
         board: Arc::clone(&state.board),
         groups: Arc::clone(&state.groups),
+        records: state.api.records.clone(),
         clock: Arc::clone(&state.clock),
         metrics: Arc::clone(&state.metrics),
         lines_max: state.limits.score_lines as usize,
@@ -112,6 +117,9 @@ async fn scores_page(
             let now = scores.groups.now(&scores.board, scores.clock.now_ms());
             scores.metrics.groups.tell(now.groups.len(), now.left_out);
             plan.groups = group_lines::select(&scores.groups, &now, &selectors);
+            if let Some(records) = &scores.records {
+                plan.incidents = incident_lines::select(records, form.names, &selectors);
+            }
             let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
             scores.metrics.scores_left_out.set(left_out);
         }

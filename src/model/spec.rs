@@ -19,9 +19,12 @@ pub struct SeriesSpec {
     pub young: u32,
     /// The line: the evidence at which a value is outside its band.
     pub line: f64,
-    /// Samples over the line among the newest [`crate::score::verdict::RECENT`] that make an anomaly
-    /// active.
+    /// Samples over the line among the newest `confirm_of` that make an anomaly active.
     pub confirm: u32,
+    /// At most [`crate::score::verdict::RECENT_MAX`].
+    pub confirm_of: u32,
+    /// How long an anomaly must have lasted to become active, in milliseconds.
+    pub min_duration_ms: i64,
     /// Samples under the line in a row that end it.
     pub release: u32,
     /// How long a new behaviour lasts before it is learned, in milliseconds.
@@ -55,6 +58,8 @@ impl Default for SeriesSpec {
             young: d.young,
             line: d.line,
             confirm: d.confirm,
+            confirm_of: d.confirm_of,
+            min_duration_ms: d.min_duration.as_millis() as i64,
             release: d.release,
             adapt_ms: d.adapt.as_millis() as i64,
             absent_ms: d.absent.as_millis() as i64,

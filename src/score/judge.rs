@@ -6,19 +6,20 @@
 //! season and history start afresh and the anomaly ends.
 
 mod forest;
+mod hear;
 mod say;
 mod template;
 
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, reason_of, severity, side_of};
+use say::{reason_of, severity, side_of};
 pub use template::Template;
 
-use super::board::{Alarm, AlarmState, Reason, Side};
+use super::board::{Alarm, AlarmState, Side};
 use super::rarity::Rarity;
 use super::scale;
-use super::verdict::{Begin, Change, Hearing, Verdict};
+use super::verdict::{Change, Verdict};
 use crate::config::{Direction, Severity};
 use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
@@ -107,6 +108,12 @@ struct Episode {
 }
 
 impl Episode {
+    /// How long it has lasted with a sample at a time; 0 if it begins there.
+    fn lasted_ms(&self, t_ms: i64) -> i64 {
+        let since_ms = if self.over == 0 { t_ms } else { self.since_ms };
+        t_ms.saturating_sub(since_ms)
+    }
+
     fn take(&mut self, over: bool, t_ms: i64) {
         if over {
             if self.over == 0 {
@@ -236,18 +243,21 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
-        self.begin_with_template(spec, interval_ms, x);
+        if self.template.is_some() {
+            self.begin_with_template(spec, interval_ms, x);
+        }
         let gap = self.gap(interval_ms, x.t_ms);
         let mut step = self.ensemble.score(&self.pace, spec, x, gap);
         if let Some(forest) = &mut self.forest
             && let Some(score) =
-                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+                forest.score(&spec.forest, step.always, interval_ms, &step.features())
         {
             step.hear_forest(score);
         }
         let phase = self.phase(spec);
         let look = self.look(spec, interval_ms, &step, x);
-        let opinion = self.opinion(spec, &step, &look);
+        let slow = self.watch.slow(spec, interval_ms);
+        let opinion = self.opinion(spec, &step, &look, &slow);
         let season_residual = self.ensemble.profile().residual(step.look(), step.z);
         let onset = self.onset.take(&OnsetInput {
             value: x.value,
@@ -265,12 +275,12 @@ impl Judge {
             over(self, opinion.deviation);
         }
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity), x.t_ms))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
         let calm = opinion.own < 1.0;
-        self.watch.take(spec, &look, silence_ms, calm);
-        let adapted = self.learn(spec, &step, opinion.own, x);
+        self.watch.take(spec, &look, &slow, silence_ms, calm);
+        let adapted = self.learn(spec, &step, &opinion, x);
         let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
         self.seen = self.seen.saturating_add(1);
         self.last_ms = x.t_ms;
@@ -314,16 +324,17 @@ impl Judge {
             let x = Point { t_ms, value };
             let mut step = self.ensemble.score(&pace, spec, x, gap);
             let ask =
-                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features());
             if let Some(score) = self.forest().and_then(ask) {
                 step.hear_forest(score);
             }
             (step, x)
         };
+        let slow = self.watch.slow(spec, interval_ms);
         let over = |value: f64| {
             let (step, x) = step(value);
             let look = self.look(spec, interval_ms, &step, x);
-            self.opinion(spec, &step, &look).deviation >= 1.0
+            self.opinion(spec, &step, &look, &slow).deviation >= 1.0
         };
         let expected = step(0.0).0.expected;
         Some(Band::find(
@@ -349,11 +360,17 @@ impl Judge {
     }
 
     /// The evidence, or the claim of a rule that says more.
-    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
+    fn opinion(
+        &self,
+        spec: &SeriesSpec,
+        step: &Step,
+        look: &watch::Look,
+        slow: &watch::Slow,
+    ) -> Opinion {
         let (own, side) = self.deviation(spec, step, look.value);
         let far_enough =
             |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
-        let claim = self.watch.claim(spec, look).filter(far_enough);
+        let claim = self.watch.claim(spec, look, slow).filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -373,20 +390,18 @@ impl Judge {
     /// What evidence is worth in units of the line under the rules for the series, and which way the
     /// value went.
     fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
-        let beyond = value - step.expected;
-        let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
-        let counts = match spec.direction {
-            Direction::Both => true,
-            Direction::Up => side == Side::Up,
-            Direction::Down => side == Side::Down,
-        };
-        if !counts {
+        // By a table: which side it is nobody can guess.
+        let up = value - step.expected >= 0.0;
+        let side = [Side::Down, Side::Up][usize::from(up)];
+        if spec.direction != Direction::Both && !spec.direction.counts(up) {
             return (0.0, side);
         }
-        let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
-        let deviation = f64::from(step.evidence) / spec.line;
-        let least = towards_least(spec, step, value);
-        (deviation.min(still).min(least), side)
+        let mut deviation = f64::from(step.evidence) / spec.line;
+        let still = self.ensemble.still();
+        if still.is_still() {
+            deviation = deviation.min(still.nats_max(self.ensemble.count()) / STILL_LINE);
+        }
+        (deviation.min(towards_least(spec, step, value)), side)
     }
 
     fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
@@ -438,48 +453,6 @@ impl Judge {
         severity(spec, phase, opinion.deviation, rarity)
     }
 
-    fn hear(
-        &mut self,
-        spec: &SeriesSpec,
-        step: &Step,
-        opinion: &Opinion,
-        (onset, severity): (&OnsetOutput, Option<Severity>),
-    ) -> Option<Change> {
-        let deviation = opinion.deviation;
-        // A value that is back at once makes as much evidence as when it went: what it did counts.
-        let back = step.residual().abs() < BACK * step.mean_before().abs();
-        let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
-            (false, _) => opinion.side,
-            (true, true) => Side::Up,
-            (true, false) => Side::Down,
-        };
-        let begins = if onset.counts() {
-            Begin::Onset
-        } else if opinion.claim.is_some() {
-            Begin::Rule
-        } else {
-            Begin::Nothing
-        };
-        let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
-        let reason = match opinion.claim {
-            Some(claim) => reason_of(claim.rule),
-            None if deviation >= 1.0 => self.reason(step, side, family),
-            None => Reason::Spike,
-        };
-        self.verdict.hear(
-            spec,
-            Hearing {
-                deviation,
-                severity,
-                side,
-                reason,
-                settled: self.shifted(step, say::SETTLED),
-                away: self.away(step),
-                begins,
-            },
-        )
-    }
-
     /// What to make of the silence since `last_ms`, when the newest sample of the series came, by the
     /// clock that asks. A series in warm-up is never missed. Changes nothing: what a clock says is no
     /// part of what samples say.
@@ -509,11 +482,14 @@ impl Judge {
         &mut self,
         spec: &SeriesSpec,
         step: &Step,
-        deviation: f64,
+        opinion: &Opinion,
         x: Point,
     ) -> Option<Change> {
-        let over = deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
-        self.episode.take(over, x.t_ms);
+        let scored = self.phase(spec) != Phase::Warmup;
+        let over = scored && opinion.own >= 1.0;
+        // What a rule alone says lasts too, where that is asked for.
+        let lasts = over || scored && spec.min_duration_ms > 0 && opinion.deviation >= 1.0;
+        self.episode.take(lasts, x.t_ms);
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }

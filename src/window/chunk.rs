@@ -139,9 +139,26 @@ impl ChunkAppender {
         self.bytes.capacity()
     }
 
+    /// Time and bits of the newest sample, of a chunk that was finished too.
+    pub(super) fn newest(&self) -> (i64, u64) {
+        (self.last.t_ms, self.last.bits)
+    }
+
+    /// An empty one, behind a sample of this time and these bits.
+    pub(super) fn after((t_ms, bits): (i64, u64)) -> Self {
+        Self {
+            last: Last {
+                t_ms,
+                bits,
+                ..Last::default()
+            },
+            ..Self::default()
+        }
+    }
+
     /// The finished chunk, in memory of its exact size; the appender is empty then.
     pub fn finish(&mut self) -> Vec<u8> {
-        let mut bytes = std::mem::take(self).bytes;
+        let mut bytes = std::mem::replace(self, Self::after(self.newest())).bytes;
         if bytes.is_empty() {
             bytes.extend_from_slice(&[0, 0]);
         }

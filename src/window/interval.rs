@@ -11,14 +11,56 @@ const ASSUMED_MS: u32 = 15_000;
 
 /// Median of the first gaps, followed when it changes for good.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Stored", try_from = "Stored")]
 pub struct Interval {
     ms: u32,
     /// Gaps in a row that were far from `ms`.
     odd: u8,
     /// True once the first gaps are enough.
     known: bool,
-    /// The first gaps, sorted; without memory once they are enough.
+    /// How many there are, and they, sorted; without memory once they are enough.
+    count: u8,
+    first: Option<Box<[u32; FIRST]>>,
+}
+
+/// An interval as it is written.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    ms: u32,
+    odd: u8,
+    known: bool,
     first: Vec<u32>,
+}
+
+impl From<Interval> for Stored {
+    fn from(interval: Interval) -> Self {
+        Self {
+            ms: interval.ms,
+            odd: interval.odd,
+            known: interval.known,
+            first: interval.gaps().to_vec(),
+        }
+    }
+}
+
+impl TryFrom<Stored> for Interval {
+    type Error = &'static str;
+
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+        let gaps = stored.first;
+        if gaps.len() >= FIRST {
+            return Err("too many first gaps");
+        }
+        let mut first = [0; FIRST];
+        first[..gaps.len()].copy_from_slice(&gaps);
+        Ok(Self {
+            ms: stored.ms,
+            odd: stored.odd,
+            known: stored.known,
+            count: gaps.len() as u8,
+            first: (!gaps.is_empty()).then(|| Box::new(first)),
+        })
+    }
 }
 
 impl Interval {
@@ -27,8 +69,14 @@ impl Interval {
             ms: ASSUMED_MS,
             odd: 0,
             known: false,
-            first: Vec::new(),
+            count: 0,
+            first: None,
         }
+    }
+
+    fn gaps(&self) -> &[u32] {
+        let first = self.first.as_ref().map_or(&[][..], |f| &f[..]);
+        &first[..usize::from(self.count)]
     }
 
     /// In milliseconds; at least 1.
@@ -38,22 +86,24 @@ impl Interval {
 
     /// Memory beyond the struct itself, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.first.capacity() * size_of::<u32>()
+        self.first.as_ref().map_or(0, |f| size_of_val(&**f))
     }
 
     /// Takes the distance to the sample before, in milliseconds; positive.
     pub fn take(&mut self, gap_ms: i64) {
         let gap = u32::try_from(gap_ms).unwrap_or(u32::MAX).max(1);
         if !self.known {
-            if self.first.capacity() == 0 {
-                self.first.reserve_exact(FIRST);
-            }
-            let at = self.first.partition_point(|g| *g < gap);
-            self.first.insert(at, gap);
-            self.ms = self.first[self.first.len() / 2];
-            if self.first.len() == FIRST {
+            let count = usize::from(self.count);
+            let first = self.first.get_or_insert_default();
+            let at = first[..count].partition_point(|g| *g < gap);
+            first.copy_within(at..count, at + 1);
+            first[at] = gap;
+            self.ms = first[count.div_ceil(2)];
+            self.count += 1;
+            if count + 1 == FIRST {
                 self.known = true;
-                self.first = Vec::new();
+                self.count = 0;
+                self.first = None;
             }
             return;
         }

@@ -102,9 +102,11 @@ fn a_range_selects_series_and_chunks() {
     assert_eq!(&*found[0].labels, &late[..]);
     let found = running.select("{instance=~\"host-.*\"}");
     assert_eq!(found.len(), 2);
-    let windows = running.windows_in(&found, 130 * STEP_MS, 140 * STEP_MS);
+    let begin = crate::first_chunk(&early);
+    let (from, to) = (begin + 10, begin + 20);
+    let windows = running.windows_in(&found, from * STEP_MS, to * STEP_MS);
     let spans: Vec<_> = windows[0].iter().map(|c| (c.first_ms, c.last_ms)).collect();
-    assert_eq!(spans, [(120 * STEP_MS, 239 * STEP_MS)]);
+    assert_eq!(spans, [(begin * STEP_MS, (begin + 119) * STEP_MS)]);
     assert!(windows[1].is_empty());
 }
 

@@ -235,10 +235,10 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", media);
     }
 
-    /// A picture of what is seen, or of the page to its end.
-    pub(crate) fn picture(&mut self, to: &Path, whole: bool) {
+    /// A picture of what is seen.
+    pub(crate) fn picture(&mut self, to: &Path) {
         use base64::Engine as _;
-        let params = json!({"format": "png", "captureBeyondViewport": whole});
+        let params = json!({"format": "png"});
         let taken = self.call("Page.captureScreenshot", params);
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(taken["data"].as_str().unwrap())

@@ -141,11 +141,19 @@ pub(crate) fn trouble(town: &mut Town, now_ms: i64) {
             json!(14),
             "25m",
         ),
+        (0.5, "spike", "demo_load1{node=\"n2\"}", json!(60), "5m"),
         (
-            0.3,
+            0.07,
             "level_shift",
-            "demo_load1{node=\"n2\"}",
-            json!(60),
+            "demo_memory_used_bytes{node=\"n2\"}",
+            json!(90),
+            "2h",
+        ),
+        (
+            0.05,
+            "level_shift",
+            "demo_load1{node=\"n1\"}",
+            json!(70),
             "2h",
         ),
     ] {

@@ -482,7 +482,10 @@ impl Shard {
         let labels = self.table.kept_labels(stat.labels);
         let mut peak_band = None;
         let judged = stat.judge.judge_seen(spec, interval_ms, x, |judge, size| {
-            if records.as_ref().is_some_and(|r| r.is_peak(labels, size)) {
+            if records
+                .as_ref()
+                .is_some_and(|r| r.is_peak(fingerprint(labels), size))
+            {
                 peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
             }
         });

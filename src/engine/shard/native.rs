@@ -13,7 +13,9 @@ use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::score::judge::Phase;
 use crate::score::track::Track;
+use crate::series::fingerprint::fingerprint;
 use crate::telemetry::Outcome;
+use crate::window::head::Head;
 use crate::window::histogram::Stats;
 use crate::window::histogram::native::{Intervals, Scratch};
 use crate::window::histogram_chunk::{FinishedHistograms, HistogramAppender};
@@ -286,7 +288,8 @@ impl Shard {
                 let labels = self.table.labels(at);
                 let spec = self.parts.specs.find(labels);
                 let declared = self.declared(labels);
-                let track = Track::new(self.parts.specs.get(spec), declared);
+                let head = Head::of_series(fingerprint(labels));
+                let track = Track::with_window(head, self.parts.specs.get(spec), declared);
                 let shown = Shown::of(Phase::Warmup, None);
                 let n = self.put_tracked(at, place, spec, track, shown, now_ms);
                 if let Some(slot) = self.histograms.get_mut(h) {

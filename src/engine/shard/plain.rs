@@ -55,7 +55,8 @@ impl Shard {
 
     /// A new series without a model.
     pub(super) fn add_plain(&mut self, at: u32, place: (u32, u16), now_ms: i64) {
-        self.put_plain(at, place, Head::new(), now_ms);
+        let head = Head::of_series(fingerprint(self.table.labels(at)));
+        self.put_plain(at, place, head, now_ms);
         self.link(at, true, now_ms);
     }
 

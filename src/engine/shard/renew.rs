@@ -6,6 +6,7 @@
 //! series that is not to be modelled any more keeps what it has until a restart, in case somebody
 //! thinks better of it; its samples are counted and not kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Shard;
@@ -48,6 +49,9 @@ impl Shard {
     /// Takes changed rules.
     pub fn renew_rules(&mut self, rules: Arc<Rules>) {
         self.parts.specs.renew(rules);
+        if self.parts.specs.is_crowded() {
+            self.drop_unused_specs();
+        }
         self.begins_anew();
         self.reconsidered = self.left_out.keys().copied().collect();
         for h in 0..self.histograms.end() {
@@ -55,6 +59,35 @@ impl Shard {
                 slot.reconsider();
             }
         }
+    }
+
+    /// Drops specs of earlier rules that no series goes by any more. Every series is looked at once,
+    /// some nanoseconds each, after many reloads.
+    fn drop_unused_specs(&mut self) {
+        let mut used = HashSet::new();
+        self.each_spec(|at| {
+            used.insert(*at);
+        });
+        let numbers = self.parts.specs.keep(&used);
+        self.each_spec(|at| *at = numbers[at]);
+    }
+
+    fn each_spec(&mut self, mut one: impl FnMut(&mut u32)) {
+        for n in 0..self.tracked.end() {
+            if let Some(slot) = self.tracked.get_mut(n) {
+                one(&mut slot.spec);
+            }
+        }
+        for h in 0..self.histograms.end() {
+            if let Some(slot) = self.histograms.get_mut(h) {
+                slot.each_spec(&mut one);
+            }
+        }
+    }
+
+    /// Specs that are held, those of earlier rules included.
+    pub fn specs_held(&self) -> usize {
+        self.parts.specs.held()
     }
 
     /// The series with these labels, if it is here and the rules do not want it to be born anew: one
@@ -81,6 +114,7 @@ impl Shard {
             return;
         };
         let labels = self.table.labels(at);
+        let seed = fingerprint(labels);
         let (old, new) = self.parts.specs.renewed(slot.spec, labels);
         slot.spec = new;
         let (was, is) = (self.parts.specs.get(old), self.parts.specs.get(new));
@@ -91,12 +125,16 @@ impl Shard {
         if was.kind != is.kind {
             slot.epoch = HEARD_NOTHING;
         }
+        let (old_mark, new_mark) = (self.parts.specs.mark(old), self.parts.specs.mark(new));
+        let ended = match old_mark != new_mark {
+            true => self.mark_of(Holder::Tracked(n)),
+            false => None,
+        };
         if seats {
-            let seed = fingerprint(labels);
             self.seat_again(Holder::Tracked(n), seed);
         }
-        if self.parts.specs.mark(old) != self.parts.specs.mark(new) {
-            self.anchor_anew(n);
+        if old_mark != new_mark {
+            self.anchor_anew(n, ended.map(|state| (old_mark, state)));
         }
         if leaves {
             self.tell_end(at, n);

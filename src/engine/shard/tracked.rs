@@ -18,6 +18,7 @@ use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{self, Kind, Source};
 use crate::series::labels;
 use crate::telemetry::Outcome;
+use crate::window::head::Head;
 
 /// A generation of metadata that never comes.
 pub(super) const HEARD_NOTHING: u32 = u32::MAX;
@@ -48,8 +49,9 @@ pub(super) struct Tracked {
 impl Shard {
     /// A new series with a model.
     pub(super) fn add_tracked(&mut self, at: u32, place: (u32, u16), spec: u32, now_ms: i64) {
-        let declared = self.declared(self.table.labels(at));
-        let track = Track::new(self.parts.specs.get(spec), declared);
+        let labels = self.table.labels(at);
+        let (declared, head) = (self.declared(labels), Head::of_series(fingerprint(labels)));
+        let track = Track::with_window(head, self.parts.specs.get(spec), declared);
         let shown = Shown::of(Phase::Warmup, None);
         let n = self.put_tracked(at, place, spec, track, shown, now_ms);
         self.table.settle(at, Home::Tracked(n));
@@ -67,6 +69,12 @@ impl Shard {
         now_ms: i64,
     ) -> u32 {
         let mut track = track;
+        let is_new = self.parts.specs.is_new_for(self.table.labels(at), spec);
+        let rules_before = match is_new && self.parts.keeps && track.head().last_ms().is_some() {
+            true => self.parts.specs.mark_before(self.table.labels(at)),
+            false => None,
+        };
+        let ended = rules_before.map(|rules| (rules, track.mark()));
         let seed = fingerprint(self.table.labels(at));
         let had_forest = track.judge().forest().is_some();
         self.seat(track.judge_mut(), self.parts.specs.get(spec), seed);
@@ -87,8 +95,8 @@ impl Shard {
         };
         self.tally.show(&mut slot.shown, shown);
         let n = self.tracked.insert(slot);
-        if had_forest != has_forest || self.parts.specs.is_new_for(self.table.labels(at), spec) {
-            self.anchor_anew(n);
+        if had_forest != has_forest || is_new {
+            self.anchor_anew(n, ended);
         }
         n
     }
@@ -159,7 +167,7 @@ impl Shard {
                 }
             },
             |judge, interval_ms, x, size| {
-                let peak = |r: &RecordTap| r.is_peak(table.labels(at), size);
+                let peak = |r: &RecordTap| r.is_peak(table.fingerprint(at), size);
                 if records.as_ref().is_some_and(peak) {
                     peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
                 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::params::shared::{MATCH, METRIC, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, time};
 use crate::config::Severity;
+use crate::engine::incident::IncidentId;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
-use crate::records::Records;
 use crate::records::index::{Counts, Filter};
+use crate::records::{Records, Unreadable};
 use crate::score::board::{Reason, Side};
 use crate::series::labels;
 
@@ -21,7 +23,7 @@ const LIMIT_MAX: u64 = 1000;
 /// Metrics that are named in the counts.
 const METRICS_MAX: usize = 50;
 
-const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
+pub(super) const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const STATES: &[&str] = &["pending", "active", "resolved"];
 const REASONS: &[&str] = &[
     "spike",
@@ -37,16 +39,6 @@ const REASONS: &[&str] = &[
     "joint",
 ];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only anomalies of series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only anomalies of series that this selector matches, as in PromQL: `{job=\"node\", instance=~\"db.*\"}`. Any of several.",
-);
 const SEVERITY: Param = Param::many(
     "severity",
     Kind::OneOf(SEVERITIES),
@@ -90,21 +82,8 @@ pub(super) const LIST: &[Param] = &[
     START_DATE,
     END,
     END_DATE,
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: LIMIT_MAX,
-            usual: 100,
-        },
-        "Anomalies of one page.",
-    ),
-    Param::query(
-        "page_token",
-        Kind::Text,
-        "Where the page before ended: its `next_page_token`. The other parameters must be the same; \
-         anomalies that began since do not move what comes after.",
-    ),
+    limit(LIMIT_MAX),
+    TOKEN,
     Param::query(
         "skip",
         Kind::Integer {
@@ -193,6 +172,8 @@ pub(in crate::expose) struct Anomaly {
     duration_seconds: Option<f64>,
     /// The sample that was furthest over the line.
     peak: PeakShown,
+    /// The id of the incident that it is a part of, as in `/api/v1/incidents/{id}`; null if it is alone.
+    incident: Option<String>,
     /// The address of this anomaly.
     link: String,
 }
@@ -258,7 +239,7 @@ struct MetricCount {
 }
 
 impl Anomaly {
-    pub(in crate::expose) fn of(record: &Record) -> Self {
+    pub(in crate::expose) fn of(record: &Record, incident: Option<IncidentId>) -> Self {
         let get = |name| labels::get(&record.labels, name).map(str::to_owned);
         let text = |ms: i64| time::shown(ms);
         let peak = &record.peak;
@@ -304,8 +285,18 @@ impl Anomaly {
                     })
                     .collect(),
             },
+            incident: incident.map(|id| id.to_string()),
             link: format!("/api/v1/anomalies/{}", record.id),
         }
+    }
+
+    /// Anomalies with these ids, in this order, without those that are gone.
+    pub(super) fn all(records: &Records, ids: &[RecordId]) -> Result<Vec<Self>, Unreadable> {
+        let found = records.get(ids)?;
+        let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+        let incidents = records.incidents_of(&ids);
+        let both = found.iter().zip(incidents);
+        Ok(both.map(|(r, incident)| Self::of(r, incident)).collect())
     }
 }
 
@@ -395,9 +386,8 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
     let page = records.look(|index| index.page(&filter, after, skip, limit));
     let last = page.ids.last().filter(|_| page.more);
     let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
-    let found = records.get(&page.ids)?;
     answer(&AnomalyList {
-        anomalies: found.iter().map(Anomaly::of).collect(),
+        anomalies: Anomaly::all(records, &page.ids)?,
         next_page_token,
     })
 }
@@ -407,9 +397,9 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let id: RecordId = params
         .parsed("id")?
         .ok_or_else(|| Problem::not_found("no id"))?;
-    let found = records(api)?.get(&[id])?;
+    let found = Anomaly::all(records(api)?, &[id])?;
     match found.first() {
-        Some(record) => answer(&Anomaly::of(record)),
+        Some(anomaly) => answer(anomaly),
         None => Err(Problem::not_found(format!(
             "no anomaly {id}: it is older than records.keep, was never confirmed, or never was"
         ))),

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{ALL, Endpoint};
+use super::endpoints::{ALL, Endpoint, Verb};
 use super::params::{Kind, Param};
 use super::problem::{PROBLEM_TYPE, Problem};
 use super::{Answered, Api, Params};
@@ -40,10 +40,8 @@ fn make() -> Value {
     let mut paths = Map::new();
     for endpoint in ALL {
         let answer = (endpoint.schema)(&mut generator);
-        paths.insert(
-            endpoint.path.to_owned(),
-            json!({"get": operation(endpoint, &answer, &problem)}),
-        );
+        let item = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        item[endpoint.verb.key()] = operation(endpoint, &answer, &problem);
     }
     json!({
         "openapi": "3.1.0",
@@ -64,22 +62,24 @@ fn operation(endpoint: &Endpoint, answer: &Value, problem: &Value) -> Value {
         let schema = json!({"schema": problem});
         json!({"description": description, "content": {PROBLEM_TYPE: schema}})
     };
-    let mut responses = Map::from_iter([
-        (
-            "200".to_owned(),
-            json!({
-                "description": "What was asked for.",
-                "headers": {"ETag": {
-                    "description": "Tells answers apart; as If-None-Match it gets 304 while the answer is the same.",
-                    "schema": {"type": "string"},
-                }},
-                "content": {"application/json": {"schema": answer}},
-            }),
-        ),
-        (
-            "304".to_owned(),
-            json!({"description": "Nothing has changed."}),
-        ),
+    let mut answered = json!({
+        "description": "What was asked for.",
+        "content": {"application/json": {"schema": answer}},
+    });
+    let mut responses = Map::new();
+    if endpoint.verb == Verb::Get {
+        answered["headers"] = json!({"ETag": {
+            "description": "Tells answers apart; as If-None-Match it gets 304 while the answer is the same.",
+            "schema": {"type": "string"},
+        }});
+        let unchanged = json!({"description": "Nothing has changed."});
+        responses.insert("304".to_owned(), unchanged);
+    } else {
+        let what = "It does not go with how things are, and nothing was done.";
+        responses.insert("409".to_owned(), failed(what));
+    }
+    responses.insert("200".to_owned(), answered);
+    responses.extend([
         (
             "400".to_owned(),
             failed("A parameter is unknown or not what it should be; `parameter` names it."),
@@ -148,7 +148,7 @@ mod tests {
         }
         assert!(refs > 5, "{text}");
         for endpoint in ALL {
-            let operation = &document["paths"][endpoint.path]["get"];
+            let operation = &document["paths"][endpoint.path][endpoint.verb.key()];
             assert_eq!(operation["operationId"], endpoint.name);
             let declared = operation["parameters"].as_array().unwrap().len();
             assert_eq!(declared, endpoint.params.len());

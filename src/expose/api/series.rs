@@ -1,31 +1,22 @@
-//! `/api/v1/series` and `/api/v1/models`: which series there are, what is known of each, and its
-//! samples.
+//! `/api/v1/series` and `/api/v1/models`: which series there are, and what is known of each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::{Anomaly, shorter};
+use super::params::shared::{MATCH, METRIC, SERIES, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, time};
-use crate::engine::ask::Found;
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
 use crate::engine::models::ForestState;
-use crate::engine::recall::Effort;
-use crate::score::track::again::Numbers;
 use crate::series::labels;
 use crate::series::matcher::{MatchOp, Matcher, Selector};
-use crate::window::chunk;
-use crate::window::encoding::Encoding;
 
 /// Series of one page.
 const LIMIT_MAX: u64 = 1000;
-/// Samples of one answer.
-const SAMPLES_MAX: u64 = 11_000;
-/// How far back a window reaches where nobody says, in milliseconds.
-const USUAL_MS: i64 = 3_600_000;
 /// Anomalies that are told with a series.
 const ANOMALIES_MAX: usize = 10;
 
@@ -34,30 +25,6 @@ const PHASES: &[&str] = &["warmup", "young", "mature", "ended", "none"];
 const SEASONS: &[&str] = &["day", "none"];
 const BOOLS: &[&str] = &["true", "false"];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only series that this selector matches, as in PromQL. Any of several.",
-);
-const LIMIT: Param = Param::query(
-    "limit",
-    Kind::Integer {
-        least: 1,
-        most: LIMIT_MAX,
-        usual: 100,
-    },
-    "Series of one page.",
-);
-const TOKEN: Param = Param::query(
-    "page_token",
-    Kind::Text,
-    "Where the page before ended: its `next_page_token`. The other parameters must be the same.",
-);
 const PHASE: Param = Param::many(
     "phase",
     Kind::OneOf(PHASES),
@@ -68,7 +35,6 @@ const SEASON: Param = Param::query(
     Kind::OneOf(SEASONS),
     "Only series whose model knows their day, or does not.",
 );
-const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
 
 /// What [`list`] takes.
 pub(super) const LIST: &[Param] = &[
@@ -86,42 +52,13 @@ pub(super) const LIST: &[Param] = &[
         Kind::OneOf(BOOLS),
         "Only series that should send and do not, or only the others.",
     ),
-    LIMIT,
+    limit(LIMIT_MAX),
     TOKEN,
 ];
 /// What [`models`] takes.
-pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, LIMIT, TOKEN];
+pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, limit(LIMIT_MAX), TOKEN];
 /// What [`one`] takes.
-pub(super) const ONE: &[Param] = &[ID];
-/// What [`window`] takes.
-pub(super) const WINDOW: &[Param] = &[
-    ID,
-    Param::query(
-        "start_time",
-        Kind::Time,
-        "The first sample is not before this: an hour before `end_time` unless given.",
-    ),
-    Param::query(
-        "end_time",
-        Kind::Time,
-        "The last sample is not after this: now unless given.",
-    ),
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: SAMPLES_MAX,
-            usual: 1000,
-        },
-        "Samples at most; the newest are given.",
-    ),
-    Param::query(
-        "scores",
-        Kind::OneOf(BOOLS),
-        "With what was said of each sample: its score, what was expected, its band. Worked out again from the samples, so it takes a while.",
-    ),
-];
-
+pub(super) const ONE: &[Param] = &[SERIES];
 /// A page of series, in the order of their ids.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SeriesList {
@@ -195,11 +132,27 @@ struct ForestShown {
     state: &'static str,
     /// The version in use.
     version: Option<u32>,
+    /// Time of the sample at which the version in use was ordered.
+    trained_time: Option<String>,
+    /// How the fit of the version in use went; null before it was done in this process.
+    last_fit: Option<FitShown>,
     /// Versions that can be gone back to, the oldest first.
     versions: Vec<ForestVersion>,
+    /// It stays as it is: no fits until one is asked for.
+    pinned: bool,
     /// Share of samples for which it is asked, or would be.
     asks: f64,
     bytes: usize,
+}
+
+/// A fit of a forest.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FitShown {
+    /// Null if the series did it itself, because its sample came before a trainer.
+    duration_seconds: Option<f64>,
+    /// Mean score of the rows that it was grown from, in 0 to 1: how alone they are among themselves.
+    /// 0.35 to 0.5 is ordinary; the higher, the less an odd sample stands out.
+    typical_score: f64,
 }
 
 /// A version of a forest.
@@ -229,7 +182,7 @@ pub(super) struct ModelList {
 
 /// The model of one series.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ModelOfSeries {
+pub(super) struct ModelOfSeries {
     series_id: String,
     series: String,
     kind: &'static str,
@@ -238,67 +191,11 @@ struct ModelOfSeries {
     model: ModelShown,
 }
 
-/// Samples of one series.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct WindowShown {
-    id: String,
-    series: String,
-    /// In the order of time.
-    samples: Vec<Sample>,
-    /// There are older ones in the range than these.
-    truncated: bool,
-}
-
-/// One raw sample.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Sample {
-    time: String,
-    /// Null if it is not finite: NaN, an infinity or a staleness marker.
-    value: Option<f64>,
-    /// What was said of it, with `scores=true`; not there for what has no score, or whose score cannot
-    /// be had back for certain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scored: Option<Scored>,
-}
-
-/// What was said of a sample.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Scored {
-    /// What was scored: of a counter its rate per second.
-    value: Option<f64>,
-    /// In [0, 1); from 0.7 on over the line.
-    score: f64,
-    /// The evidence in units of the line.
-    deviation: f64,
-    /// -log10 of how often the series reaches such evidence.
-    rarity: f64,
-    expected: Option<f64>,
-    /// The least value that would not have been over the line; null for no bound.
-    lower_bound: Option<f64>,
-    /// The greatest one.
-    upper_bound: Option<f64>,
-}
-
-impl Scored {
-    fn of(said: &Numbers) -> Self {
-        let (lower, upper) = said.band.unzip();
-        Self {
-            value: finite(said.value),
-            score: shorter(said.score),
-            deviation: said.deviation,
-            rarity: said.rarity,
-            expected: finite(said.expected),
-            lower_bound: lower.and_then(finite),
-            upper_bound: upper.and_then(finite),
-        }
-    }
-}
-
-fn finite(x: f64) -> Option<f64> {
+pub(super) fn finite(x: f64) -> Option<f64> {
     x.is_finite().then_some(x)
 }
 
-fn id_text(fingerprint: u64) -> String {
+pub(super) fn id_text(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
 }
 
@@ -330,6 +227,28 @@ impl SeriesShown {
     }
 }
 
+impl ModelOfSeries {
+    /// `None` if there is no model in memory.
+    pub(super) fn of(id: u64, status: &SeriesStatus) -> Option<Self> {
+        Some(Self {
+            series_id: id_text(id),
+            series: labels::display(&status.labels),
+            kind: status.sort.as_str(),
+            phase: status.stage.as_str(),
+            model: ModelShown::of(status.model.as_ref()?),
+        })
+    }
+}
+
+impl ModelOfSeries {
+    /// The version of the forest before the one in use.
+    pub(super) fn version_before(&self) -> Option<u32> {
+        let forest = &self.model.forest;
+        let earlier = forest.versions.iter().map(|v| v.version);
+        earlier.filter(|v| Some(*v) < forest.version).max()
+    }
+}
+
 impl ModelShown {
     fn of(model: &ModelSummary) -> Self {
         let forest = &model.forest;
@@ -352,6 +271,15 @@ impl ModelShown {
             forest: ForestShown {
                 state,
                 version,
+                trained_time: version.and_then(|v| {
+                    let mut all = forest.versions.iter();
+                    let (_, ordered_ms) = all.find(|(version, _)| *version == v)?;
+                    Some(time::shown(*ordered_ms))
+                }),
+                last_fit: forest.fit.map(|(took, typical)| FitShown {
+                    duration_seconds: took.map(|t| t.as_secs_f64()),
+                    typical_score: shorter(typical),
+                }),
                 versions: forest
                     .versions
                     .iter()
@@ -360,6 +288,7 @@ impl ModelShown {
                         ordered_time: time::shown(*t_ms),
                     })
                     .collect(),
+                pinned: forest.pinned,
                 asks: shorter(forest.asks),
                 bytes: forest.forest_bytes,
             },
@@ -451,15 +380,8 @@ pub(super) fn models(api: &Api, params: &Params) -> Answered {
         ..Wanted::default()
     };
     let page = page(api, params, wanted)?;
-    let models = page.found.iter().filter_map(|(id, s)| {
-        Some(ModelOfSeries {
-            series_id: id_text(*id),
-            series: labels::display(&s.labels),
-            kind: s.sort.as_str(),
-            phase: s.stage.as_str(),
-            model: ModelShown::of(s.model.as_ref()?),
-        })
-    });
+    let all = page.found.iter();
+    let models = all.filter_map(|(id, s)| ModelOfSeries::of(*id, s));
     answer(&ModelList {
         models: models.collect(),
         next_page_token: page.next_page_token,
@@ -495,104 +417,13 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            records.get(&ids)?.iter().map(Anomaly::of).collect()
+            Anomaly::all(records, &ids)?
         }
         None => Vec::new(),
     };
     answer(&SeriesDetail {
         series: SeriesShown::of(id, &status),
         anomalies,
-    })
-}
-
-/// Where the samples of a series are.
-fn found(api: &Api, own: &[u8], from_ms: i64, to_ms: i64) -> Result<Vec<Found>, Problem> {
-    let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
-    let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
-    let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
-    let selector = std::sync::Arc::new(Selector::from(matchers));
-    let reader = &api.state.reader;
-    let found: Vec<Found> =
-        api.ask(reader.select(selector, from_ms, to_ms, LIMIT_MAX as usize))??;
-    Ok(found.into_iter().filter(|f| *f.labels == *own).collect())
-}
-
-/// What was said of the samples of a series in a range, by their times.
-fn said(api: &Api, own: &[u8], range: (i64, i64)) -> Result<HashMap<i64, Scored>, Problem> {
-    let found = found(api, own, range.0, range.1)?;
-    let effort = Effort::new(api.state.read.virtual_samples as usize);
-    let said = api.ask(api.state.reader.recall(&found, range, true, &effort))??;
-    let said = said.iter().flatten();
-    let scored = said.filter_map(|s| Some((s.t_ms, Scored::of(s.what.as_ref()?))));
-    Ok(scored.collect())
-}
-
-/// The raw samples of a series in a range, in the order of time.
-pub(super) fn samples(
-    api: &Api,
-    own: &[u8],
-    from_ms: i64,
-    to_ms: i64,
-) -> Result<Vec<(i64, f64)>, Problem> {
-    let found = found(api, own, from_ms, to_ms)?;
-    let reader = &api.state.reader;
-    let windows = api.ask(reader.windows(&found, from_ms, to_ms))??;
-    let mut samples = Vec::new();
-    for chunk in windows
-        .iter()
-        .flatten()
-        .filter(|c| c.encoding == Encoding::Xor)
-    {
-        let decoded = chunk::decode(&chunk.bytes)
-            .map_err(|e| Problem::unavailable(format!("samples cannot be read: {e}")))?;
-        samples.extend(
-            decoded
-                .into_iter()
-                .filter(|(t, _)| (from_ms..=to_ms).contains(t)),
-        );
-    }
-    Ok(samples)
-}
-
-/// `GET /api/v1/series/{id}/window`
-pub(super) fn window(api: &Api, params: &Params) -> Answered {
-    let to_ms = params
-        .time_of("end_time")
-        .unwrap_or_else(|| api.state.clock.now_ms());
-    let from_ms = params
-        .time_of("start_time")
-        .unwrap_or(to_ms.saturating_sub(USUAL_MS));
-    if from_ms > to_ms {
-        return Err(Problem::parameter("start_time", "after end_time"));
-    }
-    let (id, status) = named(api, params)?;
-    if status.sort == Sort::Statistic {
-        return Err(Problem::not_found(
-            "a statistic of a histogram has no samples of its own: ask for the parts of the histogram",
-        ));
-    }
-    let mut samples = samples(api, &status.labels, from_ms, to_ms)?;
-    let limit = params.number("limit") as usize;
-    let over = samples.len().saturating_sub(limit);
-    samples.drain(..over);
-    let mut said = match (params.one("scores"), samples.first(), samples.last()) {
-        (Some("true"), Some((first, _)), Some((last, _))) if status.sort != Sort::Window => {
-            said(api, &status.labels, (*first, *last))?
-        }
-        _ => HashMap::new(),
-    };
-    answer(&WindowShown {
-        id: id_text(id),
-        series: labels::display(&status.labels),
-        samples: samples
-            .into_iter()
-            .map(|(t_ms, value)| Sample {
-                time: time::shown(t_ms),
-                value: finite(value),
-                scored: said.remove(&t_ms),
-            })
-            .collect(),
-        truncated: over > 0,
     })
 }
 

@@ -57,6 +57,13 @@ impl v1::saimon_server::Saimon for Service {
         self.ask("countAnomalies", request).await
     }
 
+    async fn timeline_of_anomalies(
+        &self,
+        request: Request<v1::TimelineOfAnomaliesRequest>,
+    ) -> Answer<v1::TimelineOfAnomaliesResponse> {
+        self.ask("timelineOfAnomalies", request).await
+    }
+
     async fn get_anomaly(&self, request: Request<v1::GetAnomalyRequest>) -> Answer<v1::Anomaly> {
         self.ask("getAnomaly", request).await
     }
@@ -109,6 +116,20 @@ impl v1::saimon_server::Saimon for Service {
             .api
             .in_turn(move |api| score::score(api.rules(), &request));
         Ok(Response::new(scored.await?))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Answer<v1::ListIncidentsResponse> {
+        self.ask("listIncidents", request).await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Answer<v1::IncidentDetail> {
+        self.ask("getIncident", request).await
     }
 
     async fn list_groups(

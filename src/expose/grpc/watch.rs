@@ -20,7 +20,7 @@ use tonic::codegen::tokio_stream::Stream;
 
 use self::cursor::Cursor;
 use super::{fields, time, v1};
-use crate::engine::record::RecordId;
+use crate::engine::record::{Record, RecordId};
 use crate::expose::api::Api;
 use crate::expose::api::anomalies::{self, Anomaly};
 use crate::expose::api::params::Params;
@@ -266,11 +266,12 @@ impl Watcher {
         let records = Arc::clone(&self.records);
         let read = self.api.in_turn(move |_| {
             let found = records.get(&ids).map_err(Problem::from)?;
-            let message = |record| {
-                let json = serde_json::to_vec(&Anomaly::of(record)).unwrap_or_default();
-                fields::message(&json)
+            let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+            let message = |(record, incident): (&Record, _)| {
+                let json = serde_json::to_vec(&Anomaly::of(record, incident)).unwrap_or_default();
+                Ok((record.id, fields::message(&json)?))
             };
-            let both = found.iter().map(|r| Ok((r.id, message(r)?)));
+            let both = found.iter().zip(records.incidents_of(&ids)).map(message);
             both.collect::<Result<Vec<_>, Status>>()
         });
         Ok(read.await?)

@@ -1,8 +1,8 @@
 // Why a sample has the score that it has, as /api/v1/series/{id}/explain says it.
 
 import {get} from './api.js';
-import {h, time} from './dom.js';
-import {clock, count, number, percent} from './words.js';
+import {h} from './dom.js';
+import {count, duration, number, percent} from './words.js';
 
 const seriesPath = (id) => `/api/v1/series/${encodeURIComponent(id)}`;
 
@@ -33,7 +33,8 @@ function content(said) {
     ['The day before', said.yesterday && number(said.yesterday.value)],
     ['The week before', said.last_week && number(said.last_week.value)],
     ['Season', said.season === 'day' ? 'the time of day counts' : 'none known'],
-    ['Learned from', said.learned && [count(said.learned.samples, 'value'), said.learned.since_time ? [' since ', time(said.learned.since_time, clock(said.learned.since_time, false))] : '']],
+    ['Forest', said.learned?.forest && `version ${said.learned.forest.version}`],
+    ['Learned from', said.learned && [count(said.learned.samples, 'value'), said.learned.span_seconds ? ` in ${duration(said.learned.span_seconds)}` : '']],
   ].filter(([, value]) => value);
   const parts = (said.detectors ?? []).filter((part) => part.share >= 0.005);
   return [

@@ -88,6 +88,12 @@ const METHODS: &[(&str, Need)] = &[
     ("/saimon.v1.Saimon/ListModels", Need::Right(Right::Read)),
     ("/saimon.v1.Saimon/ListSeries", Need::Right(Right::Read)),
     ("/saimon.v1.Saimon/ScoreSeries", Need::Right(Right::Read)),
+    (
+        "/saimon.v1.Saimon/TimelineOfAnomalies",
+        Need::Right(Right::Read),
+    ),
+    ("/saimon.v1.Saimon/ListIncidents", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetIncident", Need::Right(Right::Read)),
     ("/saimon.v1.Saimon/WatchAnomalies", Need::Right(Right::Read)),
 ];
 
