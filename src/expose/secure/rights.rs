@@ -104,6 +104,16 @@ const METHODS: &[(&str, Need)] = &[
     ("/saimon.v1.Saimon/PinModel", Need::Right(Right::Admin)),
     ("/saimon.v1.Saimon/UnpinModel", Need::Right(Right::Admin)),
     ("/saimon.v1.Saimon/ResetModel", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/GetFeedback", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListFeedback", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListWindows", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GetMaintenance", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/ListChanges", Need::Right(Right::Read)),
+    ("/saimon.v1.Saimon/GiveFeedback", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/UndoFeedback", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/AddWindow", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/EndWindow", Need::Right(Right::Admin)),
+    ("/saimon.v1.Saimon/SayChange", Need::Right(Right::Admin)),
     ("/saimon.v1.Saimon/WatchAnomalies", Need::Right(Right::Read)),
 ];
 
