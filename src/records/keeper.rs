@@ -230,3 +230,107 @@ fn newest(
         None => shown.index.get(id).map(|row| (row.as_of_ms, row.state)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::Severity;
+    use crate::engine::records::{Known, RecordTap, record_taps};
+    use crate::score::board::{Alarm, AlarmState, Reason, Side};
+    use crate::series::labels;
+
+    fn keeper(dir: &std::path::Path, max: u32) -> (Keeper, RecordTap, Arc<ManualClock>) {
+        let (records, known) = Records::open(&dir.join("records"), 0).unwrap();
+        let (mut taps, outlet) = record_taps(1, known);
+        let clock = Arc::new(ManualClock::at(1_000));
+        let parts = KeeperParts {
+            outlet,
+            records: Arc::new(records),
+            config: RecordsConfig {
+                keep: Duration::from_secs(100),
+                max,
+            },
+            metrics: Arc::new(Metrics::new()),
+            clock: Arc::clone(&clock) as _,
+        };
+        (Keeper { parts, said: None }, taps.remove(0), clock)
+    }
+
+    fn absent(tap: &mut RecordTap, name: &str, last_ms: i64) -> Vec<u8> {
+        let labels = labels::encode([("__name__", name)]);
+        let alarm = Alarm {
+            state: AlarmState::Active,
+            severity: Severity::High,
+            side: Side::Down,
+            reason: Reason::Absent,
+        };
+        tap.absent(0, &labels, last_ms, 0.9, alarm);
+        labels
+    }
+
+    fn take(keeper: &mut Keeper, tap: &mut RecordTap) {
+        tap.flush();
+        let mut batches = Vec::new();
+        while let Ok(Some(batch)) = keeper.parts.outlet.next(Duration::ZERO) {
+            batches.push(batch);
+        }
+        keeper.take(&mut batches);
+        batches.iter().for_each(|b| keeper.parts.outlet.done(b));
+    }
+
+    #[test]
+    fn an_older_state_of_a_record_never_replaces_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, mut tap, _) = keeper(dir.path(), 100);
+        let labels = absent(&mut tap, "m", 9);
+        take(&mut keeper, &mut tap);
+        tap.stale(&labels, 50);
+        take(&mut keeper, &mut tap);
+        assert!(tap.is_settled(tap.mark()));
+        // Another life that knows nothing makes it again.
+        let (mut again, outlet) = record_taps(1, Known::default());
+        keeper.parts.outlet = outlet;
+        absent(&mut again[0], "m", 9);
+        take(&mut keeper, &mut again[0]);
+        let records = Arc::clone(&keeper.parts.records);
+        let ids = records
+            .look(|index| index.page(&super::super::index::Filter::default(), None, 0, 10))
+            .ids;
+        let kept = records.get(&ids).unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(
+            (kept[0].state, kept[0].end_ms),
+            (RecordState::Resolved, Some(50))
+        );
+    }
+
+    #[test]
+    fn what_is_old_or_too_much_goes_from_the_disk_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, mut tap, clock) = keeper(dir.path(), 3);
+        for (name, t_ms) in [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)] {
+            let labels = absent(&mut tap, name, t_ms);
+            if name != "c" {
+                tap.stale(&labels, t_ms + 20_000);
+            }
+        }
+        take(&mut keeper, &mut tap);
+        keeper.sweep();
+        assert_eq!(keeper.parts.records.look(|i| i.len()), 3);
+        clock.set(200_000);
+        keeper.sweep();
+        // That which lasts stays.
+        assert_eq!(keeper.parts.records.look(|i| i.len()), 1);
+        assert!(
+            keeper
+                .parts
+                .metrics
+                .openmetrics()
+                .contains("saimon_records_expired_total 4")
+        );
+        drop(keeper);
+        let (records, known) = Records::open(&dir.path().join("records"), 0).unwrap();
+        assert_eq!((records.look(|i| i.len()), known.open.len()), (1, 1));
+    }
+}

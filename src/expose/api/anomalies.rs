@@ -6,9 +6,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::maintenance::ChangeShown;
+use super::params::shared::{MATCH, METRIC, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
+use super::{Answered, Api, answer, feedback, maintenance, time};
 use crate::config::Severity;
 use crate::engine::incident::IncidentId;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
@@ -38,16 +40,6 @@ const REASONS: &[&str] = &[
     "joint",
 ];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only anomalies of series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only anomalies of series that this selector matches, as in PromQL: `{job=\"node\", instance=~\"db.*\"}`. Any of several.",
-);
 const SEVERITY: Param = Param::many(
     "severity",
     Kind::OneOf(SEVERITIES),
@@ -91,21 +83,8 @@ pub(super) const LIST: &[Param] = &[
     START_DATE,
     END,
     END_DATE,
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: LIMIT_MAX,
-            usual: 100,
-        },
-        "Anomalies of one page.",
-    ),
-    Param::query(
-        "page_token",
-        Kind::Text,
-        "Where the page before ended: its `next_page_token`. The other parameters must be the same; \
-         anomalies that began since do not move what comes after.",
-    ),
+    limit(LIMIT_MAX),
+    TOKEN,
     Param::query(
         "skip",
         Kind::Integer {
@@ -194,6 +173,12 @@ pub(in crate::expose) struct Anomaly {
     duration_seconds: Option<f64>,
     /// The sample that was furthest over the line.
     peak: PeakShown,
+    /// What somebody said of it, `confirmed` or `rejected`; null if nobody said anything.
+    feedback: Option<&'static str>,
+    /// What changed at its target shortly before it began; null if nothing is known to have.
+    change: Option<ChangeShown>,
+    /// The windows of maintenance that it began in, by their ids.
+    maintenance: Vec<String>,
     /// The id of the incident that it is a part of, as in `/api/v1/incidents/{id}`; null if it is alone.
     incident: Option<String>,
     /// The address of this anomaly.
@@ -307,6 +292,9 @@ impl Anomaly {
                     })
                     .collect(),
             },
+            feedback: None,
+            change: None,
+            maintenance: Vec::new(),
             incident: incident.map(|id| id.to_string()),
             link: format!("/api/v1/anomalies/{}", record.id),
         }
@@ -320,6 +308,29 @@ impl Anomaly {
         let both = found.iter().zip(incidents);
         Ok(both.map(|(r, incident)| Self::of(r, incident)).collect())
     }
+}
+
+/// Anomalies with these ids, in this order, without those that are gone, and what is known of them
+/// besides their records.
+pub(in crate::expose) fn told(
+    api: &Api,
+    records: &Records,
+    ids: &[RecordId],
+) -> Result<Vec<Anomaly>, Unreadable> {
+    let found = records.get(ids)?;
+    let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+    let both = found.iter().zip(records.incidents_of(&ids));
+    let one = |(record, incident): (&Record, Option<IncidentId>)| {
+        let given = feedback::kept(api).and_then(|all| all.of(record.id));
+        let (change, maintenance) = maintenance::around(api, record);
+        Anomaly {
+            feedback: given.map(|f| f.verdict.as_str()),
+            change,
+            maintenance,
+            ..Anomaly::of(record, incident)
+        }
+    };
+    Ok(both.map(one).collect())
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
@@ -409,7 +420,7 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
     let last = page.ids.last().filter(|_| page.more);
     let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
     answer(&AnomalyList {
-        anomalies: Anomaly::all(records, &page.ids)?,
+        anomalies: told(api, records, &page.ids)?,
         next_page_token,
     })
 }
@@ -419,7 +430,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let id: RecordId = params
         .parsed("id")?
         .ok_or_else(|| Problem::not_found("no id"))?;
-    let found = Anomaly::all(records(api)?, &[id])?;
+    let found = told(api, records(api)?, &[id])?;
     match found.first() {
         Some(anomaly) => answer(anomaly),
         None => Err(Problem::not_found(format!(

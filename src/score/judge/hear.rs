@@ -15,6 +15,7 @@ impl Judge {
         step: &Step,
         opinion: &Opinion,
         (onset, severity): (&OnsetOutput, Option<Severity>),
+        t_ms: i64,
     ) -> Option<Change> {
         let deviation = opinion.deviation;
         if deviation < 1.0 {
@@ -49,6 +50,7 @@ impl Judge {
                 settled: self.shifted(step, SETTLED),
                 away: self.away(step),
                 begins,
+                lasted: self.episode.lasted_ms(t_ms) >= spec.min_duration_ms,
             },
         )
     }
@@ -75,6 +77,7 @@ impl Judge {
                 settled: false,
                 away: false,
                 begins,
+                lasted: false,
             },
         )
     }
