@@ -247,6 +247,8 @@ const SERIES: &str = r#"
       - {series: 'saimon_anomaly_score{job="node",instance="a",dc="x",source_metric="node_load1"}', values: '0.97x2000'}
       - {series: 'saimon_anomaly_score{job="node",instance="b",dc="x",source_metric="node_load1"}', values: '0.2x2000'}
       - {series: 'saimon_anomaly{job="node",instance="a",dc="x",source_metric="node_load1",state="active",severity="high",direction="up",reason="spike"}', values: '1x2000'}
+      - {series: 'saimon_anomaly_contribution{job="node",instance="a",dc="x",source_metric="node_load1",part="forest"}', values: '0.62x2000'}
+      - {series: 'saimon_anomaly_contribution{job="node",instance="a",dc="x",source_metric="node_load1",part="burst"}', values: '0.3x2000'}
       - {series: 'saimon_expected{job="node",instance="a",dc="x",source_metric="node_load1"}', values: '2x2000'}
       - {series: 'saimon_upper_bound{job="node",instance="a",dc="x",source_metric="node_load1"}', values: '4x2000'}
       - {series: 'http_requests_total{job="web",instance="c",dc="y"}', values: '0+6000x2000'}
@@ -269,11 +271,12 @@ const SERIES: &str = r#"
 "#;
 
 /// Rows of each recipe, by its first words.
-const ROWS: [(&str, usize); 24] = [
+const ROWS: [(&str, usize); 25] = [
     ("the ten strongest anomalies", 3),
     ("what is being alerted about", 1),
     ("grave anomalies of one service", 1),
     ("what dropped", 1),
+    ("by what says it", 1),
     ("the machines in most trouble", 2),
     ("the value, where", 1),
     ("the score, where", 1),
