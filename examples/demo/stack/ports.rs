@@ -9,17 +9,17 @@ use anyhow::{Context, Result};
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
-/// Ports on 127.0.0.1 on which nobody listens.
+/// Ports on 127.0.0.1 on which nobody listens, nor on the one after each: that is where saimon answers
+/// gRPC.
 pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
     // two stacks that start at once look at different places first
     let start = fastrand::u16(FIRST..LAST);
     // held until all are chosen, or one port would be chosen twice
-    let held: Vec<(u16, TcpListener)> = (start..LAST)
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+    let held: Vec<(u16, [TcpListener; 2])> = (start..LAST)
         .chain(FIRST..start)
-        .filter_map(|port| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-            Some((port, listener))
-        })
+        .step_by(2)
+        .filter_map(|port| Some((port, [listen(port)?, listen(port + 1)?])))
         .take(N)
         .collect();
     let ports: Vec<u16> = held.iter().map(|(port, _)| *port).collect();
