@@ -6,6 +6,7 @@
 //! the same store never starts.
 
 mod history;
+mod joint;
 mod keeping;
 mod output;
 mod records;
@@ -27,14 +28,13 @@ use crate::allocator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
-use crate::engine::joint::Joints;
 use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
 use crate::expose::reload::Reloads;
 use crate::expose::{self, ApiParts, Health, State, Surface};
-use crate::score::groups::{GroupSpec, Groups};
+use crate::score::groups::Groups;
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
@@ -93,7 +93,13 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     )?;
     let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
     kept.restore(&mut pool, &*clock)?;
-    let groups = groups(&mut pool, config, &metrics)?;
+    let groups = joint::groups(
+        &options.data_dir,
+        kept.store.is_some(),
+        config,
+        &mut pool,
+        &metrics,
+    )?;
 
     let (sender, inbox) = sync_channel(KEPT_MAX);
     let mut engine = pool
@@ -129,19 +135,6 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         outputs.stop(&runtime);
     }
     served
-}
-
-/// Groups as they are shown, and the thread that looks at some of them together.
-fn groups(pool: &mut Pool, config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<Groups>> {
-    let spec = GroupSpec::try_from(&config.groups)?;
-    let joint =
-        Joints::start(&spec, metrics).context("the thread of groups could not be started")?;
-    let mut groups = Groups::new(spec);
-    if let Some(joint) = joint {
-        pool.look_together(&joint.joints, joint.thread);
-        groups.with_joint(joint.joined);
-    }
-    Ok(Arc::new(groups))
 }
 
 #[allow(

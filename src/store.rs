@@ -12,6 +12,7 @@ pub mod block;
 mod disk;
 mod files;
 mod folder;
+pub mod joint;
 mod key;
 mod load;
 pub mod log;

@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::ask::{Question, Reader};
 use super::churn::Churn;
 use super::history::Historian;
-use super::joint::Joints;
+use super::joint::{Feed, Joints};
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
 use super::presence::Presence;
-use super::records::{Known, RecordOutlet, record_taps};
+use super::records::{Known, RecordOutlet, RecordTap, record_taps};
 use super::router::Router;
 use super::rules::{EARLIER_MAX, Past, Rules, Specs};
 use super::shard::{Message, Renewal, Shard, ShardParts, Sleep, Stray};
@@ -65,6 +65,9 @@ pub struct Pool {
     now_ms: i64,
     /// Threads that end when the last shard has.
     helpers: Vec<JoinHandle<()>>,
+    /// For the anomalies of groups.
+    records: Option<RecordTap>,
+    joint: Option<Feed>,
 }
 
 impl Pool {
@@ -114,6 +117,8 @@ impl Pool {
             strays: Vec::new(),
             now_ms: i64::MIN,
             helpers: Vec::new(),
+            records: None,
+            joint: None,
         }
     }
 
@@ -167,7 +172,8 @@ impl Pool {
     /// Has records of anomalies handed to whoever keeps them and knows these. To be called before
     /// anything is restored.
     pub fn record(&mut self, known: Known) -> RecordOutlet {
-        let (taps, outlet) = record_taps(self.shards.len(), known);
+        let (mut taps, outlet) = record_taps(self.shards.len(), known);
+        self.records = taps.pop();
         for (shard, records) in self.shards.iter_mut().zip(taps) {
             shard.set_records(records);
         }
@@ -181,11 +187,22 @@ impl Pool {
         }
     }
 
+    /// Where anomalies of groups go, if records are kept: to be taken once, before the start.
+    pub fn record_of_groups(&mut self) -> Option<RecordTap> {
+        self.records.take()
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// Has series looked at together: by `joints`, whose thread ends after the shards.
     pub fn look_together(&mut self, joints: &Arc<Joints>, thread: JoinHandle<()>) {
         for shard in &mut self.shards {
-            shard.set_joints(Arc::clone(joints));
+            shard.set_joints(joints.tap());
         }
+        self.joint = Some(joints.feed());
         self.helpers.push(thread);
     }
 
@@ -269,8 +286,10 @@ impl Pool {
         // They end after the shards, whose fits they wait for.
         threads.extend(training);
         threads.append(&mut self.helpers);
+        // Nobody has asked for it.
+        drop(self.records);
         Ok(Engine {
-            router: Router::new(senders.clone()),
+            router: Router::new(senders.clone()).feeding(self.joint),
             senders,
             board: self.board,
             training: list,

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Families};
+use super::joint::Feed;
 use super::journal::{Fate, Journal, JournalError, Line, ORDER, Record, WhenFull};
 use super::keep::PARTITIONS;
 use super::models::{Done, ModelOrder, Wish};
@@ -61,6 +62,8 @@ pub struct Routed {
 pub struct Router {
     shards: Arc<[mpsc::Sender<Message>]>,
     line: Arc<Line>,
+    /// Where groups hear of records.
+    joint: Option<Feed>,
 }
 
 /// The partition that a series with this home belongs to (see [`crate::series::family::home`]).
@@ -83,7 +86,14 @@ impl Router {
         Self {
             shards: shards.into(),
             line: Arc::new(Line::new(None, WhenFull::Refuse, 0, false)),
+            joint: None,
         }
+    }
+
+    /// The same with somebody who looks at groups.
+    #[must_use]
+    pub fn feeding(self, joint: Option<Feed>) -> Self {
+        Self { joint, ..self }
     }
 
     /// The same for a journal, or for none, of which the records up to `last` are with the shards.
@@ -159,7 +169,14 @@ impl Router {
             }
         }
         let record = origin.record.filter(|_| !permits.is_empty());
-        self.hand_over(permits, batches, families.as_ref(), record, routed)
+        self.hand_over(
+            permits,
+            batches,
+            families.as_ref(),
+            record,
+            received_ms,
+            routed,
+        )
     }
 
     /// Keeps the record and sends everything while the line is held; nothing here waits for a shard.
@@ -169,11 +186,18 @@ impl Router {
         batches: Vec<Batch>,
         families: Option<&Families>,
         record: Option<Record<'_>>,
+        received_ms: i64,
         routed: Routed,
     ) -> Result<Routed, RouteError> {
         let mut batches: Vec<_> = batches.into_iter().map(Some).collect();
         let mut held = self.line.hold();
         let (seq, fate) = held.keep(record)?;
+        let told = |shard: usize| batches[shard].as_ref().is_some_and(|b| !b.is_empty());
+        let parts = permits.iter().filter(|permit| told(permit.0)).count();
+        let order = self
+            .joint
+            .as_ref()
+            .map_or(0, |joint| joint.begin(seq, received_ms, false, parts));
         for (shard, mut permits) in permits {
             if let Some(families) = families
                 && let Some(permit) = permits.next()
@@ -186,7 +210,11 @@ impl Router {
             if let Some(permit) = permits.next()
                 && let Some(batch) = batches[shard].take()
             {
-                permit.send(Message::Batch(Batch { seq, ..batch }));
+                permit.send(Message::Batch(Batch {
+                    seq,
+                    order,
+                    ..batch
+                }));
             }
         }
         drop(held);
@@ -300,6 +328,11 @@ impl Router {
     ) -> Result<Routed, RouteError> {
         let missing = |partition: usize| covered[partition] < seq;
         let (batches, families, routed) = self.split(body, arena, received_ms, missing);
+        let parts = batches.iter().filter(|batch| !batch.is_empty()).count();
+        let order = self.joint.as_ref().map_or(0, |joint| {
+            joint.wait_for_room();
+            joint.begin(seq, received_ms, true, parts)
+        });
         for (sender, batch) in self.shards.iter().zip(batches) {
             if let Some(families) = &families {
                 let families = Message::Families(Families {
@@ -312,6 +345,7 @@ impl Router {
             if !batch.is_empty() {
                 let batch = Message::Batch(Batch {
                     seq,
+                    order,
                     replayed: true,
                     ..batch
                 });
