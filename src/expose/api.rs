@@ -8,7 +8,7 @@
 //! - An answer has an `ETag`; who sends it as `If-None-Match` gets 304 while nothing has changed.
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
-mod acts;
+pub(super) mod acts;
 pub(super) mod anomalies;
 mod docs;
 pub(super) mod endpoints;

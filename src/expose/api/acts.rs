@@ -41,23 +41,23 @@ impl Verb {
 }
 
 /// One act, as [`super::endpoints::Endpoint`] is one question.
-pub(super) struct Act {
+pub(in crate::expose) struct Act {
     pub(super) verb: Verb,
     /// With parameters in braces.
     pub(super) path: &'static str,
     /// A name that clients may use for it.
-    pub(super) name: &'static str,
+    pub(in crate::expose) name: &'static str,
     pub(super) summary: &'static str,
-    pub(super) params: &'static [Param],
+    pub(in crate::expose) params: &'static [Param],
     /// Of the body, if it has one.
     pub(super) body: Option<SchemaOf>,
     pub(super) schema: SchemaOf,
     /// Runs on a thread that may block. The body is empty where there is none.
-    pub(super) act: fn(&Api, &Params, Fields) -> Answered,
+    pub(in crate::expose) act: fn(&Api, &Params, Fields) -> Answered,
 }
 
 /// All of them.
-pub(super) const ALL: &[Act] = &[
+pub(in crate::expose) const ALL: &[Act] = &[
     Act {
         verb: Verb::Post,
         path: "/api/v1/anomalies/{id}/feedback",
@@ -184,9 +184,14 @@ async fn handle(
 
 /// The fields of a body. Each is taken once; what is left in the end was not asked for.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Map<String, Value>);
+pub(in crate::expose) struct Fields(Map<String, Value>);
 
 impl Fields {
+    /// Of a call that is not made over HTTP.
+    pub(in crate::expose) fn of(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
     fn read(
         headers: &HeaderMap,
         body: Result<Bytes, axum::extract::rejection::BytesRejection>,

@@ -312,7 +312,7 @@ impl Anomaly {
 
 /// Anomalies with these ids, in this order, without those that are gone, and what is known of them
 /// besides their records.
-pub(super) fn told(
+pub(in crate::expose) fn told(
     api: &Api,
     records: &Records,
     ids: &[RecordId],
