@@ -125,8 +125,9 @@ fn grpc_answers_what_rest_answers() {
         .unwrap()
         .into_inner();
     let mut next = || {
-        let next = tokio::time::timeout(PATIENCE, changes.message());
-        runtime.block_on(async { next.await.unwrap() })
+        // A timeout is made where there is a clock for it.
+        let next = async { tokio::time::timeout(PATIENCE, changes.message()).await };
+        runtime.block_on(next).unwrap()
     };
     assert_eq!(next().unwrap().unwrap().change, "mark");
 
