@@ -189,7 +189,7 @@ fn models(c: &mut Criterion<CpuTime>) {
             mature: true,
         };
         let slow = watch.slow(&spec, look.interval_ms);
-        black_box(watch.claim(&spec, &look, &slow));
+        black_box(watch.claim(&spec, &look, &slow, |_| 1.0));
         watch.take(&spec, &look, &slow, Some(STEP_MS as f64), true);
     });
     each(c, "rarity", Rarity::new, 0, |rarity, noise, _| {

@@ -5,6 +5,7 @@
 //! always holds: a store that cannot be used never keeps saimon from scoring, and a second process on
 //! the same store never starts.
 
+mod feedback;
 mod history;
 mod joint;
 mod keeping;
@@ -92,6 +93,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &clock,
     )?;
     let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
+    let said = feedback::Said::open(&options.data_dir, config, &mut pool, &*clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = joint::groups(
         &options.data_dir,
@@ -112,6 +114,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         .clone()
         .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
     let reader = engine.reader(past);
+    said.start(&engine);
     let writer = kept
         .writer(config, &engine, inbox, &clock, &metrics)
         .transpose()?;
@@ -119,7 +122,11 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let records = recording.as_ref().map(|r| Arc::clone(&r.records));
-    let api = Arc::new(ApiParts::new(records, config));
+    let api = Arc::new(ApiParts {
+        feedback: said.feedback.clone(),
+        maintenance: said.maintenance.clone(),
+        ..ApiParts::new(records, config)
+    });
 
     let served = runtime.block_on(run(
         source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,
@@ -172,8 +179,19 @@ async fn run(
         read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
-        api,
+        api: Arc::clone(&api),
     };
+    let looking = api.maintenance.clone().map(|maintenance| {
+        let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
+        let window_ms = api.change_window_ms;
+        feedback::look(
+            maintenance,
+            state.reader.clone(),
+            metrics,
+            clock,
+            move || window_ms,
+        )
+    });
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
@@ -199,6 +217,7 @@ async fn run(
         shards: engine.senders.clone(),
         surfaces,
         web: Arc::clone(web),
+        maintenance: api.maintenance.clone(),
         groups,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
@@ -233,6 +252,7 @@ async fn run(
             }
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
+            let looking = looking.map(tokio::spawn);
             // Whoever reads that it is ready finds it so.
             health.set_ready();
             tracing::info!(
@@ -252,6 +272,9 @@ async fn run(
             }
             let signal = signalled.await?;
             ticking.abort();
+            if let Some(looking) = looking {
+                looking.abort();
+            }
             reloading.abort();
             signal
         }

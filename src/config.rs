@@ -13,6 +13,7 @@ pub mod history;
 pub mod incidents;
 pub mod limits;
 pub mod live;
+pub mod maintenance;
 pub mod outputs;
 pub mod preset;
 pub mod read;
@@ -32,6 +33,7 @@ pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
 pub use incidents::IncidentsConfig;
 pub use limits::LimitsConfig;
+pub use maintenance::{MaintenanceConfig, WindowConfig};
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
@@ -68,6 +70,8 @@ pub struct Config {
     pub web: WebConfig,
     /// How long anomalies are on record, see docs/api.md.
     pub records: RecordsConfig,
+    /// Windows of maintenance, and what changes at targets, see docs/maintenance.md.
+    pub maintenance: MaintenanceConfig,
     /// Which anomalies are one incident, see docs/incidents.md.
     pub incidents: IncidentsConfig,
     /// A bound on everything that a sender or a reader could make grow.

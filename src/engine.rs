@@ -19,6 +19,7 @@ pub mod kin;
 pub mod memory;
 mod merge;
 pub mod models;
+pub mod orders;
 pub mod pool;
 pub mod prefetch;
 pub mod presence;

@@ -134,7 +134,11 @@ impl Surface {
         let state = State {
             limits: Arc::new(config.limits.clone()),
             read: Arc::new(config.read.clone()),
-            api: Arc::new(ApiParts::new(self.state.api.records.clone(), config)),
+            api: Arc::new(ApiParts {
+                feedback: self.state.api.feedback.clone(),
+                maintenance: self.state.api.maintenance.clone(),
+                ..ApiParts::new(self.state.api.records.clone(), config)
+            }),
             ..self.state.clone()
         };
         let served = Served::new(&state, &self.entrance, &self.protocol);

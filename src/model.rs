@@ -25,6 +25,7 @@ pub mod joint;
 pub mod level;
 mod ln;
 pub mod onset;
+pub mod orders;
 pub mod pace;
 pub mod pattern;
 pub mod profile;

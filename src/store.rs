@@ -16,6 +16,7 @@ pub mod joint;
 mod key;
 mod load;
 pub mod log;
+pub mod notes;
 mod outline;
 mod position;
 pub mod records;

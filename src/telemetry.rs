@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod durable;
+pub mod feedback;
 pub mod groups;
 pub mod history;
 pub mod log;
@@ -15,6 +16,7 @@ pub mod records;
 
 use config::ConfigMetrics;
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
+use feedback::FeedbackMetrics;
 use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
@@ -248,6 +250,8 @@ pub struct Metrics {
     pub history: HistoryMetrics,
     /// `saimon_output_*`: what is sent to others.
     pub output: OutputMetrics,
+    /// `saimon_feedback*`: what people say of anomalies.
+    pub feedback: FeedbackMetrics,
     /// `saimon_records*`: what is kept of anomalies.
     pub records: RecordMetrics,
     /// `saimon_wal_*`: the write-ahead log.
@@ -389,6 +393,7 @@ impl Metrics {
             config: ConfigMetrics::made(&mut r),
             history: HistoryMetrics::made(&mut r),
             output: OutputMetrics::made(&mut r),
+            feedback: FeedbackMetrics::made(&mut r),
             records: RecordMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),

@@ -5,10 +5,14 @@
 mod client;
 #[path = "api/explain.rs"]
 mod explain;
+#[path = "api/feedback.rs"]
+mod feedback;
 #[path = "api/grpc.rs"]
 mod grpc;
 #[path = "api/history.rs"]
 mod history;
+#[path = "api/maintenance.rs"]
+mod maintenance;
 #[path = "api/models.rs"]
 mod models;
 #[path = "api/once.rs"]

@@ -21,6 +21,8 @@ use crate::engine::shard::{Message, Renewal};
 use crate::expose::Surface;
 use crate::expose::reload::{ReloadInbox, Reloaded};
 use crate::expose::secure::Door;
+use crate::maintenance::Maintenance;
+use crate::maintenance::window::Wanted;
 use crate::score::groups::{GroupSpec, Groups};
 use crate::telemetry::Metrics;
 
@@ -36,6 +38,7 @@ pub(super) struct Reloader {
     /// All that is served, on whichever address.
     pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
+    pub(super) maintenance: Option<Arc<Maintenance>>,
     pub(super) groups: Arc<Groups>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
@@ -49,6 +52,7 @@ struct Read {
     rules: Rules,
     groups: GroupSpec,
     door: Option<Door>,
+    windows: Vec<Wanted>,
     /// Keys that differ and are used now, and those that need a restart.
     changed: Vec<String>,
     waiting: Vec<String>,
@@ -98,8 +102,9 @@ impl Reloader {
         }
     }
 
-    /// Nothing here can fail.
+    /// Nothing here can fail, but for windows of maintenance that cannot be kept: these stay as they were.
     async fn put(&mut self, read: Read) -> String {
+        self.put_windows(read.windows).await;
         let renewal = Renewal {
             rules: Arc::new(read.rules),
             series_max: read.config.limits.series,
@@ -136,6 +141,17 @@ impl Reloader {
         said
     }
 
+    async fn put_windows(&self, windows: Vec<Wanted>) {
+        let Some(maintenance) = self.maintenance.clone() else {
+            return;
+        };
+        let now_ms = self.clock.now_ms();
+        let put = tokio::task::spawn_blocking(move || maintenance.configure(&windows, now_ms));
+        if let Ok(Err(error)) = put.await {
+            tracing::error!(%error, "the windows of maintenance of the configuration are not in use");
+        }
+    }
+
     fn succeeded(&self, waiting: usize) {
         let metrics = &self.metrics.config;
         metrics.successful.set(1);
@@ -156,6 +172,7 @@ fn read(source: &Source, running: &Config, web: &Web) -> Result<Read, String> {
     let rules = Rules::try_from(&config.detect).map_err(|e| e.to_string())?;
     let groups = GroupSpec::try_from(&config.groups).map_err(|e| e.to_string())?;
     let door = web.read()?;
+    let windows = super::feedback::windows(&config).map_err(|e| e.to_string())?;
     Ok(Read {
         changed: live::differences(running, &config),
         waiting: live::differences(&config, &new),
@@ -163,5 +180,6 @@ fn read(source: &Source, running: &Config, web: &Web) -> Result<Read, String> {
         rules,
         groups,
         door,
+        windows,
     })
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 28] = [
+pub const LIVE: [&str; 29] = [
     "presets",
     "detect.warmup",
     "detect.young",
@@ -24,6 +24,7 @@ pub const LIVE: [&str; 28] = [
     "groups.by",
     "groups.max",
     "alerting",
+    "maintenance",
     "read",
     "limits.series",
     "limits.memory",
@@ -66,6 +67,7 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     config.groups.by.clone_from(&new.groups.by);
     config.groups.max = new.groups.max;
     config.alerting = new.alerting.clone();
+    config.maintenance = new.maintenance.clone();
     config.read = new.read.clone();
     let (to, from) = (&mut config.limits, &new.limits);
     to.series = from.series;

@@ -5,6 +5,7 @@
 //! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
+mod maintenance;
 mod outputs;
 mod unknown;
 
@@ -280,6 +281,7 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        self.maintenance(config);
         if let Err(message) = config.alerting.version() {
             let key = "alerting.prometheus_version";
             self.pair(false, key, key, message);

@@ -13,6 +13,7 @@ use super::history::Historian;
 use super::joint::{Feed, Joints};
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
+use super::orders::{Book, Desk, NewOrders};
 use super::presence::Presence;
 use super::records::{Known, RecordOutlet, RecordTap, record_taps};
 use super::router::Router;
@@ -119,6 +120,16 @@ impl Pool {
             helpers: Vec::new(),
             records: None,
             joint: None,
+        }
+    }
+
+    /// Has series go by these orders. To be called before anything is restored.
+    pub fn order(&mut self, book: &Book) {
+        for shard in &mut self.shards {
+            shard.order(NewOrders {
+                book: book.clone(),
+                only: None,
+            });
         }
     }
 
@@ -326,6 +337,11 @@ impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
         Reader::new(self.senders.clone(), past).with_training(&self.training)
+    }
+
+    /// Where orders are given; the shards have those of `book`.
+    pub fn desk(&self, book: Book) -> Desk {
+        Desk::new(book, self.senders.clone())
     }
 
     /// Gives histories to series that want them.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keep::KeptFor;
+use super::orders::Book;
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
 use crate::model::calendar::{self, Calendar, NoZone};
@@ -153,6 +154,7 @@ pub type Past = Arc<Vec<Arc<Rules>>>;
 #[derive(Debug)]
 pub struct Specs {
     rules: Arc<Rules>,
+    book: Book,
     /// Those of rules that were before, too: series that sent nothing since go by them.
     known: Vec<SeriesSpec>,
     /// What tells each from others.
@@ -171,6 +173,7 @@ impl Specs {
     pub fn new(rules: Arc<Rules>) -> Self {
         Self {
             rules,
+            book: Book::default(),
             known: Vec::new(),
             marks: Vec::new(),
             earlier: Earlier::Same,
@@ -234,6 +237,14 @@ impl Specs {
         numbers
     }
 
+    /// Goes by other orders from now on; with `any`, every series may have other ones.
+    pub fn order(&mut self, book: Book, any: bool) {
+        self.book = book;
+        if any {
+            self.current = self.known.len() as u32;
+        }
+    }
+
     /// True if a number is of rules that were before.
     pub fn is_old(&self, at: u32) -> bool {
         at < self.current
@@ -242,13 +253,16 @@ impl Specs {
     /// For a series that goes on: the number that it had, and the one that it has now. What its state
     /// is made of stays as it was until a restart: the length of its day, its clock, its forest.
     pub fn renewed(&mut self, old: u32, canonical: &[u8]) -> (u32, u32) {
-        let spec = goes_on(self.rules.resolve(canonical), self.get(old));
+        let spec = goes_on(self.resolve(canonical), self.get(old));
         (old, self.number(spec))
     }
 
     /// The spec for a series, without a number.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
-        self.rules.resolve(canonical)
+        SeriesSpec {
+            orders: self.book.of(canonical),
+            ..self.rules.resolve(canonical)
+        }
     }
 
     /// Labels in which the series of one family may differ.
@@ -263,7 +277,7 @@ impl Specs {
 
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
-        let spec = self.rules.resolve(canonical);
+        let spec = self.resolve(canonical);
         self.number(spec)
     }
 
@@ -288,7 +302,7 @@ impl Specs {
         match &self.earlier {
             Earlier::Same => false,
             Earlier::Unknown => true,
-            Earlier::Others(rules) => rules.resolve(canonical) != *self.get(at),
+            Earlier::Others(rules) => again::mark(&rules.resolve(canonical)) != self.mark(at),
         }
     }
 

@@ -48,6 +48,7 @@ use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::kin::Kin;
 use super::memory::Budget;
 use super::models::ModelOrder;
+use super::orders::NewOrders;
 use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
@@ -77,6 +78,8 @@ pub enum Message {
     Families(Families),
     /// Rules and limits have changed.
     Renew(Renewal),
+    /// Somebody ordered something for a series, or for some.
+    Order(NewOrders),
     /// Something to be done with the model of a series, before the next batch.
     Model {
         /// Number of its record in the journal, or of the newest before it.

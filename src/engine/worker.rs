@@ -102,6 +102,7 @@ impl Worker {
                 }
                 Some(Message::Families(families)) => shard.families(&families),
                 Some(Message::Renew(renewal)) => shard.renew(&renewal),
+                Some(Message::Order(order)) => shard.order(order),
                 Some(Message::Model { seq, order }) => shard.obey(seq, order),
                 Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),

@@ -6,6 +6,7 @@
 //! of text and a list of pointers, no thread, and nothing that a shard waits for; one that goes away
 //! ends both.
 
+mod change_lines;
 mod group_lines;
 mod incident_lines;
 pub mod page;
@@ -27,6 +28,7 @@ use self::page::Page;
 use super::State;
 use super::accept::Form;
 use crate::clock::Clock;
+use crate::maintenance::Maintenance;
 use crate::records::Records;
 use crate::score::board::Board;
 use crate::score::groups::Groups;
@@ -45,6 +47,7 @@ struct Scores {
     groups: Arc<Groups>,
     records: Option<Arc<Records>>,
     clock: Arc<dyn Clock>,
+    maintenance: Option<Arc<Maintenance>>,
     metrics: Arc<Metrics>,
     lines_max: usize,
     plans: Arc<Semaphore>,
@@ -56,6 +59,7 @@ pub(super) fn routes(state: &State) -> Router {
         groups: Arc::clone(&state.groups),
         records: state.api.records.clone(),
         clock: Arc::clone(&state.clock),
+        maintenance: state.api.maintenance.clone(),
         metrics: Arc::clone(&state.metrics),
         lines_max: state.limits.score_lines as usize,
         plans: Arc::new(Semaphore::new(PLANS_AT_ONCE)),
@@ -116,6 +120,10 @@ async fn scores_page(
         if !gone.is_cancelled() {
             let now = scores.groups.now(&scores.board, scores.clock.now_ms());
             scores.metrics.groups.tell(now.groups.len(), now.left_out);
+            if let Some(maintenance) = &scores.maintenance {
+                let open = maintenance.changes.open_now(scores.clock.now_ms());
+                plan.changes = change_lines::render(&open, &selectors);
+            }
             plan.groups = group_lines::select(&scores.groups, &now, &selectors);
             if let Some(records) = &scores.records {
                 plan.incidents = incident_lines::select(records, form.names, &selectors);

@@ -1,12 +1,17 @@
 //! How one series is to be modelled and judged: the configuration after defaults, rules and checks.
 
+use std::sync::Arc;
+
 use super::calendar::Calendar;
 use super::forest::ForestSpec;
+use super::orders::{Lines, Orders};
 use crate::config::{Direction, KindOverride, SeverityConfig};
 
 /// Checked and resolved for one series; equal for all series that the same rules match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesSpec {
+    /// What people ordered for this very series, if they did. First, because no two series share it.
+    pub orders: Option<Arc<Orders>>,
     /// False: received, counted, not modelled.
     pub model: bool,
     /// What a rule says the series is.
@@ -51,6 +56,7 @@ impl Default for SeriesSpec {
     fn default() -> Self {
         let d = crate::config::DetectConfig::default();
         Self {
+            orders: None,
             model: true,
             kind: None,
             day_ms: d.day.as_millis() as i64,
@@ -72,5 +78,25 @@ impl Default for SeriesSpec {
             min_deviation: 0.0,
             min_deviation_ratio: 0.0,
         }
+    }
+}
+
+impl SeriesSpec {
+    /// Where the lines of the series are for a sample, if they were ever moved.
+    #[inline]
+    pub fn lines_at(&self, t_ms: i64) -> Option<&Lines> {
+        self.orders.as_deref()?.lines_at(t_ms)
+    }
+
+    /// False for a sample that teaches nothing.
+    #[inline]
+    pub fn learns(&self, t_ms: i64) -> bool {
+        self.orders.as_deref().is_none_or(|o| o.learns(t_ms))
+    }
+
+    /// False at a time at which nobody is alerted.
+    #[inline]
+    pub fn alerts(&self, t_ms: i64) -> bool {
+        self.orders.as_deref().is_none_or(|o| o.alerts(t_ms))
     }
 }

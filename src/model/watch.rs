@@ -114,16 +114,28 @@ impl Watch {
     }
 
     /// The strongest claim about a sample, from state without it. A direction that does not count for
-    /// the series is no claim.
+    /// the series is no claim, nor is what stays under the line: `line` says by which factor that of a
+    /// rule is moved for this series, 1 where it is not.
     #[inline]
-    pub fn claim(&self, spec: &SeriesSpec, x: &Look, slow: &Slow) -> Option<Claim> {
+    pub fn claim(
+        &self,
+        spec: &SeriesSpec,
+        x: &Look,
+        slow: &Slow,
+        line: impl Fn(Rule) -> f32,
+    ) -> Option<Claim> {
         let mut best: Option<Claim> = None;
         let mut hear = |rule, ratio: f32, up: Option<bool>, most: f32| {
             let counts = up.is_none_or(|up| spec.direction.counts(up));
-            if ratio < 1.0 || !counts {
+            let factor = line(rule);
+            if !counts || ratio < 1.0 && factor >= 1.0 {
                 return;
             }
-            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most);
+            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most) / factor;
+            // Of no ratio there is no logarithm.
+            if deviation.is_nan() || deviation < 1.0 {
+                return;
+            }
             if best.is_none_or(|b| deviation > b.deviation) {
                 best = Some(Claim {
                     rule,
@@ -216,7 +228,7 @@ mod tests {
     }
 
     fn claim(watch: &Watch, spec: &SeriesSpec, x: &Look) -> Option<Claim> {
-        watch.claim(spec, x, &watch.slow(spec, x.interval_ms))
+        watch.claim(spec, x, &watch.slow(spec, x.interval_ms), |_| 1.0)
     }
 
     fn take(watch: &mut Watch, spec: &SeriesSpec, x: &Look, silence_ms: Option<f64>) {

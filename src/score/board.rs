@@ -412,7 +412,7 @@ impl BoardWriter {
     /// series. In warm-up there is nothing to show.
     pub fn tell(&self, at: u32, spec: &SeriesSpec, judged: &Judgement, until_ms: i64) {
         if let Some(score) = judged.score {
-            self.set(at, score, judged.alarm);
+            self.set(at, score, judged.alarm.filter(|_| judged.alerts));
             let evidence = judged.evidence.map_or(0.0, |e| e.in_lines(spec));
             self.weigh(at, evidence, until_ms);
             if judged.alarm.is_some()

@@ -7,6 +7,7 @@
 
 mod forest;
 mod hear;
+mod orders;
 mod say;
 mod template;
 
@@ -16,12 +17,11 @@ use super::band::Band;
 use say::{reason_of, severity, side_of};
 pub use template::Template;
 
-use super::board::{Alarm, AlarmState, Side};
+use super::board::{Alarm, Side};
 use super::rarity::Rarity;
 use super::scale;
 use super::verdict::{Change, Verdict};
 use crate::config::{Direction, Severity};
-use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::News;
@@ -82,6 +82,8 @@ pub struct Judgement {
     /// As shown; `None` during warm-up.
     pub score: Option<f32>,
     pub alarm: Option<Alarm>,
+    /// False where nobody is to be alerted: the anomaly is on record and is not shown.
+    pub alerts: bool,
     pub change: Option<Change>,
     /// `None` during warm-up.
     pub evidence: Option<Evidence>,
@@ -259,6 +261,8 @@ impl Judge {
         let slow = self.watch.slow(spec, interval_ms);
         let opinion = self.opinion(spec, &step, &look, &slow);
         let season_residual = self.ensemble.profile().residual(step.look(), step.z);
+        let learns = spec.learns(x.t_ms);
+        let onset_before = (!learns).then(|| self.onset.clone());
         let onset = self.onset.take(&OnsetInput {
             value: x.value,
             season_residual,
@@ -278,15 +282,21 @@ impl Judge {
             .then(|| self.hear(spec, &step, &opinion, (&onset, severity), x.t_ms))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
-        let calm = opinion.own < 1.0;
-        self.watch.take(spec, &look, &slow, silence_ms, calm);
-        let adapted = self.learn(spec, &step, &opinion, x);
-        let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
-        self.seen = self.seen.saturating_add(1);
+        let (mut adapted, mut news) = (None, News::default());
+        if let Some(before) = onset_before {
+            self.onset = before;
+        } else {
+            let calm = opinion.own < 1.0;
+            self.watch.take(spec, &look, &slow, silence_ms, calm);
+            adapted = self.learn(spec, &step, &opinion, x);
+            news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
+            self.seen = self.seen.saturating_add(1);
+        }
         self.last_ms = x.t_ms;
         Judgement {
             score: (phase != Phase::Warmup).then(|| scale::shown(opinion.deviation)),
             alarm: self.verdict.alarm(),
+            alerts: spec.alerts(x.t_ms),
             change: adapted.or(heard).or(silence),
             evidence: (phase != Phase::Warmup).then(|| Evidence {
                 size: step.evidence,
@@ -367,10 +377,15 @@ impl Judge {
         look: &watch::Look,
         slow: &watch::Slow,
     ) -> Opinion {
-        let (own, side) = self.deviation(spec, step, look.value);
+        let (own, side) = self.deviation(spec, step, look);
         let far_enough =
             |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
-        let claim = self.watch.claim(spec, look, slow).filter(far_enough);
+        let line = |rule| {
+            spec.lines_at(look.t_ms)
+                .map_or(1.0, |l| orders::line(l, reason_of(rule)) as f32)
+        };
+        let claim = self.watch.claim(spec, look, slow, line);
+        let claim = claim.filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -389,9 +404,9 @@ impl Judge {
 
     /// What evidence is worth in units of the line under the rules for the series, and which way the
     /// value went.
-    fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
+    fn deviation(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> (f64, Side) {
         // By a table: which side it is nobody can guess.
-        let up = value - step.expected >= 0.0;
+        let up = look.value - step.expected >= 0.0;
         let side = [Side::Down, Side::Up][usize::from(up)];
         if spec.direction != Direction::Both && !spec.direction.counts(up) {
             return (0.0, side);
@@ -401,7 +416,8 @@ impl Judge {
         if still.is_still() {
             deviation = deviation.min(still.nats_max(self.ensemble.count()) / STILL_LINE);
         }
-        (deviation.min(towards_least(spec, step, value)), side)
+        let deviation = deviation / self.line(spec, step, side, look.t_ms);
+        (deviation.min(towards_least(spec, step, look.value)), side)
     }
 
     fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
@@ -451,31 +467,6 @@ impl Judge {
             None => rarity,
         };
         severity(spec, phase, opinion.deviation, rarity)
-    }
-
-    /// What to make of the silence since `last_ms`, when the newest sample of the series came, by the
-    /// clock that asks. A series in warm-up is never missed. Changes nothing: what a clock says is no
-    /// part of what samples say.
-    pub fn silence(&self, spec: &SeriesSpec, last_ms: i64, around: &Around) -> Silence {
-        match self.phase(spec) {
-            Phase::Warmup => Silence::Usual,
-            Phase::Young | Phase::Mature => self.watch.silence(spec, last_ms, around),
-        }
-    }
-
-    /// The anomaly that a silence of so many times what is too long is, with its score. It needs no
-    /// confirmation: it has lasted.
-    pub fn absence(&self, spec: &SeriesSpec, ratio: f32) -> (f32, Alarm) {
-        let claim = Watch::absence(ratio);
-        let deviation = f64::from(claim.deviation);
-        let severity = severity(spec, self.phase(spec), deviation, f64::INFINITY);
-        let alarm = Alarm {
-            state: AlarmState::Active,
-            severity: severity.unwrap_or(Severity::Low),
-            side: side_of(&claim),
-            reason: reason_of(claim.rule),
-        };
-        (scale::shown(deviation), alarm)
     }
 
     fn learn(

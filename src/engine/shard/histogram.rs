@@ -43,7 +43,7 @@ pub const STATS: usize = 4;
 /// Their names, as the label `stat` has them.
 const NAMES: [&str; STATS] = ["rate", "mean", "p50", "p99"];
 /// The label that tells them apart.
-const LABEL: &str = "stat";
+pub(super) const LABEL: &str = "stat";
 /// Parts of one histogram. Buckets beyond it are kept and do not count: nobody has so many, but a
 /// stranger could.
 const PARTS_MAX: usize = 2048;

@@ -11,12 +11,15 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::forest::Holder;
+use super::histogram::LABEL as STATISTIC;
 use super::tracked::HEARD_NOTHING;
 use crate::config::ForestUse;
+use crate::engine::orders::NewOrders;
 use crate::engine::rules::Rules;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::series::fingerprint::fingerprint;
+use crate::series::labels;
 
 /// Series that one tick looks at for the sake of changed rules; each takes a microsecond or a few.
 pub(super) const RENEWED_A_TICK: u32 = 4096;
@@ -58,6 +61,29 @@ impl Shard {
             if let Some(slot) = self.histograms.get_mut(h) {
                 slot.reconsider();
             }
+        }
+    }
+
+    /// Goes by other orders. They count by the time of samples, so a series hears of them here and
+    /// now, or with its next sample.
+    pub fn order(&mut self, order: NewOrders) {
+        let only = order.only.as_deref();
+        let found = only.and_then(|labels| self.table.peek(fingerprint(labels), labels));
+        // A statistic of a histogram has no place in the table.
+        let any = match only {
+            Some(labels) => found.is_none() && labels::get(labels, STATISTIC).is_some(),
+            None => true,
+        };
+        self.parts.specs.order(order.book, any);
+        match found.map(|at| (at, self.table.home(at))) {
+            Some((at, Home::Tracked(n))) => self.renew_tracked(at, n),
+            Some((at, Home::Histogram(h))) => {
+                if let Some(n) = self.histograms.get(h).and_then(|slot| slot.floats) {
+                    self.renew_tracked(at, n);
+                }
+            }
+            // They have no spec until they have a model.
+            Some((_, Home::Plain(_) | Home::Asleep(_) | Home::Nowhere)) | None => {}
         }
     }
 

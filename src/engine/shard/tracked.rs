@@ -246,7 +246,8 @@ impl Shard {
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
                     }
-                    let shown = Shown::of(phase, judged.alarm).waiting(slot.waits);
+                    let alarm = judged.alarm.filter(|_| judged.alerts);
+                    let shown = Shown::of(phase, alarm).waiting(slot.waits);
                     if shown != slot.shown {
                         self.tally.show(&mut slot.shown, shown);
                     }

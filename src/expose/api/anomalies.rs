@@ -6,10 +6,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::maintenance::ChangeShown;
 use super::params::shared::{MATCH, METRIC, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
+use super::{Answered, Api, answer, feedback, maintenance, time};
 use crate::config::Severity;
 use crate::engine::incident::IncidentId;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
@@ -172,6 +173,12 @@ pub(in crate::expose) struct Anomaly {
     duration_seconds: Option<f64>,
     /// The sample that was furthest over the line.
     peak: PeakShown,
+    /// What somebody said of it, `confirmed` or `rejected`; null if nobody said anything.
+    feedback: Option<&'static str>,
+    /// What changed at its target shortly before it began; null if nothing is known to have.
+    change: Option<ChangeShown>,
+    /// The windows of maintenance that it began in, by their ids.
+    maintenance: Vec<String>,
     /// The id of the incident that it is a part of, as in `/api/v1/incidents/{id}`; null if it is alone.
     incident: Option<String>,
     /// The address of this anomaly.
@@ -285,6 +292,9 @@ impl Anomaly {
                     })
                     .collect(),
             },
+            feedback: None,
+            change: None,
+            maintenance: Vec::new(),
             incident: incident.map(|id| id.to_string()),
             link: format!("/api/v1/anomalies/{}", record.id),
         }
@@ -298,6 +308,29 @@ impl Anomaly {
         let both = found.iter().zip(incidents);
         Ok(both.map(|(r, incident)| Self::of(r, incident)).collect())
     }
+}
+
+/// Anomalies with these ids, in this order, without those that are gone, and what is known of them
+/// besides their records.
+pub(in crate::expose) fn told(
+    api: &Api,
+    records: &Records,
+    ids: &[RecordId],
+) -> Result<Vec<Anomaly>, Unreadable> {
+    let found = records.get(ids)?;
+    let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+    let both = found.iter().zip(records.incidents_of(&ids));
+    let one = |(record, incident): (&Record, Option<IncidentId>)| {
+        let given = feedback::kept(api).and_then(|all| all.of(record.id));
+        let (change, maintenance) = maintenance::around(api, record);
+        Anomaly {
+            feedback: given.map(|f| f.verdict.as_str()),
+            change,
+            maintenance,
+            ..Anomaly::of(record, incident)
+        }
+    };
+    Ok(both.map(one).collect())
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
@@ -387,7 +420,7 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
     let last = page.ids.last().filter(|_| page.more);
     let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
     answer(&AnomalyList {
-        anomalies: Anomaly::all(records, &page.ids)?,
+        anomalies: told(api, records, &page.ids)?,
         next_page_token,
     })
 }
@@ -397,7 +430,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let id: RecordId = params
         .parsed("id")?
         .ok_or_else(|| Problem::not_found("no id"))?;
-    let found = Anomaly::all(records(api)?, &[id])?;
+    let found = told(api, records(api)?, &[id])?;
     match found.first() {
         Some(anomaly) => answer(anomaly),
         None => Err(Problem::not_found(format!(

@@ -3,7 +3,8 @@
 use super::openapi::{self, SchemaOf};
 use super::params::{Param, Params};
 use super::{
-    Answered, Api, anomalies, explain, incidents, models, series, system, timeline, window,
+    Answered, Api, anomalies, explain, feedback, incidents, maintenance, models, series, system,
+    timeline, window,
 };
 
 /// Whether an endpoint looks or changes something.
@@ -92,6 +93,26 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         answer: anomalies::one,
     },
     Endpoint {
+        path: "/api/v1/anomalies/{id}/feedback",
+        verb: Verb::Get,
+        name: "getFeedback",
+        summary: "What somebody said of an anomaly.",
+        params: feedback::ONE,
+        schema: openapi::of::<feedback::FeedbackShown>,
+        may_be_missing: true,
+        answer: feedback::one,
+    },
+    Endpoint {
+        path: "/api/v1/feedback",
+        verb: Verb::Get,
+        name: "listFeedback",
+        summary: "What people said of anomalies, the newest first.",
+        params: feedback::LIST,
+        schema: openapi::of::<feedback::FeedbackList>,
+        may_be_missing: true,
+        answer: feedback::list,
+    },
+    Endpoint {
         path: "/api/v1/incidents",
         verb: Verb::Get,
         name: "listIncidents",
@@ -150,6 +171,36 @@ pub(in crate::expose) const ALL: &[Endpoint] = &[
         schema: openapi::of::<explain::Explanation>,
         may_be_missing: true,
         answer: explain::explain,
+    },
+    Endpoint {
+        path: "/api/v1/maintenance",
+        verb: Verb::Get,
+        name: "listWindows",
+        summary: "Windows of maintenance, the newest first.",
+        params: maintenance::LIST,
+        schema: openapi::of::<maintenance::WindowList>,
+        may_be_missing: true,
+        answer: maintenance::list,
+    },
+    Endpoint {
+        path: "/api/v1/maintenance/{id}",
+        verb: Verb::Get,
+        name: "getMaintenance",
+        summary: "One window of maintenance.",
+        params: maintenance::ONE,
+        schema: openapi::of::<maintenance::WindowShown>,
+        may_be_missing: true,
+        answer: maintenance::one,
+    },
+    Endpoint {
+        path: "/api/v1/changes",
+        verb: Verb::Get,
+        name: "listChanges",
+        summary: "Changes at targets, the newest first.",
+        params: maintenance::CHANGES,
+        schema: openapi::of::<maintenance::ChangeList>,
+        may_be_missing: true,
+        answer: maintenance::changes,
     },
     Endpoint {
         path: "/api/v1/models",

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::acts::{self, Act};
 use super::endpoints::{ALL, Endpoint, Verb};
 use super::params::{Kind, Param};
 use super::problem::{PROBLEM_TYPE, Problem};
@@ -42,6 +43,13 @@ fn make() -> Value {
         let answer = (endpoint.schema)(&mut generator);
         let item = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         item[endpoint.verb.key()] = operation(endpoint, &answer, &problem);
+    }
+    for act in acts::ALL {
+        let answer = (act.schema)(&mut generator);
+        let body = act.body.map(|body| body(&mut generator));
+        let made = act_operation(act, &answer, body.as_ref(), &problem);
+        let path = paths.entry(act.path).or_insert_with(|| json!({}));
+        path[act.verb.as_str()] = made;
     }
     json!({
         "openapi": "3.1.0",
@@ -102,6 +110,33 @@ fn operation(endpoint: &Endpoint, answer: &Value, problem: &Value) -> Value {
         "parameters": endpoint.params.iter().map(parameter).collect::<Vec<_>>(),
         "responses": responses,
     })
+}
+
+fn act_operation(act: &Act, answer: &Value, body: Option<&Value>, problem: &Value) -> Value {
+    let failed = |description: &str| {
+        let schema = json!({"schema": problem});
+        json!({"description": description, "content": {PROBLEM_TYPE: schema}})
+    };
+    let mut made = json!({
+        "operationId": act.name,
+        "summary": act.summary,
+        "tags": [act.path.split('/').nth(3).unwrap_or("saimon")],
+        "parameters": act.params.iter().map(parameter).collect::<Vec<_>>(),
+        "responses": {
+            "200": {
+                "description": "It is done, and kept.",
+                "content": {"application/json": {"schema": answer}},
+            },
+            "400": failed("A parameter or a field is unknown or not what it should be; `parameter` names it."),
+            "404": failed("There is no such thing, or nothing of the kind is kept."),
+            "503": failed("Not now: ask again after the time in Retry-After."),
+        },
+    });
+    if let Some(body) = body {
+        let content = json!({"application/json": {"schema": body}});
+        made["requestBody"] = json!({"required": true, "content": content});
+    }
+    made
 }
 
 fn parameter(param: &Param) -> Value {

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::{Anomaly, shorter};
+use super::feedback::{self, FeedbackShown, LineShown};
 use super::params::shared::{MATCH, METRIC, SERIES, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
+use super::{Answered, Api, anomalies, answer, time};
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
 use crate::engine::models::ForestState;
 use crate::series::labels;
@@ -170,6 +171,10 @@ pub(super) struct SeriesDetail {
     series: SeriesShown,
     /// Its newest anomalies, at most 10.
     anomalies: Vec<Anomaly>,
+    /// Its lines that feedback has moved.
+    lines: Vec<LineShown>,
+    /// What people said of its anomalies, the newest last.
+    feedback: Vec<FeedbackShown>,
 }
 
 /// Models, in the order of the ids of their series.
@@ -417,13 +422,19 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            Anomaly::all(records, &ids)?
+            anomalies::told(api, records, &ids)?
         }
         None => Vec::new(),
     };
+    let said = feedback::kept(api);
     answer(&SeriesDetail {
         series: SeriesShown::of(id, &status),
         anomalies,
+        lines: said.map_or_else(Vec::new, |all| feedback::lines(all, id)),
+        feedback: said.map_or_else(Vec::new, |all| {
+            let given = all.of_series(id);
+            given.iter().map(|f| FeedbackShown::of(all, f)).collect()
+        }),
     })
 }
 

@@ -20,7 +20,7 @@ use tonic::codegen::tokio_stream::Stream;
 
 use self::cursor::Cursor;
 use super::{fields, time, v1};
-use crate::engine::record::{Record, RecordId};
+use crate::engine::record::RecordId;
 use crate::expose::api::Api;
 use crate::expose::api::anomalies::{self, Anomaly};
 use crate::expose::api::params::Params;
@@ -264,15 +264,16 @@ impl Watcher {
             return Ok(Vec::new());
         }
         let records = Arc::clone(&self.records);
-        let read = self.api.in_turn(move |_| {
-            let found = records.get(&ids).map_err(Problem::from)?;
-            let ids: Vec<_> = found.iter().map(|r| r.id).collect();
-            let message = |(record, incident): (&Record, _)| {
-                let json = serde_json::to_vec(&Anomaly::of(record, incident)).unwrap_or_default();
-                Ok((record.id, fields::message(&json)?))
+        let read = self.api.in_turn(move |api| {
+            let told = anomalies::told(api, &records, &ids).map_err(Problem::from)?;
+            let message = |anomaly: &Anomaly| {
+                let json = serde_json::to_vec(anomaly).unwrap_or_default();
+                let message: v1::Anomaly = fields::message(&json)?;
+                let id = message.id.parse();
+                let id = id.map_err(|e| Status::internal(format!("BUG: {e}")))?;
+                Ok((id, message))
             };
-            let both = found.iter().zip(records.incidents_of(&ids)).map(message);
-            both.collect::<Result<Vec<_>, Status>>()
+            told.iter().map(message).collect::<Result<Vec<_>, Status>>()
         });
         Ok(read.await?)
     }

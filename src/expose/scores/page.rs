@@ -147,6 +147,7 @@ impl Page {
                     None => Position::End,
                 },
                 Position::End => {
+                    out.append(&mut self.plan.changes);
                     if self.form.format == Format::OpenMetrics {
                         out.extend_from_slice(b"# EOF\n");
                     }

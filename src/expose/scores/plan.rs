@@ -68,6 +68,8 @@ pub(super) struct Plan {
     pub(super) left_out: usize,
     /// Groups that are selected; none if nobody asked for groups.
     pub(super) groups: Vec<GroupLine>,
+    /// Lines of changes at targets, as they are written.
+    pub(super) changes: Vec<u8>,
     /// Lines of open incidents that are selected, family by family.
     pub(super) incidents: Vec<IncidentLine>,
 }
@@ -171,6 +173,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
         contributions,
         left_out: scores_left + anomalies_left,
         groups: Vec::new(),
+        changes: Vec::new(),
         incidents: Vec::new(),
     }
 }

@@ -21,10 +21,15 @@ use crate::series::kind::{Kind, Source};
 /// rarity is adds one: what was said before is then not said again.
 const SCORING: u32 = 1;
 
-/// What tells rules, and the way in which samples are scored, from others.
+/// What tells rules, and the way in which samples are scored, from others. Orders are left out: they
+/// say themselves from which sample on they count.
 pub fn mark(spec: &SeriesSpec) -> u64 {
-    // Rules that ask for neither are those from before it could be asked.
-    let text = format!("{spec:?}").replacen(" confirm_of: 5, min_duration_ms: 0,", "", 1);
+    let mut spec = spec.clone();
+    spec.orders = None;
+    // As it was written before there were orders; rules that ask for neither of the others are those
+    // from before it could be asked.
+    let text = format!("{spec:?}").replacen(" orders: None,", "", 1);
+    let text = text.replacen(" confirm_of: 5, min_duration_ms: 0,", "", 1);
     fingerprint(format!("{SCORING} {text}").as_bytes())
 }
 
