@@ -235,7 +235,7 @@ fn newest(
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::config::Severity;
+    use crate::config::{IncidentsConfig, Severity};
     use crate::engine::records::{Known, RecordTap, record_taps};
     use crate::score::board::{Alarm, AlarmState, Reason, Side};
     use crate::series::labels;
@@ -251,10 +251,16 @@ mod tests {
                 keep: Duration::from_secs(100),
                 max,
             },
+            incidents: IncidentSpec::try_from(&IncidentsConfig::default()).unwrap(),
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&clock) as _,
         };
-        (Keeper { parts, said: None }, taps.remove(0), clock)
+        let keeper = Keeper {
+            incidental: Incidental::new(parts.incidents.clone()),
+            parts,
+            said: None,
+        };
+        (keeper, taps.remove(0), clock)
     }
 
     fn absent(tap: &mut RecordTap, name: &str, last_ms: i64) -> Vec<u8> {
