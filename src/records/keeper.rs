@@ -235,7 +235,7 @@ fn newest(
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::config::{IncidentsConfig, Severity};
+    use crate::config::Severity;
     use crate::engine::records::{Known, RecordTap, record_taps};
     use crate::score::board::{Alarm, AlarmState, Reason, Side};
     use crate::series::labels;
@@ -251,7 +251,7 @@ mod tests {
                 keep: Duration::from_secs(100),
                 max,
             },
-            incidents: IncidentSpec::try_from(&IncidentsConfig::default()).unwrap(),
+            incidents: IncidentSpec::default(),
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&clock) as _,
         };

@@ -332,8 +332,8 @@ impl Together {
 
 /// The values of the labels that make the group of a series; `None` if it lacks one.
 pub(super) fn values(canonical: &[u8], by: &[Box<str>]) -> Option<Vec<Box<str>>> {
-    let value = |name: &Box<str>| labels::get(canonical, name).map(Box::from);
-    by.iter().map(value).collect()
+    let value = |name: &str| labels::get(canonical, name).map(Box::from);
+    by.iter().map(|name| value(name)).collect()
 }
 
 /// Shows how a group stands.
