@@ -182,7 +182,7 @@ impl Together {
             return None;
         }
         entry.told.sort_by_key(|(g, m, x)| (*g, x.t_ms, *m));
-        let updates = self.hear(&entry);
+        let updates = self.hear(&entry, true);
         Some((entry, updates))
     }
 
@@ -213,10 +213,11 @@ impl Together {
                 self.join(labels, *partition);
             }
         }
-        self.hear(entry)
+        self.hear(entry, false)
     }
 
-    fn hear(&mut self, entry: &Entry) -> Vec<Update> {
+    /// `fresh` says that anomalies are to be counted.
+    fn hear(&mut self, entry: &Entry, fresh: bool) -> Vec<Update> {
         let stored = &mut self.stored;
         stored.seq = stored.seq.max(entry.seq);
         let last_ms = stored.received_ms.unwrap_or(entry.received_ms);
@@ -242,7 +243,7 @@ impl Together {
                 failed,
             } = group.look();
             updates.append(&mut more);
-            for _ in 0..began {
+            for _ in 0..if fresh { began } else { 0 } {
                 self.metrics.groups.began();
             }
             if failed > 0 {
