@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak eval quiet docs check-api pictures check-deploy package clean
+.PHONY: help demo test lint fuzz bench bench-peers bench-durable soak eval quiet docs check-api check-grpc pictures check-deploy package clean
 
 SHELL := /bin/sh
 INSTALL := scripts/install-debian-packages.sh
@@ -19,7 +19,7 @@ demo: ## Prometheus, Alertmanager and saimon on free ports, with a fault to find
 	cargo build --release --bin saimon --example demo
 	@cargo run --quiet --release --example demo -- $(if $(CHECK),--check) $(ARGS)
 
-test: ## everything: unit, property, black box, end to end with a real Prometheus, doc tests
+test: ## everything: unit, property, black box, end to end with a real Prometheus and Chromium, doc tests
 	@$(INSTALL) build stack peers browser
 	cargo test
 
@@ -76,6 +76,10 @@ docs: ## what is written from the types (reference, dashboard), and the library'
 check-api: ## whether the API answers as it describes itself, asked by schemathesis (from PyPI, once)
 	@$(INSTALL) build python
 	cargo test --test page -- --ignored --nocapture the_api_answers_as_it_describes_itself
+
+check-grpc: ## what the guide to gRPC shows in Python, by a client generated there (grpcio from PyPI, once)
+	@$(INSTALL) build python
+	cargo test --test security -- --ignored --nocapture what_the_guide_shows_in_python_runs
 
 pictures: ## those of the page in docs/images, anew
 	@$(INSTALL) build browser

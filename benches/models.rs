@@ -13,12 +13,11 @@ use cpu::CpuTime;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use saimon::model::averages::Averages;
 use saimon::model::burst::Burst;
+use saimon::model::change::{Jump, Short};
 use saimon::model::history::History;
-use saimon::model::jump::Jump;
 use saimon::model::level::Level;
 use saimon::model::pattern::{Pattern, Shape};
 use saimon::model::profile::Profile;
-use saimon::model::short::Short;
 use saimon::model::trend::Trend;
 use saimon::model::watch::{Look, Watch};
 use saimon::model::{Detector, Ensemble, Gap, Onset, OnsetInput, Pace, Past, Point, SeriesSpec};
@@ -54,7 +53,7 @@ fn past(noise: &mut Noise, n: u32) -> Past {
         floor: 1e-6,
         n,
         gain: 1.0 / 2000.0,
-        tail_rate: 1e-4,
+        tail_gain: 0.005,
         unrest: 1.0,
         after_gap: false,
     }
@@ -189,8 +188,9 @@ fn models(c: &mut Criterion<CpuTime>) {
             interval_ms: STEP_MS as f64,
             mature: true,
         };
-        black_box(watch.claim(&spec, &look));
-        watch.take(&spec, &look, Some(STEP_MS as f64), true);
+        let slow = watch.slow(&spec, look.interval_ms);
+        black_box(watch.claim(&spec, &look, &slow, |_| 1.0));
+        watch.take(&spec, &look, &slow, Some(STEP_MS as f64), true);
     });
     each(c, "rarity", Rarity::new, 0, |rarity, noise, _| {
         let evidence = 2.0 + noise.next();

@@ -104,6 +104,7 @@ fn batch(body: &Body, round: i64) -> Batch {
         protocol: Protocol::V1,
         received_ms: round * STEP_MS,
         seq: 0,
+        order: 0,
         replayed: false,
     }
 }
@@ -238,6 +239,7 @@ fn scrape(body: &Body, first: usize, round: i64) -> Batch {
         protocol: Protocol::V1,
         received_ms: round * STEP_MS,
         seq: 0,
+        order: 0,
         replayed: false,
     }
 }

@@ -12,5 +12,7 @@ SAIMON_PANELS=$answers cargo test --test e2e
 cp scripts/check-dashboards/package.json "$tools/"
 npm install --prefix "$tools" --silent --no-audit --no-fund --ignore-scripts
 node scripts/panels/render.mjs "$answers/panels.json" deploy/grafana "$tools" docs/images
+cp "$answers/prometheus.png" docs/images/prometheus-band.png
+node --input-type=module -e 'import {reduce} from "./scripts/panels/palette.mjs"; reduce("docs/images/prometheus-band.png")'
 sed -i '/^<!-- table -->$/q' docs/dashboards.md
 cat "$answers/table.md" >> docs/dashboards.md

@@ -5,7 +5,9 @@
 //! always holds: a store that cannot be used never keeps saimon from scoring, and a second process on
 //! the same store never starts.
 
+mod feedback;
 mod history;
+mod joint;
 mod keeping;
 mod output;
 mod records;
@@ -27,14 +29,13 @@ use crate::allocator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::ask::Reader;
-use crate::engine::joint::Joints;
 use crate::engine::keep::PastChunks;
 use crate::engine::pool::{Engine, EngineSpec, Pool};
 use crate::engine::rules::Rules;
 use crate::engine::shard::Message;
 use crate::expose::reload::Reloads;
 use crate::expose::{self, ApiParts, Health, State, Surface};
-use crate::score::groups::{GroupSpec, Groups};
+use crate::score::groups::Groups;
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
@@ -92,8 +93,15 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &clock,
     )?;
     let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
+    let said = feedback::Said::open(&options.data_dir, config, &mut pool, &*clock)?;
     kept.restore(&mut pool, &*clock)?;
-    let groups = groups(&mut pool, config, &metrics)?;
+    let groups = joint::groups(
+        &options.data_dir,
+        kept.store.is_some(),
+        config,
+        &mut pool,
+        &metrics,
+    )?;
 
     let (sender, inbox) = sync_channel(KEPT_MAX);
     let mut engine = pool
@@ -106,6 +114,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         .clone()
         .map(|store| Arc::new(store) as Arc<dyn PastChunks>);
     let reader = engine.reader(past);
+    said.start(&engine);
     let writer = kept
         .writer(config, &engine, inbox, &clock, &metrics)
         .transpose()?;
@@ -113,14 +122,18 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     let outputs = outputs.map(|outputs| outputs.start(&runtime));
 
     let records = recording.as_ref().map(|r| Arc::clone(&r.records));
-    let api = Arc::new(ApiParts::new(records, config));
+    let api = Arc::new(ApiParts {
+        feedback: said.feedback.clone(),
+        maintenance: said.maintenance,
+        ..ApiParts::new(records, config)
+    });
 
     let served = runtime.block_on(run(
         source, config, options, &engine, groups, reader, recovery, &web, api, &metrics, &clock,
     ));
     stop(engine, writer);
     if kept.store.is_some() {
-        ruled::end(&options.data_dir, &config.detect);
+        ruled::end(&options.data_dir);
     }
     if let Some(recording) = recording {
         recording.stop();
@@ -129,19 +142,6 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         outputs.stop(&runtime);
     }
     served
-}
-
-/// Groups as they are shown, and the thread that looks at some of them together.
-fn groups(pool: &mut Pool, config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<Groups>> {
-    let spec = GroupSpec::try_from(&config.groups)?;
-    let joint =
-        Joints::start(&spec, metrics).context("the thread of groups could not be started")?;
-    let mut groups = Groups::new(spec);
-    if let Some(joint) = joint {
-        pool.look_together(&joint.joints, joint.thread);
-        groups.with_joint(joint.joined);
-    }
-    Ok(Arc::new(groups))
 }
 
 #[allow(
@@ -162,6 +162,7 @@ async fn run(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    let records = api.records.clone();
     let listener = listen(options.http_listen, "--http-listen").await?;
     let grpc_listener = match options.grpc_listen {
         Some(address) => Some(listen(address, "--grpc-listen").await?),
@@ -172,14 +173,25 @@ async fn run(
         router: engine.router.clone(),
         reader,
         board: Arc::clone(&engine.board),
-        groups,
+        groups: Arc::clone(&groups),
         metrics: Arc::clone(metrics),
         limits: Arc::new(config.limits.clone()),
         read: Arc::new(config.read.clone()),
         clock: Arc::clone(clock),
         health: Arc::clone(&health),
-        api,
+        api: Arc::clone(&api),
     };
+    let looking = api.maintenance.clone().map(|maintenance| {
+        let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
+        let window_ms = api.change_window_ms;
+        feedback::look(
+            maintenance,
+            state.reader.clone(),
+            metrics,
+            clock,
+            move || window_ms,
+        )
+    });
     let shutdown = CancellationToken::new();
     let warmer = history::warmer(config, engine, metrics, clock)?;
     let address = listener.local_addr()?;
@@ -205,8 +217,11 @@ async fn run(
         shards: engine.senders.clone(),
         surfaces,
         web: Arc::clone(web),
+        maintenance: api.maintenance.clone(),
+        groups,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
+        rules_in: (metrics.store_ok.get() == 1).then(|| options.data_dir.clone()),
     };
     reloader.began();
     tokio::spawn(Arc::clone(web).watch(shutdown.clone()));
@@ -232,8 +247,12 @@ async fn run(
         Some(signal) => signal,
         None => {
             engine.router.recovered();
+            if let Some(records) = &records {
+                records.caught_up();
+            }
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
+            let looking = looking.map(tokio::spawn);
             // Whoever reads that it is ready finds it so.
             health.set_ready();
             tracing::info!(
@@ -253,6 +272,9 @@ async fn run(
             }
             let signal = signalled.await?;
             ticking.abort();
+            if let Some(looking) = looking {
+                looking.abort();
+            }
             reloading.abort();
             signal
         }

@@ -10,8 +10,10 @@ pub mod detect;
 pub mod forest;
 pub mod groups;
 pub mod history;
+pub mod incidents;
 pub mod limits;
 pub mod live;
+pub mod maintenance;
 pub mod outputs;
 pub mod preset;
 pub mod read;
@@ -29,7 +31,9 @@ pub use detect::{DetectConfig, Direction, KindOverride, RuleConfig, SeverityConf
 pub use forest::{ForestConfig, ForestUse};
 pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
+pub use incidents::IncidentsConfig;
 pub use limits::LimitsConfig;
+pub use maintenance::{MaintenanceConfig, WindowConfig};
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;
@@ -66,6 +70,10 @@ pub struct Config {
     pub web: WebConfig,
     /// How long anomalies are on record, see docs/api.md.
     pub records: RecordsConfig,
+    /// Windows of maintenance, and what changes at targets, see docs/maintenance.md.
+    pub maintenance: MaintenanceConfig,
+    /// Which anomalies are one incident, see docs/incidents.md.
+    pub incidents: IncidentsConfig,
     /// A bound on everything that a sender or a reader could make grow.
     pub limits: LimitsConfig,
 }

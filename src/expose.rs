@@ -134,7 +134,11 @@ impl Surface {
         let state = State {
             limits: Arc::new(config.limits.clone()),
             read: Arc::new(config.read.clone()),
-            api: Arc::new(ApiParts::new(self.state.api.records.clone(), config)),
+            api: Arc::new(ApiParts {
+                feedback: self.state.api.feedback.clone(),
+                maintenance: self.state.api.maintenance.clone(),
+                ..ApiParts::new(self.state.api.records.clone(), config)
+            }),
             ..self.state.clone()
         };
         let served = Served::new(&state, &self.entrance, &self.protocol);
@@ -144,7 +148,7 @@ impl Surface {
     /// Serves on `listener` until `shutdown`, as [`serve`] does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         if let Protocol::Grpc(grpc) = &self.protocol {
-            grpc.follow(Arc::clone(&self.state.health));
+            grpc.follow(Arc::clone(&self.state.health)).await;
         }
         listener::accept(listener, self, shutdown).await;
     }

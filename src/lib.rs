@@ -35,6 +35,8 @@ pub mod engine;
 
 pub mod store;
 
+pub mod feedback;
+pub mod maintenance;
 pub mod records;
 
 pub mod expose;

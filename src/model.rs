@@ -9,9 +9,11 @@
 pub mod absence;
 pub mod averages;
 pub mod baseline;
+mod bound;
 pub mod burst;
 pub mod calendar;
 pub mod cause;
+pub mod change;
 mod day;
 pub mod ensemble;
 pub mod features;
@@ -20,17 +22,16 @@ pub mod forest;
 pub mod group;
 pub mod history;
 pub mod joint;
-pub mod jump;
 pub mod level;
 mod ln;
 pub mod onset;
+pub mod orders;
 pub mod pace;
 pub mod pattern;
 pub mod profile;
 pub mod range;
 pub mod robust;
 pub mod shift;
-pub mod short;
 pub mod spec;
 pub mod still;
 pub mod tail;
@@ -84,8 +85,8 @@ pub struct Past {
     pub n: u32,
     /// Gain of whatever has the memory of the level.
     pub gain: f64,
-    /// How fast tails learn this sample; 0 before they do.
-    pub tail_rate: f32,
+    /// How far tails move with this sample; 0 before they do.
+    pub tail_gain: f32,
     /// By what factor short changes are larger at this time of the day than on the whole; positive.
     pub unrest: f64,
     /// The sample has no neighbour before it.

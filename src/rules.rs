@@ -12,6 +12,7 @@ pub mod dashboard;
 pub mod format;
 pub mod group;
 pub mod health;
+pub mod incident;
 pub mod inhibit;
 pub mod proof;
 pub mod record;
@@ -64,6 +65,7 @@ pub enum RulesError {
 struct Plan {
     anomaly: Vec<Alert>,
     group: Vec<Alert>,
+    incident: Vec<Alert>,
     health: Vec<Alert>,
     records: Vec<Record>,
 }
@@ -73,6 +75,7 @@ impl Plan {
         Self {
             anomaly: anomaly::alerts(&config.alerting),
             group: group::alerts(config),
+            incident: incident::alerts(config),
             health: health::alerts(config),
             records: record::records(config),
         }
@@ -90,6 +93,7 @@ impl Plan {
         let mut groups = vec![
             of_alerts("saimon-anomalies", &self.anomaly),
             of_alerts("saimon-groups", &self.group),
+            of_alerts("saimon-incidents", &self.incident),
             of_alerts("saimon-health", &self.health),
             records,
         ];
@@ -101,7 +105,8 @@ impl Plan {
 /// The rules, tests and inhibitions of a configuration.
 pub fn render(config: &Config) -> Rendered {
     let plan = Plan::of(config);
-    let alerts = plan.anomaly.iter().chain(&plan.group).chain(&plan.health);
+    let of_series = plan.anomaly.iter().chain(&plan.group);
+    let alerts = of_series.chain(&plan.incident).chain(&plan.health);
     Rendered {
         rules_yaml: format::text(WRITTEN, &plan.rules()),
         tests_yaml: format::text(

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod durable;
+pub mod feedback;
 pub mod groups;
 pub mod history;
 pub mod log;
@@ -15,6 +16,7 @@ pub mod records;
 
 use config::ConfigMetrics;
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
+use feedback::FeedbackMetrics;
 use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
@@ -103,6 +105,12 @@ pub struct IngestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
     pub reason: Text,
+}
+
+/// One label called `order`: `retrain`, `rollback`, `pin`, `unpin` or `reset`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OrderLabel {
+    pub order: Text,
 }
 
 /// One label called `phase`.
@@ -197,6 +205,8 @@ pub struct Metrics {
     pub training_duration: Histogram,
     /// `saimon_training_failed_total`.
     pub training_failed: Counter,
+    /// `saimon_model_orders_total`.
+    pub model_orders: Family<OrderLabel, Counter>,
     /// `saimon_forests`: series that have an isolation forest, or gather rows for their first.
     pub forests: Gauge,
     /// `saimon_forests_limit`: most series that have one, for which there is memory.
@@ -240,6 +250,8 @@ pub struct Metrics {
     pub history: HistoryMetrics,
     /// `saimon_output_*`: what is sent to others.
     pub output: OutputMetrics,
+    /// `saimon_feedback*`: what people say of anomalies.
+    pub feedback: FeedbackMetrics,
     /// `saimon_records*`: what is kept of anomalies.
     pub records: RecordMetrics,
     /// `saimon_wal_*`: the write-ahead log.
@@ -324,6 +336,10 @@ impl Metrics {
                 "training_failed",
                 "fits that failed: the model before stays in use",
             ),
+            model_orders: r.made(
+                "model_orders",
+                "orders about models that were carried out",
+            ),
             forests: r.made(
                 "forests",
                 "series that have an isolation forest, or gather rows for their first",
@@ -377,6 +393,7 @@ impl Metrics {
             config: ConfigMetrics::made(&mut r),
             history: HistoryMetrics::made(&mut r),
             output: OutputMetrics::made(&mut r),
+            feedback: FeedbackMetrics::made(&mut r),
             records: RecordMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),

@@ -1,5 +1,12 @@
 //! The alert rules and the example set-up, judged by Prometheus' and Alertmanager's own tools.
 
+#[path = "support/client.rs"]
+mod client;
+#[path = "alerting/incident.rs"]
+mod incidents;
+#[path = "support/serving.rs"]
+mod serving;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +19,7 @@ use saimon::rules::format::{self, Group, Rule, RulesFile};
 use saimon::rules::record::Record;
 use saimon::rules::{
     self, ALERTMANAGER_FILE, KUBERNETES_FILE, RULES_FILE, TESTS_FILE, anomaly, group, health,
-    proof, record,
+    incident, proof, record,
 };
 use serde_json::Value;
 
@@ -99,6 +106,7 @@ fn configs() -> Vec<(&'static str, Config)> {
             }),
         ),
         ("no groups", with(&|c| c.alerting.groups = false)),
+        ("no incidents", with(&|c| c.alerting.incidents = false)),
         (
             "other groups",
             with(&|c| c.groups.by = vec!["cluster, namespace".to_owned(), "job".to_owned()]),
@@ -136,6 +144,7 @@ fn rules_and_their_tests_pass_for_every_configuration() {
         ];
         if groups.contains(&name) {
             all_pass(name, &group::alerts(&config), &[]);
+            all_pass(name, &incident::alerts(&config), &[]);
         }
         if groups[..2].contains(&name) {
             all_pass(name, &[], &record::records(&config));
@@ -176,7 +185,8 @@ fn the_object_for_kubernetes_has_the_same_rules() {
     assert_eq!(spec, rules);
 }
 
-/// Every severity may silence lesser ones of its series, and none may silence its own or a graver.
+/// Every severity may silence lesser ones of its series, and none may silence its own or a graver,
+/// but that an incident may silence its own.
 #[test]
 fn inhibitions_follow_from_what_alerts() {
     let rendered = rules::render(&Config::default()).alertmanager_yaml;
@@ -201,6 +211,17 @@ fn inhibitions_follow_from_what_alerts() {
         "instance"
     ));
     assert!(has("SaimonDown", "SaimonNoData", "job"));
+    assert!(has(
+        "= SaimonIncident\"",
+        "SaimonIncidentMember",
+        "incident"
+    ));
+    assert!(has("SaimonIncidentMember", "SaimonAnomaly", "series"));
+    assert!(has(
+        "SaimonIncidentMember",
+        "SaimonGroupAnomaly",
+        "instance"
+    ));
     for rule in &generated {
         let source = rule["source_matchers"].to_string();
         let Some(level) = Severity::ALL
@@ -209,13 +230,16 @@ fn inhibitions_follow_from_what_alerts() {
         else {
             continue;
         };
-        for graver in Severity::ALL.into_iter().filter(|s| *s >= level) {
+        let own = source.contains("SaimonIncidentMember");
+        let spared = |s: &Severity| *s > level || *s == level && !own;
+        for graver in Severity::ALL.into_iter().filter(spared) {
             let targets = rule["target_matchers"].to_string();
             assert!(!targets.contains(graver.as_str()), "{rule}");
         }
     }
     let mut config = Config::default();
     config.alerting.groups = false;
+    config.alerting.incidents = false;
     config.alerting.min_severity = Severity::Critical;
     let fewer = of(&rules::render(&config).alertmanager_yaml);
     assert_eq!(fewer.len(), 1, "{fewer:?}");
@@ -262,6 +286,8 @@ fn the_cases_fail_for_every_rule_that_is_missing_or_always_fires() {
     let mut groups = group::alerts(&config);
     groups.truncate(together[0].len());
     together.push(groups);
+    let (incidents, members) = incident::of_both(&config);
+    together.extend([incidents, members]);
     together.extend(health::alerts(&config).into_iter().map(|a| vec![a]));
     for alerts in together {
         let rules: Vec<_> = alerts.iter().map(Alert::rule).collect();
@@ -312,6 +338,7 @@ fn every_alert_is_explained() {
     let alerts: BTreeSet<String> = anomaly::alerts(&config.alerting)
         .iter()
         .chain(&group::alerts(&config))
+        .chain(&incident::alerts(&config))
         .chain(&health::alerts(&config))
         .map(|a| a.name.to_owned())
         .collect();

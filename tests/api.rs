@@ -3,10 +3,18 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "api/explain.rs"]
+mod explain;
+#[path = "api/feedback.rs"]
+mod feedback;
 #[path = "api/grpc.rs"]
 mod grpc;
 #[path = "api/history.rs"]
 mod history;
+#[path = "api/maintenance.rs"]
+mod maintenance;
+#[path = "api/models.rs"]
+mod models;
 #[path = "api/once.rs"]
 mod once;
 #[path = "api/series.rs"]

@@ -1,6 +1,7 @@
 //! What the repository says of the configuration is what the program takes.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use saimon::config::Config;
 use saimon::config_file::{self, report};
@@ -42,6 +43,74 @@ fn the_examples_are_clean() {
         assert_eq!(report.code, report::CLEAN, "{}", report.text);
         assert!(!report.text.contains("hint:"), "{}", report.text);
     }
+}
+
+/// The blocks of YAML of docs/getting-started.md: those that make one file, and the last one, which is
+/// written below the first for who has external labels.
+fn blocks_of_the_first_steps() -> (Vec<String>, String) {
+    let page = std::fs::read_to_string(at_root("docs/getting-started.md")).unwrap();
+    let blocks = page.split("```yaml\n").skip(1);
+    let mut blocks: Vec<String> = blocks
+        .map(|b| b.split("```").next().unwrap_or_default().to_owned())
+        .collect();
+    let last = blocks.pop().unwrap();
+    (blocks, last)
+}
+
+/// What a program says of a prometheus.yml beside rules that saimon wrote.
+fn said_of(text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = folder.join("prometheus.yml");
+    std::fs::write(&file, text).unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let done = Command::new(program)
+            .current_dir(folder)
+            .args(args)
+            .output();
+        let done = done.unwrap_or_else(|e| panic!("cannot start {program}: {e}"));
+        let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(done.status.success(), "{program} {args:?}: {said}\n{text}");
+        said
+    };
+    let saimon = env!("CARGO_BIN_EXE_saimon");
+    run(saimon, &["rules", "--out", "."]);
+    run("promtool", &["check", "config", "prometheus.yml"]);
+    let said = run(saimon, &["check", "prometheus.yml"]);
+    assert!(!said.contains("hint:"), "{said}\n{text}");
+}
+
+#[test]
+fn the_first_steps_are_a_prometheus_configuration_without_a_gap() {
+    let (blocks, external) = blocks_of_the_first_steps();
+    let whole = blocks.concat();
+    said_of(&whole);
+    // Every key of the page is in the file that it says is the whole one.
+    let file = std::fs::read_to_string(at_root("examples/prometheus.yml")).unwrap();
+    said_of(&file);
+    let yaml = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    let (page, file) = (yaml(&whole), yaml(&file));
+    for (key, told) in page.as_object().unwrap() {
+        match (told, &file[key]) {
+            (serde_json::Value::Array(told), serde_json::Value::Array(has)) => {
+                for one in told {
+                    assert!(has.contains(one), "{key}: {one} is not in {has:?}");
+                }
+            }
+            (told, has) => assert_eq!(told, has, "{key}"),
+        }
+    }
+    // For who has external labels, in the place of the relabelling above.
+    let relabelling = blocks.iter().position(|b| b.contains("write_relabel"));
+    let mut with = blocks;
+    let at = relabelling.unwrap();
+    let rules = external.split_once(":\n").unwrap().1;
+    with[at].push_str(rules);
+    let labelled = format!(
+        "global: {{external_labels: {{cluster: a, replica: b}}}}\n{}",
+        with.concat()
+    );
+    said_of(&labelled);
 }
 
 #[test]

@@ -30,12 +30,16 @@ const VARS: [(&str, &str); 8] = [
 
 /// What a running saimon without traffic does not show: families that begin with their first member,
 /// and the pages of scores and remote read.
-const LATER: [&str; 21] = [
+const LATER: [&str; 26] = [
     "saimon_anomaly",
     "saimon_anomaly_score",
     "saimon_group_score",
     "saimon_group_anomaly_ratio",
     "saimon_group_joint_score",
+    "saimon_incident",
+    "saimon_incident_members",
+    "saimon_incident_start_time_seconds",
+    "saimon_incident_member",
     "saimon_expected",
     "saimon_lower_bound",
     "saimon_upper_bound",
@@ -45,6 +49,7 @@ const LATER: [&str; 21] = [
     "saimon_read_requests_total",
     "saimon_series",
     "saimon_series_dropped_total",
+    "saimon_anomaly_contribution",
     "saimon_anomalies_by_severity",
     "saimon_output_samples_total",
     "saimon_output_dropped_total",

@@ -15,8 +15,6 @@ use serving::Serving;
 const METRICS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const INSTANCES: [&str; 2] = ["one", "two"];
 const ROUNDS: i64 = 2000;
-/// Rounds until every series has a score.
-const WARM: i64 = 150;
 
 #[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
 fn now_ms() -> i64 {
@@ -83,10 +81,7 @@ fn one_that_leaves_the_others_is_named_by_its_group() {
         let samples = (METRICS.len() * INSTANCES.len()) as u64 * rounds.end as u64;
         saimon.settled(samples);
     };
-    send(0..WARM, false);
-    // The next tick gives them their places.
-    std::thread::sleep(Duration::from_millis(2500));
-    send(WARM..ROUNDS, false);
+    send(0..ROUNDS, false);
     let group = |instance: &str| {
         format!(
             "saimon_group_joint_score{{group_by=\"job,instance\",instance=\"{instance}\",job=\"shop\"}} "
@@ -133,4 +128,104 @@ fn one_that_leaves_the_others_is_named_by_its_group() {
         page.contains("saimon_anomaly_score{instance=\"one\",job=\"shop\",source_metric=\"c\"} 0.")
     );
     assert_eq!(page.matches("reason=\"joint\"").count(), 1, "{page}");
+    let records = anomalies(&saimon);
+    assert_eq!(
+        records.matches("\"reason\":\"joint\"").count(),
+        1,
+        "{records}"
+    );
+    assert!(
+        records.contains("\"source_metric\":\"c\"") || records.contains("\"c\""),
+        "{records}"
+    );
+}
+
+fn anomalies(saimon: &Serving) -> String {
+    let page = saimon.connect().get("/api/v1/anomalies?reason=joint", "");
+    assert_eq!(page.status, 200, "{}", page.text());
+    page.text().to_owned()
+}
+
+/// What is said of groups.
+fn said(saimon: &Serving) -> Vec<String> {
+    let page = scores(saimon);
+    let of_groups =
+        |l: &&str| l.starts_with("saimon_group_joint_score{") || l.contains("reason=\"joint\"");
+    let mut said: Vec<_> = page.lines().filter(of_groups).map(str::to_owned).collect();
+    said.push(anomalies(saimon));
+    said
+}
+
+#[test]
+fn groups_go_on_after_a_kill_and_a_stop_with_any_number_of_shards() {
+    const LEARNED: i64 = 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("saimon.yaml");
+    std::fs::write(&config, "store:\n  checkpoint: 1s\n").unwrap();
+    let config = config.to_str().unwrap();
+    let start = |name: &str, shards: &str| {
+        let args = ["--config", config, "--shards", shards];
+        Serving::start_with(&folder.path().join(name), "127.0.0.1:0", &args)
+    };
+    let mut random = fastrand::Rng::with_seed(5);
+    let begin_ms = now_ms() - (LEARNED + 100) * 1000;
+    let mut at = 0;
+    let mut send = |to: &[&Serving], until: i64| {
+        let mut clients: Vec<_> = to.iter().map(|saimon| saimon.connect()).collect();
+        for i in at..until {
+            let request = round(&mut random, begin_ms + i * 1000, i >= LEARNED);
+            for client in &mut clients {
+                assert_eq!(client.write(&request).status, 204);
+            }
+        }
+        at = until;
+    };
+    let alike = |whole: &Serving, broken: &Serving, what: &str, enough: &dyn Fn(&str) -> bool| {
+        let mut last = (Vec::new(), Vec::new());
+        for _ in 0..600 {
+            last = (said(whole), said(broken));
+            if last.0 == last.1 && enough(&last.0.concat()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{what}: {last:#?}");
+    };
+    let scored = |said: &str| said.matches("saimon_group_joint_score{").count() == 2;
+    let whole = start("whole", "1");
+    let broken = start("broken", "7");
+    send(&[&whole, &broken], LEARNED - 400);
+    // Killed.
+    drop(broken);
+    let broken = start("broken", "2");
+    send(&[&whole, &broken], LEARNED);
+    alike(&whole, &broken, "after a kill", &scored);
+    send(&[&whole, &broken], LEARNED + 15);
+    let named = |said: &str| {
+        scored(said) && said.contains("state=\"active\"") && said.contains("\"active\"")
+    };
+    alike(&whole, &broken, "with an anomaly", &named);
+    // Ended in order, in the middle of the anomaly.
+    assert_eq!(broken.terminate().0, 0);
+    let broken = start("broken", "3");
+    // The score of a series is shown with its next sample; what groups know is there at once.
+    let of_groups = |saimon: &Serving| -> Vec<String> {
+        let said = said(saimon).into_iter();
+        said.filter(|l| !l.starts_with("saimon_anomaly")).collect()
+    };
+    assert_eq!(
+        of_groups(&whole),
+        of_groups(&broken),
+        "before anything is sent"
+    );
+    send(&[&whole, &broken], LEARNED + 20);
+    alike(&whole, &broken, "after a stop", &named);
+    drop(broken);
+    let broken = start("broken", "1");
+    send(&[&whole, &broken], LEARNED + 25);
+    alike(&whole, &broken, "after another kill", &named);
+    for saimon in [&whole, &broken] {
+        assert_eq!(saimon.sum("saimon_group_joint_samples_lost_total "), 0);
+        assert_eq!(saimon.sum("saimon_group_joint_errors_total "), 0);
+    }
 }

@@ -2,9 +2,12 @@
 //! 0.7 is the edge of the band; the score rises strictly with the deviation; it is absent during
 //! warm-up; a sample is scored before it is learned; an anomaly teaches little until it has lasted.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use saimon::config::{Direction, Severity};
 use saimon::model::SeriesSpec;
+use saimon::model::orders::Orders;
 use saimon::score::board::Reason;
 use saimon::score::judge::Judgement;
 use saimon::score::track::{Taken, Track};
@@ -88,6 +91,18 @@ fn shapes() -> impl Strategy<Value = Shape> {
     ]
 }
 
+/// Lines where feedback leaves them, each reason another.
+fn orders() -> impl Strategy<Value = Option<Arc<Orders>>> {
+    let moved = prop::array::uniform(-1..=8_i32).prop_map(|levels| {
+        let lines = levels.map(|level| 1.25_f32.powi(level));
+        Some(Arc::new(Orders {
+            lines: [(0, lines)].into(),
+            pauses: Vec::new(),
+        }))
+    });
+    prop_oneof![Just(None), moved]
+}
+
 fn directions() -> impl Strategy<Value = Direction> {
     prop_oneof![
         Just(Direction::Both),
@@ -105,9 +120,9 @@ proptest! {
     fn the_line_is_the_edge_of_the_band(
         shape in shapes(), direction in directions(), seed in any::<u64>(), n in 120i64..9_000,
         probes in prop::collection::vec(-8.0..8.0f64, 8), last in prop_oneof![Just(0.0), -20.0..20.0f64],
-        least in prop_oneof![Just(0.0), 0.1..20.0f64],
+        least in prop_oneof![Just(0.0), 0.1..20.0f64], orders in orders(),
     ) {
-        let spec = SeriesSpec { direction, min_deviation: least, ..spec() };
+        let spec = SeriesSpec { direction, min_deviation: least, orders, ..spec() };
         let mut track = grown(shape, &spec, seed, n);
         if last != 0.0 {
             // A sample before that is still in the smoothed evidence.
@@ -438,4 +453,91 @@ fn a_still_series_that_steps_is_at_home_in_its_new_value_after_an_hour() {
         1,
         "the next step is seen too"
     );
+}
+
+/// A raised line divides the evidence of its reason, from its time on; an order to learn nothing leaves
+/// the model as it is, and one to alert nobody leaves the score.
+#[test]
+fn orders_count_from_their_time_on() {
+    use saimon::model::orders::{NEUTRAL, Pause};
+    let n = 3000;
+    let at = n * STEP_MS;
+    let mut raised = NEUTRAL;
+    raised[Reason::Spike as usize] = 1.25;
+    let ordered = |orders| SeriesSpec {
+        orders: Some(Arc::new(orders)),
+        ..spec()
+    };
+    let lines = |from_ms| {
+        ordered(Orders {
+            lines: [(from_ms, raised)].into(),
+            pauses: Vec::new(),
+        })
+    };
+    let track = grown(Shape::Noise, &spec(), 7, n);
+    let spike = |spec: &SeriesSpec, value| feed(&mut track.clone(), spec, n, value);
+    let deviation = |j: Judgement| j.evidence.unwrap().deviation;
+    let plain = spike(&spec(), 90.0);
+    assert!(deviation(plain) >= 1.25, "{plain:?}");
+    assert_eq!(spike(&lines(at + 1), 90.0), plain);
+    let less = spike(&lines(at), 90.0);
+    assert!((deviation(less) * 1.25 / deviation(plain) - 1.0).abs() < 1e-6);
+    assert!(less.score < plain.score);
+    // The line of a drop is where it was.
+    assert_eq!(spike(&lines(at), 10.0), spike(&spec(), 10.0));
+
+    let pause = |learn, alert| {
+        ordered(Orders {
+            lines: [].into(),
+            pauses: vec![Arc::new(Pause::new(
+                1,
+                learn,
+                alert,
+                vec![(at, at + 10 * STEP_MS)],
+            ))],
+        })
+    };
+    let mut taught = track.clone();
+    let quiet = feed(&mut taught, &pause(true, false), n, 90.0);
+    assert!(plain.alerts && !quiet.alerts);
+    assert_eq!((quiet.score, quiet.alarm), (plain.score, plain.alarm));
+    let mut frozen = track.clone();
+    for i in 0..10 {
+        let judged = feed(&mut frozen, &pause(false, true), n + i, 500.0);
+        assert!(judged.alerts && judged.score.unwrap() >= 0.7, "{judged:?}");
+    }
+    assert_eq!(frozen.judge().usual(), track.judge().usual());
+    assert_eq!(frozen.judge().seen(), track.judge().seen());
+    assert_ne!(taught.judge().usual(), track.judge().usual());
+    feed(&mut frozen, &pause(false, true), n + 10, 50.0);
+    assert_eq!(frozen.judge().seen(), track.judge().seen() + 1);
+}
+
+/// What lasts for less than is asked for stays pending; what lasts becomes active, and not before.
+#[test]
+fn an_anomaly_becomes_active_when_it_has_lasted() {
+    let active_after = |min_duration_ms: i64, min: Option<f64>| {
+        let spec = SeriesSpec {
+            min_duration_ms,
+            min,
+            ..spec()
+        };
+        let mut track = Track::new(&spec, Some((Kind::Gauge, Source::Rule)));
+        let mut rng = fastrand::Rng::with_seed(5);
+        for i in 0..3000 {
+            feed(&mut track, &spec, i, 50.0 + gauss(&mut rng));
+        }
+        (3000..3400).find_map(|i| {
+            let judged = feed(&mut track, &spec, i, 20.0 + gauss(&mut rng));
+            let state = judged.alarm.map(|a| a.state);
+            (state == Some(saimon::score::board::AlarmState::Active)).then_some(i - 3000)
+        })
+    };
+    // Of the evidence, and of a rule that says so itself.
+    for min in [None, Some(30.0)] {
+        let soon = active_after(0, min).unwrap();
+        assert!(soon < 5, "{soon}");
+        assert_eq!(active_after(20 * STEP_MS, min), Some(20), "{min:?}");
+        assert_eq!(active_after(2 * STEP_MS, min), Some(soon.max(2)));
+    }
 }

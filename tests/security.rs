@@ -5,6 +5,8 @@
 mod client;
 #[path = "security/examples.rs"]
 mod examples;
+#[path = "security/grpc.rs"]
+mod grpc;
 #[path = "security/identities.rs"]
 mod identities;
 #[path = "security/prometheus.rs"]

@@ -21,6 +21,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use screen::Screen;
+use stack::band::Band;
 use stack::pace::{DAY, WARMUP, YOUNG};
 use stack::{Options, Stack};
 use story::{FAULT, Story};
@@ -33,10 +34,17 @@ const FAILED_LOOKS_MAX: u32 = 20;
 /// `--check` gives up after this.
 const CHECK_MAX: Duration = Duration::from_secs(300);
 
+/// What the graph page shows.
+const BAND: Band<'_> = Band {
+    metric: FAULT.metric,
+    node: FAULT.node,
+};
+
 #[derive(Debug, Parser)]
 #[command(about = "a monitoring stack with saimon in it, and a fault for it to find")]
 struct Args {
-    /// Run unattended, and fail unless the alert came, ended, and was the only one
+    /// Run unattended, and fail unless the alert came, ended, and was the only one, and Prometheus has
+    /// the band
     #[arg(long)]
     check: bool,
     /// The saimon to run; by default the one that was built beside this program
@@ -139,6 +147,11 @@ fn watch_it(
         println!("interrupted");
         return Ok(false);
     }
+    if args.check {
+        let drawn = BAND.drawn(stack.ports.prometheus);
+        let drawn = drawn.context("the graph page would not show the series in its band")?;
+        println!("the graph page shows {}", drawn.join(", "));
+    }
     Ok(verdict.good || !args.check)
 }
 
@@ -203,7 +216,7 @@ fn welcome(stack: &Stack) -> Vec<String> {
         ),
         format!(
             "  the band    {}\n              {} with what was expected of it, and its score",
-            graph(ports.prometheus),
+            BAND.address(ports.prometheus),
             FAULT.series
         ),
         format!(
@@ -215,28 +228,4 @@ fn welcome(stack: &Stack) -> Vec<String> {
             ports.generator
         ),
     ]
-}
-
-/// The graph page of Prometheus with the faulted series and its band in one panel, and its score in
-/// another.
-fn graph(prometheus: u16) -> String {
-    let of = format!(
-        "{{saimon=\"virtual\",source_metric=\"{}\",node=\"{}\"}}",
-        FAULT.metric, FAULT.node
-    );
-    let band = format!(
-        "{} or {{__name__=~\"saimon_expected|saimon_lower_bound|saimon_upper_bound\",{}",
-        FAULT.series,
-        &of[1..]
-    );
-    let score = format!("saimon_anomaly_score{of}");
-    let panel = |i: usize, expr: &str| {
-        let expr = stack::http::encode(expr);
-        format!("g{i}.expr={expr}&g{i}.tab=0&g{i}.range_input=5m")
-    };
-    format!(
-        "http://127.0.0.1:{prometheus}/graph?{}&{}",
-        panel(0, &band),
-        panel(1, &score)
-    )
 }

@@ -106,6 +106,15 @@ impl Screen {
         );
         section(
             &mut lines,
+            "the incident (/api/v1/incidents)",
+            2,
+            view.incident
+                .iter()
+                .flat_map(|i| [i.summary.clone(), i.address.clone()])
+                .collect(),
+        );
+        section(
+            &mut lines,
             "alerts in Alertmanager",
             ALERTS_SHOWN,
             view.alerts

@@ -4,6 +4,8 @@
 //! its scores, evaluates the rules that saimon wrote and sends alerts to an Alertmanager. All of
 //! them listen on free ports of this machine only. The end-to-end test uses this file too.
 
+#[path = "stack/band.rs"]
+pub(crate) mod band;
 #[path = "stack/http.rs"]
 pub(crate) mod http;
 #[path = "stack/pace.rs"]

@@ -33,6 +33,13 @@ pub(crate) const FAULT: Fault = Fault {
     lasts: Duration::from_secs(20),
 };
 
+/// The same happens to its neighbour, so that the two are one incident.
+pub(crate) const SECOND: Fault = Fault {
+    series: "demo_load1{node=\"n2\"}",
+    node: "n2",
+    ..FAULT
+};
+
 /// The line between a score of a normal sample and of an anomalous one.
 const LINE: f64 = 0.7;
 
@@ -64,6 +71,7 @@ struct Times {
     below: Option<Instant>,
     back: Option<Instant>,
     resolved: Option<Instant>,
+    incident: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -75,6 +83,8 @@ pub(crate) struct Story {
     watched: bool,
     times: Times,
     peak: f64,
+    /// The address of the incident.
+    incident: Option<String>,
     others: BTreeSet<String>,
 }
 
@@ -93,6 +103,7 @@ impl Story {
             watched,
             times: Times::default(),
             peak: 0.0,
+            incident: None,
             others: BTreeSet::new(),
         }
     }
@@ -128,15 +139,16 @@ impl Story {
         }
     }
 
-    /// Takes what was seen at `now` and says what is new. `inject` orders the fault.
+    /// Takes what was seen at `now` and says what is new. `inject` orders a fault.
     pub(crate) fn advance(
         &mut self,
         now: Instant,
         view: &View,
-        inject: impl FnOnce(&Fault) -> Result<()>,
+        inject: impl Fn(&Fault) -> Result<()>,
     ) -> Result<Vec<String>> {
         let mut events = Vec::new();
-        for alert in view.alerts.iter().filter(|a| !is_target(a)) {
+        let strange = |a: &&Labels| !is_ordered(a) && !is_of_incident(a);
+        for alert in view.alerts.iter().filter(strange) {
             let name = alert_name(alert);
             if self.others.insert(name.clone()) {
                 events.push(format!("an alert that nobody ordered: {name}"));
@@ -153,6 +165,7 @@ impl Story {
             Phase::WarmingUp => {
                 if view.samples >= self.warm + QUIET_SAMPLES && score.is_some() {
                     inject(&FAULT)?;
+                    inject(&SECOND)?;
                     self.times.fault = Some(now);
                     self.phase = Phase::Faulty;
                     events.push(format!(
@@ -214,6 +227,15 @@ impl Story {
             )));
         }
 
+        if let Some(incident) = &view.incident
+            && self.times.incident.is_none()
+        {
+            self.times.incident = Some(now);
+            self.incident = Some(incident.address.clone());
+            events.push(since(&format!("one incident: {}", incident.summary)));
+            events.push(format!("         {}", incident.address));
+        }
+
         if !fault_is_over {
             return;
         }
@@ -250,7 +272,8 @@ impl Story {
             };
         }
         let mut others = self.others.clone();
-        others.extend(ever.iter().filter(|a| !is_target(a)).map(alert_name));
+        let strange = |a: &&Labels| !is_ordered(a) && !is_of_incident(a);
+        others.extend(ever.iter().filter(strange).map(alert_name));
 
         let after = |t: Option<Instant>| match (self.times.fault, t) {
             (Some(fault), Some(t)) => format!("{:.1} s", (t - fault).as_secs_f64()),
@@ -268,6 +291,11 @@ impl Story {
                 FAULT.lasts.as_secs()
             ),
             format!("alert ended        {}", after(self.times.resolved)),
+            format!(
+                "incident           {} {}",
+                after(self.times.incident),
+                self.incident.as_deref().unwrap_or_default()
+            ),
             format!("other alerts       {}", others.len()),
         ];
         lines.extend(
@@ -278,10 +306,11 @@ impl Story {
         let good = self.times.alerted.is_some()
             && self.times.back.is_some()
             && self.times.resolved.is_some()
+            && self.times.incident.is_some()
             && others.is_empty();
         lines.push(
             if good {
-                "the alert came, it ended, and it was the only one"
+                "the alert came, it ended, and nothing else alerted"
             } else {
                 "not as it should be"
             }
@@ -297,6 +326,18 @@ impl Story {
 fn is_target(labels: &Labels) -> bool {
     let is = |name: &str, value: &str| labels.get(name).is_some_and(|v| v == value);
     is("source_metric", FAULT.metric) && is("node", FAULT.node)
+}
+
+/// True for the broken series and its neighbour.
+fn is_ordered(labels: &Labels) -> bool {
+    let is = |name: &str, value: &str| labels.get(name).is_some_and(|v| v == value);
+    is_target(labels) || is("source_metric", SECOND.metric) && is("node", SECOND.node)
+}
+
+/// An incident that alerts has a series that alerts, so those about incidents tell nothing more.
+fn is_of_incident(labels: &Labels) -> bool {
+    let name = labels.get("alertname");
+    name.is_some_and(|n| n.starts_with("SaimonIncident"))
 }
 
 fn alert_name(labels: &Labels) -> String {

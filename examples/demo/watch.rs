@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::stack::http;
 use crate::stack::pages::{self, Labels};
 use crate::stack::ports::Ports;
-use crate::story::Fault;
+use crate::story::{FAULT, Fault, SECOND};
 
 /// Between two looks at what changes slowly.
 const SLOW: Duration = Duration::from_secs(1);
@@ -19,6 +19,13 @@ pub(crate) struct Score {
     pub(crate) metric: String,
     pub(crate) labels: Labels,
     pub(crate) score: f64,
+}
+
+/// What saimon says of the incident that the faults are.
+#[derive(Debug, Clone)]
+pub(crate) struct Incident {
+    pub(crate) address: String,
+    pub(crate) summary: String,
 }
 
 /// What was seen at one moment.
@@ -36,6 +43,8 @@ pub(crate) struct View {
     pub(crate) alerts: Vec<Labels>,
     /// The generator's own list of what is wrong now.
     pub(crate) truth: Vec<String>,
+    /// The incident that has both broken series.
+    pub(crate) incident: Option<Incident>,
 }
 
 #[derive(Debug)]
@@ -95,7 +104,31 @@ impl Watcher {
             .sum();
         let truth: Value = serde_json::from_str(&http::page(self.ports.generator, "/faults")?)?;
         self.view.truth = active_faults(&truth);
+        self.view.incident = self.incident()?;
         Ok(())
+    }
+
+    /// Asked of the API.
+    fn incident(&self) -> Result<Option<Incident>> {
+        let ask = |path: &str| -> Result<Value> {
+            Ok(serde_json::from_str(&http::page(self.ports.saimon, path)?)?)
+        };
+        let list = format!("/api/v1/incidents?limit=5&metric_name={}", FAULT.metric);
+        for incident in ask(&list)?["incidents"].as_array().into_iter().flatten() {
+            let link = incident["link"].as_str().unwrap_or_default();
+            let one = ask(link)?;
+            let has = |fault: &Fault| {
+                let mut all = one["anomalies"].as_array().into_iter().flatten();
+                all.any(|a| a["metric_name"] == fault.metric && a["labels"]["node"] == fault.node)
+            };
+            if has(&FAULT) && has(&SECOND) {
+                return Ok(Some(Incident {
+                    address: format!("http://127.0.0.1:{}{link}", self.ports.saimon),
+                    summary: incident["summary"].as_str().unwrap_or_default().to_owned(),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// The labels of everything that ever fired in this Prometheus.

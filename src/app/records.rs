@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::engine::incident::spec::IncidentSpec;
 use crate::engine::pool::Pool;
 use crate::records::Records;
 use crate::records::keeper::{self, KeeperParts};
@@ -53,6 +54,7 @@ impl Recording {
             outlet: pool.record(known),
             records: Arc::clone(&records),
             config: config.records.clone(),
+            incidents: IncidentSpec::try_from(&config.incidents)?,
             metrics: Arc::clone(metrics),
             clock: Arc::clone(clock),
         })

@@ -4,12 +4,14 @@
 //! changed. Then what is live is used at once (`config::live`), and keys that wait for a restart are
 //! named, in the answer, in the log and as a number of `saimon_config_restart_needed`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::keeping::memory_max;
+use super::ruled;
 use super::web::Web;
 use crate::clock::Clock;
 use crate::config::{Config, live};
@@ -19,6 +21,9 @@ use crate::engine::shard::{Message, Renewal};
 use crate::expose::Surface;
 use crate::expose::reload::{ReloadInbox, Reloaded};
 use crate::expose::secure::Door;
+use crate::maintenance::Maintenance;
+use crate::maintenance::window::Wanted;
+use crate::score::groups::{GroupSpec, Groups};
 use crate::telemetry::Metrics;
 
 /// Reads the configuration as it was read at the start: the file, and what the command line says.
@@ -33,15 +38,21 @@ pub(super) struct Reloader {
     /// All that is served, on whichever address.
     pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
+    pub(super) maintenance: Option<Arc<Maintenance>>,
+    pub(super) groups: Arc<Groups>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
+    /// The folder in which rules are noted, if there is a store.
+    pub(super) rules_in: Option<PathBuf>,
 }
 
 /// What was read, and checked.
 struct Read {
     config: Config,
     rules: Rules,
+    groups: GroupSpec,
     door: Option<Door>,
+    windows: Vec<Wanted>,
     /// Keys that differ and are used now, and those that need a restart.
     changed: Vec<String>,
     waiting: Vec<String>,
@@ -91,17 +102,24 @@ impl Reloader {
         }
     }
 
-    /// Nothing here can fail.
+    /// Nothing here can fail, but for windows of maintenance that cannot be kept: these stay as they were.
     async fn put(&mut self, read: Read) -> String {
+        self.put_windows(read.windows).await;
         let renewal = Renewal {
             rules: Arc::new(read.rules),
             series_max: read.config.limits.series,
             memory_max: memory_max(&read.config.limits),
         };
+        if let Some(folder) = self.rules_in.clone() {
+            let detect = read.config.detect.clone();
+            let noted = tokio::task::spawn_blocking(move || ruled::remember(&folder, &detect));
+            let _ = noted.await;
+        }
         Engine::renew(&self.shards, &renewal).await;
         for surface in &self.surfaces {
             surface.retune(&read.config);
         }
+        self.groups.renew(read.groups);
         self.web.put(Ok(read.door));
         self.running = read.config;
         self.succeeded(read.waiting.len());
@@ -123,6 +141,17 @@ impl Reloader {
         said
     }
 
+    async fn put_windows(&self, windows: Vec<Wanted>) {
+        let Some(maintenance) = self.maintenance.clone() else {
+            return;
+        };
+        let now_ms = self.clock.now_ms();
+        let put = tokio::task::spawn_blocking(move || maintenance.configure(&windows, now_ms));
+        if let Ok(Err(error)) = put.await {
+            tracing::error!(%error, "the windows of maintenance of the configuration are not in use");
+        }
+    }
+
     fn succeeded(&self, waiting: usize) {
         let metrics = &self.metrics.config;
         metrics.successful.set(1);
@@ -141,12 +170,16 @@ fn read(source: &Source, running: &Config, web: &Web) -> Result<Read, String> {
     Rules::try_from(&new.detect).map_err(|e| e.to_string())?;
     let config = live::merged(running, &new);
     let rules = Rules::try_from(&config.detect).map_err(|e| e.to_string())?;
+    let groups = GroupSpec::try_from(&config.groups).map_err(|e| e.to_string())?;
     let door = web.read()?;
+    let windows = super::feedback::windows(&config).map_err(|e| e.to_string())?;
     Ok(Read {
         changed: live::differences(running, &config),
         waiting: live::differences(&config, &new),
         config,
         rules,
+        groups,
         door,
+        windows,
     })
 }

@@ -31,6 +31,9 @@ pub struct AlertingConfig {
     /// from the score of `detect.severity` on, while at least one of its series has an anomaly that
     /// alerts, after `hold`, but not before a minute.
     pub groups: bool,
+    /// Whether there are alerts about incidents, see docs/incidents.md: one for each severity. They
+    /// silence those about their series and groups.
+    pub incidents: bool,
     /// Where Grafana is, for example `https://grafana.example`. Alerts then link to the dashboard of
     /// their series or group, which `saimon dashboards` writes.
     pub grafana_url: Option<Address>,
@@ -52,6 +55,7 @@ impl Default for AlertingConfig {
             keep_firing_for: Duration::from_secs(60),
             prometheus_version: "2.42.0".to_owned(),
             groups: true,
+            incidents: true,
             grafana_url: None,
             job: "saimon".to_owned(),
             labels: std::collections::BTreeMap::new(),

@@ -27,9 +27,18 @@ pub struct DetectConfig {
     /// drawn. Larger is quieter; see docs/models.md for what evidence is.
     #[schemars(range(min = 1.0, max = 50.0))]
     pub line: f64,
-    /// Samples over the line, among the newest five, that make a pending anomaly active.
-    #[schemars(range(min = 1, max = 5))]
+    /// Samples over the line, among the newest `confirm_of`, that make a pending anomaly active: m of
+    /// n. At most `confirm_of`.
+    #[schemars(range(min = 1, max = 8))]
     pub confirm: u32,
+    /// Newest samples of which `confirm` must be over the line.
+    #[schemars(range(min = 1, max = 8))]
+    pub confirm_of: u32,
+    /// How long an anomaly must have lasted before it becomes active, from the first of its samples
+    /// over the line to the newest; until then it is pending. `0s`: it need not.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
+    pub min_duration: Duration,
     /// Samples in a row under the line that end an anomaly.
     #[schemars(range(min = 1, max = 1000))]
     pub release: u32,
@@ -69,6 +78,8 @@ impl Default for DetectConfig {
             young: 2000,
             line: 5.6,
             confirm: 2,
+            confirm_of: 5,
+            min_duration: Duration::ZERO,
             release: 5,
             adapt: Duration::from_secs(12 * 3600),
             absent: Duration::from_secs(300),
@@ -157,8 +168,15 @@ pub struct RuleConfig {
     #[schemars(range(min = 1.0, max = 50.0))]
     pub line: Option<f64>,
     /// Overrides `detect.confirm`.
-    #[schemars(range(min = 1, max = 5))]
+    #[schemars(range(min = 1, max = 8))]
     pub confirm: Option<u32>,
+    /// Overrides `detect.confirm_of`.
+    #[schemars(range(min = 1, max = 8))]
+    pub confirm_of: Option<u32>,
+    /// Overrides `detect.min_duration`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("format" = "duration", "x-min" = "0s", "x-max" = "30d"))]
+    pub min_duration: Option<Duration>,
     /// Overrides `detect.release`.
     #[schemars(range(min = 1, max = 1000))]
     pub release: Option<u32>,

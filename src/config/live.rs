@@ -8,18 +8,23 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 24] = [
+pub const LIVE: [&str; 29] = [
     "presets",
     "detect.warmup",
     "detect.young",
     "detect.line",
     "detect.confirm",
+    "detect.confirm_of",
+    "detect.min_duration",
     "detect.release",
     "detect.adapt",
     "detect.absent",
     "detect.severity",
     "detect.rules",
+    "groups.by",
+    "groups.max",
     "alerting",
+    "maintenance",
     "read",
     "limits.series",
     "limits.memory",
@@ -52,12 +57,17 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     to.young = from.young;
     to.line = from.line;
     to.confirm = from.confirm;
+    to.confirm_of = from.confirm_of;
+    to.min_duration = from.min_duration;
     to.release = from.release;
     to.adapt = from.adapt;
     to.absent = from.absent;
     to.severity = from.severity;
     to.rules.clone_from(&from.rules);
+    config.groups.by.clone_from(&new.groups.by);
+    config.groups.max = new.groups.max;
     config.alerting = new.alerting.clone();
+    config.maintenance = new.maintenance.clone();
     config.read = new.read.clone();
     let (to, from) = (&mut config.limits, &new.limits);
     to.series = from.series;
@@ -154,6 +164,9 @@ mod tests {
         c.limits.queue_wait = Duration::from_secs(1);
         c.limits.request = Duration::from_secs(2);
         c.limits.score_lines = 5;
+        c.groups.by = vec!["zone".to_owned()];
+        c.groups.max = 3;
+        c.groups.joint_max = 3;
         c.detect.day = Duration::from_secs(3600);
         c.store.window = Duration::from_secs(3600);
         c.history.client.basic_auth.password = Some(Secret::new("a"));
@@ -174,7 +187,12 @@ mod tests {
         let left = differences(&used, &new);
         assert_eq!(
             left,
-            ["detect.day", "history.basic_auth.password", "store.window"]
+            [
+                "detect.day",
+                "groups.joint_max",
+                "history.basic_auth.password",
+                "store.window"
+            ]
         );
         assert!(left.iter().all(|key| !is_live(key)));
     }

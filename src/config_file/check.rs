@@ -5,6 +5,7 @@
 //! exactly a file that [`super::load()`] takes, because both read it here.
 
 pub mod leaf;
+mod maintenance;
 mod outputs;
 mod unknown;
 
@@ -17,6 +18,7 @@ use super::unit;
 use super::yaml::{self, At, Key, Node, Value};
 use crate::config::client::Address;
 use crate::config::{ClientConfig, Config, GroupsConfig, SeverityConfig};
+use crate::engine::incident::spec::IncidentSpec;
 use crate::model::calendar;
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
@@ -279,6 +281,7 @@ impl Walk<'_> {
     /// Values that are fine alone and not together.
     fn together(&mut self, config: &Config) {
         self.forest(config);
+        self.maintenance(config);
         if let Err(message) = config.alerting.version() {
             let key = "alerting.prometheus_version";
             self.pair(false, key, key, message);
@@ -292,6 +295,10 @@ impl Walk<'_> {
                 Ok(_) => "groups.joint_by",
                 Err(_) => "groups.by",
             };
+            self.pair(false, key, key, error.to_string());
+        }
+        if let Err(error) = IncidentSpec::try_from(&config.incidents) {
+            let key = error.key();
             self.pair(false, key, key, error.to_string());
         }
         self.rising("detect.severity", &config.detect.severity);

@@ -13,7 +13,9 @@ use serde_json::Value as Json;
 use super::yaml::{Node, Value};
 use super::{unit, yaml};
 use crate::config::web::{TokenConfig, UserRightsConfig, WebFile};
-use crate::config::{Config, RelabelConfig, RemoteWriteConfig, RuleConfig, SeverityConfig};
+use crate::config::{
+    Config, RelabelConfig, RemoteWriteConfig, RuleConfig, SeverityConfig, WindowConfig,
+};
 
 /// What a value may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,7 +175,9 @@ fn shape(schema: &Json, default: Option<&Node>) -> Shape {
 /// An element of a list of sections with its default values, for the order of its keys.
 fn item(schema: &Json) -> Option<Node> {
     let keys = schema.get("properties")?.as_object()?;
-    Some(if keys.contains_key("selector") {
+    Some(if keys.contains_key("schedule") {
+        defaults(&WindowConfig::default())
+    } else if keys.contains_key("selector") {
         // With the one section that is not set by default.
         defaults(&RuleConfig {
             severity: Some(SeverityConfig::default()),
@@ -217,6 +221,7 @@ fn fields(schema: &Json, default: Option<&Node>) -> Vec<Field> {
 /// A list of words as a file would say it.
 fn list(items: &[Node]) -> String {
     let word = |node: &Node| match &node.value {
+        Value::Text(text) if text.contains(',') => Some(format!("'{text}'")),
         Value::Text(text) => Some(text.clone()),
         _ => None,
     };
@@ -343,8 +348,18 @@ mod tests {
         assert_eq!(
             names(top),
             [
-                "presets", "detect", "groups", "store", "history", "alerting", "read", "outputs",
-                "web", "records", "limits"
+                "presets",
+                "detect",
+                "groups",
+                "store",
+                "history",
+                "alerting",
+                "read",
+                "outputs",
+                "web",
+                "records",
+                "incidents",
+                "limits"
             ]
         );
         assert_eq!(
@@ -355,6 +370,7 @@ mod tests {
                 "keep_firing_for",
                 "prometheus_version",
                 "groups",
+                "incidents",
                 "grafana_url",
                 "job",
                 "labels"

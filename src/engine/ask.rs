@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::keep::{ClosedChunk, GroupId, PastChunks};
-use super::models::{self, ModelStatus, NotDone, Wish};
 use super::recall::Live;
 use super::shard::Message;
+use super::training::{FitListed, Training};
 use crate::series::matcher::Selector;
 use crate::window::encoding::Encoding;
 
@@ -118,8 +118,6 @@ pub enum Question {
     History(super::history::Order),
     /// What series there are.
     Series(super::catalogue::Asked),
-    /// Something about the model of one series.
-    Model(super::models::ModelOrder),
 }
 
 /// Answers questions about windows; cheap to clone.
@@ -127,6 +125,7 @@ pub enum Question {
 pub struct Reader {
     shards: Arc<[mpsc::Sender<Message>]>,
     past: Option<Arc<dyn PastChunks>>,
+    training: Arc<Training>,
 }
 
 impl Reader {
@@ -135,24 +134,26 @@ impl Reader {
         Self {
             shards: shards.into(),
             past,
+            training: Arc::default(),
         }
+    }
+
+    /// The same, of a process whose fits are in this list.
+    #[must_use]
+    pub fn with_training(self, training: &Arc<Training>) -> Self {
+        Self {
+            training: Arc::clone(training),
+            ..self
+        }
+    }
+
+    /// Fits that were handed to the trainers, the newest first.
+    pub fn training(&self) -> Vec<FitListed> {
+        self.training.list()
     }
 
     pub(super) fn shards(&self) -> &[mpsc::Sender<Message>] {
         &self.shards
-    }
-
-    /// Tells of the model of the series with these canonical label bytes, or has something done with
-    /// it; `None` if there is no such series with a model of its own.
-    ///
-    /// # Errors
-    /// If its shard cannot answer.
-    pub async fn model(
-        &self,
-        labels: &[u8],
-        wish: Wish,
-    ) -> Result<Option<Result<ModelStatus, NotDone>>, AskError> {
-        models::order(&self.shards, labels, wish).await
     }
 
     /// All series that match and may have samples in `[from_ms, to_ms]`, unsorted. Series that are

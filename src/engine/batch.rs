@@ -45,6 +45,8 @@ pub struct Batch {
     pub received_ms: i64,
     /// Number of the request's record in the journal, or of the newest before it.
     pub seq: u64,
+    /// Number of the record among those that are told to groups; 0: it is not.
+    pub order: u64,
     /// It was received by an earlier process: its samples are not counted as received again.
     pub replayed: bool,
 }

@@ -12,7 +12,6 @@ use super::ask::{AskError, Found, Question};
 use super::catalogue::{self, Asked};
 use super::history::{Given, Order};
 use super::keep::ClosedChunk;
-use super::models::ModelOrder;
 use super::recall::Live;
 use super::shard::Shard;
 use super::shard::warm::Warming;
@@ -66,7 +65,6 @@ enum Job {
         warming: Warming,
         answer: oneshot::Sender<Given>,
     },
-    Model(ModelOrder),
     Series(Asked),
 }
 
@@ -129,7 +127,6 @@ impl From<Question> for Job {
                 of,
                 answer,
             },
-            Question::Model(order) => Self::Model(order),
             Question::Series(asked) => Self::Series(asked),
             Question::History(Order::Wanting { limit, answer }) => Self::Wanting {
                 limit: limit.min(WANTING_MAX),
@@ -159,7 +156,7 @@ impl Job {
             Self::Wanting { answer, .. } => answer.is_closed(),
             Self::Series(asked) => asked.answer.is_closed(),
             // Once begun it is brought to its end, whoever waits for it.
-            Self::Give { .. } | Self::Model(_) => false,
+            Self::Give { .. } => false,
         };
         if left_alone {
             return None;
@@ -251,10 +248,6 @@ impl Job {
                     }
                 }
                 Some(Self::Series(asked))
-            }
-            Self::Model(order) => {
-                order.answer(shard);
-                None
             }
             Self::Wanting { limit, answer } => {
                 let _ = answer.send(shard.wanting(limit, now_ms));

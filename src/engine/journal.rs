@@ -43,6 +43,8 @@ pub trait Journal: std::fmt::Debug + Send + Sync {
 
 /// A request in one record.
 pub const REQUEST: u8 = 1;
+/// An order about one model in one record, see [`super::models`].
+pub const ORDER: u8 = 2;
 
 /// What a request was, to be kept as it came.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +138,19 @@ impl Held<'_> {
 
     /// Keeps a record: its number, and whether it is in the journal.
     pub(super) fn keep(&mut self, record: Option<Record<'_>>) -> Result<(u64, Fate), JournalError> {
-        let (Some(journal), Some(Record { head, body })) = (self.line.journal(), record) else {
+        match record {
+            Some(Record { head, body }) => self.keep_as(REQUEST, &[head, body]),
+            None => Ok((self.last(), Fate::Unasked)),
+        }
+    }
+
+    /// The same for a record of any kind.
+    pub(super) fn keep_as(
+        &mut self,
+        kind: u8,
+        parts: &[&[u8]],
+    ) -> Result<(u64, Fate), JournalError> {
+        let Some(journal) = self.line.journal() else {
             return Ok((self.last(), Fate::Unasked));
         };
         let refuse = self.line.when_full == WhenFull::Refuse;
@@ -145,7 +159,7 @@ impl Held<'_> {
                 "the store takes nothing and what waits for it has no more room".to_owned(),
             ));
         }
-        match journal.append(REQUEST, &[head, body]) {
+        match journal.append(kind, parts) {
             Ok(seq) => {
                 self.advance(seq);
                 Ok((seq, Fate::Appended))

@@ -10,18 +10,20 @@ use tokio::sync::{mpsc, oneshot};
 use super::ask::{Question, Reader};
 use super::churn::Churn;
 use super::history::Historian;
-use super::joint::Joints;
+use super::joint::{Feed, Joints};
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
 use super::memory::Budget;
+use super::orders::{Book, Desk, NewOrders};
 use super::presence::Presence;
-use super::records::{Known, RecordOutlet, record_taps};
+use super::records::{Known, RecordOutlet, RecordTap, record_taps};
 use super::router::Router;
-use super::rules::{Rules, Specs};
+use super::rules::{EARLIER_MAX, Past, Rules, Specs};
 use super::shard::{Message, Renewal, Shard, ShardParts, Sleep, Stray};
 use super::state::StateError;
 use super::tally::Admission;
 use super::tap::{Outlet, TapSpec, taps};
 use super::trainer::Trainers;
+use super::training::Training;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::model::forest::seat::Seats;
@@ -64,6 +66,9 @@ pub struct Pool {
     now_ms: i64,
     /// Threads that end when the last shard has.
     helpers: Vec<JoinHandle<()>>,
+    /// For the anomalies of groups.
+    records: Option<RecordTap>,
+    joint: Option<Feed>,
 }
 
 impl Pool {
@@ -113,6 +118,18 @@ impl Pool {
             strays: Vec::new(),
             now_ms: i64::MIN,
             helpers: Vec::new(),
+            records: None,
+            joint: None,
+        }
+    }
+
+    /// Has series go by these orders. To be called before anything is restored.
+    pub fn order(&mut self, book: &Book) {
+        for shard in &mut self.shards {
+            shard.order(NewOrders {
+                book: book.clone(),
+                only: None,
+            });
         }
     }
 
@@ -143,6 +160,16 @@ impl Pool {
         }
     }
 
+    /// Rules under which series may have been scored before those of today, the newest first. To be
+    /// called before anything is restored.
+    pub fn rules_before(&mut self, past: Vec<Rules>) {
+        let past = past.into_iter().take(EARLIER_MAX).map(Arc::new);
+        let past: Past = Arc::new(past.collect());
+        for shard in &mut self.shards {
+            shard.rules_before(Arc::clone(&past));
+        }
+    }
+
     /// Has scores handed to whoever takes them out of what is given back. To be called before
     /// anything is restored.
     pub fn tap(&mut self, spec: &TapSpec) -> Outlet {
@@ -156,7 +183,8 @@ impl Pool {
     /// Has records of anomalies handed to whoever keeps them and knows these. To be called before
     /// anything is restored.
     pub fn record(&mut self, known: Known) -> RecordOutlet {
-        let (taps, outlet) = record_taps(self.shards.len(), known);
+        let (mut taps, outlet) = record_taps(self.shards.len(), known);
+        self.records = taps.pop();
         for (shard, records) in self.shards.iter_mut().zip(taps) {
             shard.set_records(records);
         }
@@ -170,11 +198,22 @@ impl Pool {
         }
     }
 
+    /// Where anomalies of groups go, if records are kept: to be taken once, before the start.
+    pub fn record_of_groups(&mut self) -> Option<RecordTap> {
+        self.records.take()
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// Has series looked at together: by `joints`, whose thread ends after the shards.
     pub fn look_together(&mut self, joints: &Arc<Joints>, thread: JoinHandle<()>) {
         for shard in &mut self.shards {
-            shard.set_joints(Arc::clone(joints));
+            shard.set_joints(joints.tap());
         }
+        self.joint = Some(joints.feed());
         self.helpers.push(thread);
     }
 
@@ -236,7 +275,8 @@ impl Pool {
         let mut senders = Vec::new();
         let mut threads = Vec::new();
         let trainers = (self.shards.len() / SHARDS_A_TRAINER).max(1);
-        let (trainers, training) = Trainers::start(trainers, &self.metrics)?;
+        let list = Arc::<Training>::default();
+        let (trainers, training) = Trainers::start(trainers, &self.metrics, &list)?;
         for (index, mut shard) in self.shards.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
             shard.train_with(trainers.clone());
@@ -257,10 +297,13 @@ impl Pool {
         // They end after the shards, whose fits they wait for.
         threads.extend(training);
         threads.append(&mut self.helpers);
+        // Nobody has asked for it.
+        drop(self.records);
         Ok(Engine {
-            router: Router::new(senders.clone()),
+            router: Router::new(senders.clone()).feeding(self.joint),
             senders,
             board: self.board,
+            training: list,
             threads,
         })
     }
@@ -285,13 +328,20 @@ pub struct Engine {
     pub router: Router,
     pub senders: Vec<mpsc::Sender<Message>>,
     pub board: Arc<Board>,
+    /// Fits that were handed to the trainers.
+    pub training: Arc<Training>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
-        Reader::new(self.senders.clone(), past)
+        Reader::new(self.senders.clone(), past).with_training(&self.training)
+    }
+
+    /// Where orders are given; the shards have those of `book`.
+    pub fn desk(&self, book: Book) -> Desk {
+        Desk::new(book, self.senders.clone())
     }
 
     /// Gives histories to series that want them.

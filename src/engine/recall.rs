@@ -3,8 +3,9 @@
 //!
 //! Whether it is the same is not assumed but found out: where a stretch ends, at the next anchor or at
 //! the series as it is now, the state must be the one that is there. It has all samples before it in
-//! it, so what ends there was scored then. A stretch that ends in another state is left out: rules
-//! have changed since, samples are missing, or a forest cannot be had back.
+//! it, so what ends there was scored then. A stretch is scored by the rules that its first state names,
+//! if they are among the last few. One that ends in another state is left out: samples are missing, or a
+//! forest cannot be had back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use super::anchor::{Anchor, EVERY};
 use super::ask::{AskError, Found, Reader};
 use super::keep::ClosedChunk;
 use super::merge;
+use super::rules::{self, Past};
 use crate::model::SeriesSpec;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::Fits;
 use crate::score::track::Track;
-use crate::score::track::again::Said;
+use crate::score::track::again::{Said, Told};
 use crate::series::kind::{Kind, Source};
 use crate::window::chunk;
 use crate::window::encoding::Encoding;
@@ -36,6 +38,8 @@ pub struct Live {
     pub spec: SeriesSpec,
     /// As [`Anchor::State`] has it.
     pub rules: u64,
+    /// The rules before those of today.
+    pub past: Past,
     /// Time of its newest sample, and what tells its state from others; `None` while it sleeps.
     pub now: Option<(i64, u64)>,
     pub interval_ms: f64,
@@ -89,10 +93,39 @@ impl Reader {
     pub async fn recall(
         &self,
         of: &[Found],
-        (from_ms, to_ms): (i64, i64),
+        range: (i64, i64),
         wants_band: bool,
         effort: &Effort,
     ) -> Result<Vec<Vec<Said>>, AskError> {
+        self.once_more(of, range, (Track::say, wants_band), effort)
+            .await
+    }
+
+    /// The same of one series with all that there is to be told of each sample, bands included. What
+    /// is told is part of what [`Reader::recall`] says, from the same states.
+    ///
+    /// # Errors
+    /// As [`Reader::recall`].
+    pub async fn tell(
+        &self,
+        of: &Found,
+        range: (i64, i64),
+        effort: &Effort,
+    ) -> Result<Vec<Told>, AskError> {
+        let of = std::slice::from_ref(of);
+        let told = self
+            .once_more(of, range, (Track::tell, true), effort)
+            .await?;
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    async fn once_more<T: Send + 'static>(
+        &self,
+        of: &[Found],
+        (from_ms, to_ms): (i64, i64),
+        how: (Say<T>, bool),
+        effort: &Effort,
+    ) -> Result<Vec<Vec<T>>, AskError> {
         let lives = self.lives(of).await?;
         let longest = lives.iter().flatten().map(|l| l.interval_ms);
         let reach = (REACH * longest.fold(1.0, f64::max)) as i64;
@@ -105,14 +138,15 @@ impl Reader {
         let share = effort.left.swap(0, Ordering::Relaxed);
         leash.0.left.store(share, Ordering::Relaxed);
         let own = leash.0.clone();
+        let labels: Vec<_> = of.iter().map(|found| found.labels.clone()).collect();
         let said = self
             .gather(of, first, last, move |windows| {
-                let both = lives.into_iter().zip(windows);
-                let one = |(live, chunks): (Option<Live>, Vec<ClosedChunk>)| match live {
-                    Some(live) => again(&live, chunks, (from_ms, to_ms), wants_band, &own),
+                let all = labels.iter().map(|l| &**l).zip(lives).zip(windows);
+                let one = |((labels, live), chunks): ((&[u8], Option<Live>), Vec<_>)| match live {
+                    Some(live) => again(labels, &live, chunks, (from_ms, to_ms), how, &own),
                     None => Ok(Vec::new()),
                 };
-                both.map(one).collect::<Result<Vec<_>, _>>()
+                all.map(one).collect::<Result<Vec<_>, _>>()
             })
             .await??;
         effort
@@ -122,26 +156,48 @@ impl Reader {
     }
 }
 
+/// Takes a sample, with its band if that is wanted, and says what is asked for of it.
+type Say<T> = fn(&mut Track, &SeriesSpec, (i64, f64), Option<i64>, bool) -> Option<T>;
+
 /// What there is to score again of one series.
-struct Again<'a> {
+struct Again<'a, T> {
     live: &'a Live,
+    specs: Specs,
     samples: Vec<(i64, f64)>,
     anchors: Vec<(i64, Anchor)>,
     range: (i64, i64),
-    wants_band: bool,
+    /// What is said of each sample, and whether with its band.
+    how: (Say<T>, bool),
     effort: &'a Effort,
 }
 
 /// Where a stretch ends: the time of its last sample, and the states that it may end in.
 type End = (i64, Vec<u64>);
 
-fn again(
+/// What tells its rules from others, and its spec under them: of today, and of those of its anchors that
+/// are known.
+type Specs = Vec<(u64, SeriesSpec)>;
+
+/// Today's first.
+fn specs(labels: &[u8], live: &Live, anchors: &[(i64, Anchor)]) -> Specs {
+    let mut specs = vec![(live.rules, live.spec.clone())];
+    let has_others = anchors
+        .iter()
+        .any(|(_, a)| matches!(a, Anchor::State { rules, .. } if *rules != live.rules));
+    if has_others {
+        specs.extend(rules::may_have_had(&live.past, labels));
+    }
+    specs
+}
+
+fn again<T>(
+    labels: &[u8],
     live: &Live,
     chunks: Vec<ClosedChunk>,
     range: (i64, i64),
-    wants_band: bool,
+    how: (Say<T>, bool),
     effort: &Effort,
-) -> Result<Vec<Said>, AskError> {
+) -> Result<Vec<T>, AskError> {
     let anchors = Anchor::among(&chunks);
     let samples = merge::in_order(chunks)
         .iter()
@@ -151,17 +207,18 @@ fn again(
         .collect();
     let again = Again {
         live,
+        specs: specs(labels, live, &anchors),
         samples,
         anchors,
         range,
-        wants_band,
+        how,
         effort,
     };
     again.all()
 }
 
-impl Again<'_> {
-    fn all(&self) -> Result<Vec<Said>, AskError> {
+impl<T> Again<'_, T> {
+    fn all(&self) -> Result<Vec<T>, AskError> {
         let (from_ms, to_ms) = self.range;
         let fits = self.live.forest.as_ref();
         let fits = fits.map_or_else(Fits::default, |f| f.fits(&self.live.spec.forest));
@@ -179,18 +236,20 @@ impl Again<'_> {
             if t_ms >= to_ms {
                 break;
             }
-            let Some(end) = self.end(times.get(i + 1).copied()) else {
-                continue;
-            };
+            let next_ms = times.get(i + 1).copied();
             // Where several have one time, each but the last is where the next one began.
             for (_, rules, _, state) in states.iter().filter(|(t, ..)| *t == t_ms) {
-                if *rules != self.live.rules {
+                // Those that a rule leaves out have no scores.
+                let Some(spec) = self.spec(*rules).filter(|spec| spec.model) else {
                     continue;
-                }
+                };
+                let Some(end) = self.end(*rules, next_ms) else {
+                    continue;
+                };
                 let Some(track) = Track::at_anchor(state, &fits) else {
                     continue;
                 };
-                if self.stretch(track, t_ms, &end, &mut said)? {
+                if self.stretch(spec, track, t_ms, &end, &mut said)? {
                     break;
                 }
             }
@@ -211,12 +270,18 @@ impl Again<'_> {
             })
     }
 
-    /// The end of a stretch: the anchors of this time that have the rules of today, or the series now.
-    fn end(&self, next_ms: Option<i64>) -> Option<End> {
+    fn spec(&self, rules: u64) -> Option<&SeriesSpec> {
+        let of = self.specs.iter().find(|(mark, _)| *mark == rules);
+        of.map(|(_, spec)| spec)
+    }
+
+    /// The end of a stretch under these rules: what anchors of this time that have them say of the state
+    /// before them, or the series now.
+    fn end(&self, rules: u64, next_ms: Option<i64>) -> Option<End> {
         let Some(next_ms) = next_ms else {
-            return self.live.now.map(|(t_ms, mark)| (t_ms, vec![mark]));
+            let now = self.live.now.filter(|_| rules == self.live.rules);
+            return now.map(|(t_ms, mark)| (t_ms, vec![mark]));
         };
-        let rules = self.live.rules;
         let at = self
             .states()
             .filter(|(t_ms, of, ..)| *t_ms == next_ms && *of == rules);
@@ -224,28 +289,39 @@ impl Again<'_> {
     }
 
     /// The stretch from the birth of the series, if its first samples are there.
-    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<Said>) -> Result<(), AskError> {
-        let Some(end) = self.end(until_ms) else {
-            return Ok(());
-        };
-        let mut tried = Vec::new();
-        for declared in &self.live.declared {
-            for forest in [true, false] {
-                if tried.contains(&(*declared, forest)) {
-                    continue;
-                }
-                tried.push((*declared, forest));
-                let seed = self.live.seed;
-                let head = Head::of_series(seed);
-                let mut track = Track::with_window(head, &self.live.spec, *declared);
-                if forest {
-                    track.judge_mut().give_forest(&self.live.spec, seed);
-                    if track.judge().forest().is_none() {
+    fn say_from_birth(&self, until_ms: Option<i64>, said: &mut Vec<T>) -> Result<(), AskError> {
+        let mut born = vec![self.live.rules];
+        if until_ms.is_some() {
+            let first = self.states().filter(|(t_ms, ..)| Some(*t_ms) == until_ms);
+            born = first.map(|(_, rules, ..)| rules).collect();
+            born.dedup();
+        }
+        for rules in born {
+            let spec = self.spec(rules).filter(|spec| spec.model);
+            let (Some(spec), Some(end)) = (spec, self.end(rules, until_ms)) else {
+                continue;
+            };
+            if end.1.is_empty() {
+                continue;
+            }
+            let mut tried = Vec::new();
+            for declared in &self.live.declared {
+                for forest in [true, false] {
+                    if tried.contains(&(*declared, forest)) {
                         continue;
                     }
-                }
-                if self.stretch(track, i64::MIN, &end, said)? {
-                    return Ok(());
+                    tried.push((*declared, forest));
+                    let head = Head::of_series(self.live.seed);
+                    let mut track = Track::with_window(head, spec, *declared);
+                    if forest {
+                        track.judge_mut().give_forest(spec, self.live.seed);
+                        if track.judge().forest().is_none() {
+                            continue;
+                        }
+                    }
+                    if self.stretch(spec, track, i64::MIN, &end, said)? {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -256,13 +332,13 @@ impl Again<'_> {
     /// asked for, if that is the end which there is.
     fn stretch(
         &self,
+        spec: &SeriesSpec,
         mut track: Track,
         after_ms: i64,
         (end_ms, marks): &End,
-        said: &mut Vec<Said>,
+        said: &mut Vec<T>,
     ) -> Result<bool, AskError> {
         let (from_ms, to_ms) = self.range;
-        let spec = &self.live.spec;
         let mut befell: VecDeque<&(i64, Anchor)> = self
             .anchors
             .iter()
@@ -281,9 +357,10 @@ impl Again<'_> {
                 }
             }
             let asked = (from_ms..=to_ms).contains(t_ms);
-            let band = asked && self.wants_band;
+            let (say, wants_band) = self.how;
+            let band = asked && wants_band;
             self.effort.take(if band { BAND_COST } else { 1 })?;
-            let one = track.say(spec, (*t_ms, *value), start_ms, band);
+            let one = say(&mut track, spec, (*t_ms, *value), start_ms, band);
             new.extend(one.filter(|_| asked));
         }
         let is_there = track.head().last_ms() == Some(*end_ms) && marks.contains(&track.mark());

@@ -29,7 +29,7 @@ use super::record::{EndedBy, Record, RecordId, RecordState, Update};
 use super::tap::Closed;
 use crate::model::Point;
 use crate::score::band::Band;
-use crate::score::board::{Alarm, AlarmState};
+use crate::score::board::{Alarm, AlarmState, Reason};
 use crate::score::judge::Judgement;
 use crate::score::verdict::Change;
 use crate::series::fingerprint::fingerprint;
@@ -92,12 +92,12 @@ pub struct RecordOutlet {
     done: Vec<Arc<AtomicU64>>,
 }
 
-/// A tap for each shard, and where all of them lead.
+/// A tap for each shard, one more for whoever looks at several series, and where all of them lead.
 pub fn record_taps(shards: usize, known: Known) -> (Vec<RecordTap>, RecordOutlet) {
-    let (to, updates) = sync_channel(shards * CHANNEL_A_SHARD);
+    let (to, updates) = sync_channel((shards + 1) * CHANNEL_A_SHARD);
     let as_of = Arc::new(known.as_of);
     let mut done = Vec::new();
-    let mut taps: Vec<_> = (0..shards)
+    let mut taps: Vec<_> = (0..=shards)
         .map(|shard| {
             let settled = Arc::new(AtomicU64::new(0));
             done.push(Arc::clone(&settled));
@@ -140,9 +140,9 @@ impl RecordTap {
     }
 
     /// True if a sample this far over the line is the peak of its anomaly, so that its band is of
-    /// interest.
-    pub fn is_peak(&self, labels: &[u8], deviation: f64) -> bool {
-        let key = (fingerprint(labels), false);
+    /// interest. The fingerprint is that of the series' labels.
+    pub fn is_peak(&self, fingerprint: u64, deviation: f64) -> bool {
+        let key = (fingerprint, false);
         let known = self.open.get(&key).map(|e| &e.record);
         let known = known.or_else(|| self.seeds.get(&key));
         known.is_none_or(|r| deviation > r.peak.deviation)
@@ -218,6 +218,15 @@ impl RecordTap {
             return;
         }
         self.end((fp, false), t_ms, EndedBy::Stale);
+    }
+
+    /// The model of the series begins afresh after its newest sample: what it does is not known to be
+    /// odd any more.
+    pub fn afresh(&mut self, labels: &[u8], last_ms: i64) {
+        let fp = fingerprint(labels);
+        if !self.is_had(fp, last_ms) {
+            self.end((fp, false), last_ms, EndedBy::Samples);
+        }
     }
 
     /// The series fell silent, was put aside or forgotten; `last_ms` is its newest sample.
@@ -329,6 +338,12 @@ impl RecordTap {
         self.dirty.insert(key);
     }
 
+    /// A record that somebody else has made.
+    pub fn update(&mut self, update: Update) {
+        self.made += 1;
+        self.gone.push(update);
+    }
+
     /// Hands over what changed, as far as there is room. Gives the anomalies that were left out since
     /// the last time.
     pub fn flush(&mut self) -> u64 {
@@ -397,6 +412,10 @@ impl RecordOutlet {
 impl Known {
     /// Adds one record.
     pub fn add(&mut self, record: Record) {
+        // Those of groups are known by what is kept of groups.
+        if record.reason == Reason::Joint {
+            return;
+        }
         let RecordId { fingerprint, .. } = record.id;
         if !record.absent {
             let as_of = self.as_of.entry(fingerprint).or_insert(i64::MIN);

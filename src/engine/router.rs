@@ -10,16 +10,22 @@ mod split;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Families};
-use super::journal::{Fate, Journal, JournalError, Line, Record, WhenFull};
+use super::joint::Feed;
+use super::journal::{Fate, Journal, JournalError, Line, ORDER, Record, WhenFull};
 use super::keep::PARTITIONS;
+use super::models::{Done, ModelOrder, Wish};
 use super::shard::Message;
+use crate::series::family;
 use crate::wire::snappy::PooledBody;
 use crate::wire::write::WriteArena;
+
+/// How long somebody waits for an order that was given: what is before it in the queue of its shard.
+const ORDER_WAIT: Duration = Duration::from_secs(20);
 
 /// The engine did not take the request; the sender has it and should send it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +62,8 @@ pub struct Routed {
 pub struct Router {
     shards: Arc<[mpsc::Sender<Message>]>,
     line: Arc<Line>,
+    /// Where groups hear of records.
+    joint: Option<Feed>,
 }
 
 /// The partition that a series with this home belongs to (see [`crate::series::family::home`]).
@@ -78,7 +86,14 @@ impl Router {
         Self {
             shards: shards.into(),
             line: Arc::new(Line::new(None, WhenFull::Refuse, 0, false)),
+            joint: None,
         }
+    }
+
+    /// The same with somebody who looks at groups.
+    #[must_use]
+    pub fn feeding(self, joint: Option<Feed>) -> Self {
+        Self { joint, ..self }
     }
 
     /// The same for a journal, or for none, of which the records up to `last` are with the shards.
@@ -154,7 +169,14 @@ impl Router {
             }
         }
         let record = origin.record.filter(|_| !permits.is_empty());
-        self.hand_over(permits, batches, families.as_ref(), record, routed)
+        self.hand_over(
+            permits,
+            batches,
+            families.as_ref(),
+            record,
+            received_ms,
+            routed,
+        )
     }
 
     /// Keeps the record and sends everything while the line is held; nothing here waits for a shard.
@@ -164,11 +186,18 @@ impl Router {
         batches: Vec<Batch>,
         families: Option<&Families>,
         record: Option<Record<'_>>,
+        received_ms: i64,
         routed: Routed,
     ) -> Result<Routed, RouteError> {
         let mut batches: Vec<_> = batches.into_iter().map(Some).collect();
         let mut held = self.line.hold();
         let (seq, fate) = held.keep(record)?;
+        let told = |shard: usize| batches[shard].as_ref().is_some_and(|b| !b.is_empty());
+        let parts = permits.iter().filter(|permit| told(permit.0)).count();
+        let order = self
+            .joint
+            .as_ref()
+            .map_or(0, |joint| joint.begin(seq, received_ms, false, parts));
         for (shard, mut permits) in permits {
             if let Some(families) = families
                 && let Some(permit) = permits.next()
@@ -181,7 +210,11 @@ impl Router {
             if let Some(permit) = permits.next()
                 && let Some(batch) = batches[shard].take()
             {
-                permit.send(Message::Batch(Batch { seq, ..batch }));
+                permit.send(Message::Batch(Batch {
+                    seq,
+                    order,
+                    ..batch
+                }));
             }
         }
         drop(held);
@@ -190,6 +223,80 @@ impl Router {
             fate,
             ..routed
         })
+    }
+
+    /// Gives an order about the model of one series, keeps it, and waits until it is done.
+    ///
+    /// # Errors
+    /// If it was not given; nothing of it was kept then. [`RouteError::Closed`] also if it was given
+    /// and the shard ended before it came to it.
+    pub async fn model(
+        &self,
+        labels: &[u8],
+        wish: Wish,
+        wait: Duration,
+    ) -> Result<Done, RouteError> {
+        if self.is_recovering() {
+            return Err(RouteError::Recovering);
+        }
+        let shard = partition(family::home(labels)) % self.shards.len().max(1);
+        let sender = self.shards.get(shard).ok_or(RouteError::Closed)?;
+        let permit = match tokio::time::timeout(wait, sender.reserve()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(RouteError::Closed),
+            Err(_) => return Err(RouteError::Full(shard)),
+        };
+        let (answer, answered) = oneshot::channel();
+        let order = ModelOrder {
+            labels: labels.into(),
+            wish,
+            answer: Some(answer),
+        };
+        let (seq, fate) = {
+            let mut held = self.line.hold();
+            let (seq, fate) = match wish {
+                Wish::Tell => (held.last(), Fate::Unasked),
+                _ => held.keep_as(ORDER, &[&order.to_bytes()])?,
+            };
+            permit.send(Message::Model { seq, order });
+            (seq, fate)
+        };
+        let kept = Routed {
+            seq,
+            fate,
+            ..Routed::default()
+        };
+        self.acknowledge(&kept).await?;
+        match tokio::time::timeout(ORDER_WAIT, answered).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(_)) => Err(RouteError::Closed),
+            Err(_) => Err(RouteError::Full(shard)),
+        }
+    }
+
+    /// Gives an order that was kept before, as [`Router::replay`] does with requests. False if it
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// [`RouteError::Closed`] if a shard is gone.
+    pub fn replay_order(
+        &self,
+        kept: &[u8],
+        seq: u64,
+        covered: &[u64; PARTITIONS],
+    ) -> Result<bool, RouteError> {
+        let order = ModelOrder::from_bytes(kept);
+        let was_read = order.is_some();
+        if let Some(order) = order {
+            let partition = partition(family::home(&order.labels));
+            let sender = self.shards.get(partition % self.shards.len().max(1));
+            if let Some(sender) = sender.filter(|_| covered[partition] < seq) {
+                let sent = sender.blocking_send(Message::Model { seq, order });
+                sent.map_err(|_| RouteError::Closed)?;
+            }
+        }
+        self.passed(seq);
+        Ok(was_read)
     }
 
     /// Returns when the record of this request may be acknowledged.
@@ -221,6 +328,11 @@ impl Router {
     ) -> Result<Routed, RouteError> {
         let missing = |partition: usize| covered[partition] < seq;
         let (batches, families, routed) = self.split(body, arena, received_ms, missing);
+        let parts = batches.iter().filter(|batch| !batch.is_empty()).count();
+        let order = self.joint.as_ref().map_or(0, |joint| {
+            joint.wait_for_room();
+            joint.begin(seq, received_ms, true, parts)
+        });
         for (sender, batch) in self.shards.iter().zip(batches) {
             if let Some(families) = &families {
                 let families = Message::Families(Families {
@@ -233,6 +345,7 @@ impl Router {
             if !batch.is_empty() {
                 let batch = Message::Batch(Batch {
                     seq,
+                    order,
                     replayed: true,
                     ..batch
                 });

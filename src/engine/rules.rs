@@ -1,16 +1,18 @@
 //! Which rules apply to which series: the configuration's selectors, checked and resolved.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::keep::KeptFor;
+use super::orders::Book;
 use crate::config::{DetectConfig, RuleConfig};
 use crate::model::SeriesSpec;
 use crate::model::calendar::{self, Calendar, NoZone};
 use crate::model::forest::ForestSpec;
 use crate::model::forest::spec::ForestError;
 use crate::score::track::again;
-use crate::score::verdict::RECENT;
+use crate::score::verdict::RECENT_MAX;
 use crate::series::labels;
 use crate::series::matcher::{Selector, SelectorError};
 
@@ -52,6 +54,8 @@ impl TryFrom<&DetectConfig> for Rules {
             young: Some(config.young),
             line: Some(config.line),
             confirm: Some(config.confirm),
+            confirm_of: Some(config.confirm_of),
+            min_duration: Some(config.min_duration),
             release: Some(config.release),
             adapt: Some(config.adapt),
             absent: Some(config.absent),
@@ -106,6 +110,17 @@ impl Rules {
         kept
     }
 
+    /// True if they say the same of every series.
+    fn are(&self, other: &Self) -> bool {
+        let rules = |r: &Self| {
+            r.rules
+                .iter()
+                .map(|(_, rule)| rule.clone())
+                .collect::<Vec<_>>()
+        };
+        self.defaults == other.defaults && rules(self) == rules(other)
+    }
+
     /// How the series with these canonical label bytes is to be modelled.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
         let mut spec = self.defaults.clone();
@@ -126,34 +141,108 @@ enum Earlier {
     Others(Arc<Rules>),
 }
 
+/// Rules before those of today that are known, so that what was said under them can be said again.
+pub const EARLIER_MAX: usize = 8;
+
+/// Specs that are held before it is worth looking which of them no series goes by any more.
+const SPECS_ROOM: usize = 256;
+
+/// Rules that were before, the newest first, at most [`EARLIER_MAX`].
+pub type Past = Arc<Vec<Arc<Rules>>>;
+
 /// The specs in use by one shard, each once.
 #[derive(Debug)]
 pub struct Specs {
     rules: Arc<Rules>,
+    book: Book,
     /// Those of rules that were before, too: series that sent nothing since go by them.
     known: Vec<SeriesSpec>,
     /// What tells each from others.
     marks: Vec<u64>,
     earlier: Earlier,
+    /// Specs under them, with what told them from others.
+    before: Vec<(SeriesSpec, u64)>,
+    past: Past,
     /// The first number of the rules as they are now.
     current: u32,
+    /// So many are held when it is time to look for those that nobody needs.
+    crowded: usize,
 }
 
 impl Specs {
     pub fn new(rules: Arc<Rules>) -> Self {
         Self {
             rules,
+            book: Book::default(),
             known: Vec::new(),
             marks: Vec::new(),
             earlier: Earlier::Same,
+            before: Vec::new(),
+            past: Past::default(),
             current: 0,
+            crowded: SPECS_ROOM,
         }
     }
 
     /// Goes by other rules from now on.
     pub fn renew(&mut self, rules: Arc<Rules>) {
-        self.rules = rules;
         self.current = self.known.len() as u32;
+        let before = std::mem::replace(&mut self.rules, rules);
+        if !before.are(&self.rules) {
+            // Who sleeps now may have been scored under any of them.
+            self.earlier = Earlier::Unknown;
+            self.before = Vec::new();
+            let past = [before].into_iter().chain(self.past.iter().cloned());
+            self.past = Arc::new(past.take(EARLIER_MAX).collect());
+        }
+    }
+
+    /// Rules of earlier runs, the newest first.
+    pub fn was_before(&mut self, past: Past) {
+        self.past = past;
+    }
+
+    /// The rules before those of today, the newest first.
+    pub fn past(&self) -> Past {
+        Arc::clone(&self.past)
+    }
+
+    /// Specs that are held.
+    pub fn held(&self) -> usize {
+        self.known.len()
+    }
+
+    /// True if so many are held that those which no series goes by should be dropped.
+    pub fn is_crowded(&self) -> bool {
+        self.known.len() >= self.crowded
+    }
+
+    /// Drops all whose numbers are not among these; gives what each number is now. To be called when
+    /// the rules have just changed: those that are left are of the rules before.
+    pub fn keep(&mut self, used: &HashSet<u32>) -> HashMap<u32, u32> {
+        let mut numbers = HashMap::with_capacity(used.len());
+        let (known, marks) = (
+            std::mem::take(&mut self.known),
+            std::mem::take(&mut self.marks),
+        );
+        for (at, (spec, mark)) in (0..).zip(known.into_iter().zip(marks)) {
+            if used.contains(&at) {
+                numbers.insert(at, self.known.len() as u32);
+                self.known.push(spec);
+                self.marks.push(mark);
+            }
+        }
+        self.current = self.known.len() as u32;
+        self.crowded = SPECS_ROOM.max(2 * self.known.len());
+        numbers
+    }
+
+    /// Goes by other orders from now on; with `any`, every series may have other ones.
+    pub fn order(&mut self, book: Book, any: bool) {
+        self.book = book;
+        if any {
+            self.current = self.known.len() as u32;
+        }
     }
 
     /// True if a number is of rules that were before.
@@ -164,20 +253,16 @@ impl Specs {
     /// For a series that goes on: the number that it had, and the one that it has now. What its state
     /// is made of stays as it was until a restart: the length of its day, its clock, its forest.
     pub fn renewed(&mut self, old: u32, canonical: &[u8]) -> (u32, u32) {
-        let mut spec = self.rules.resolve(canonical);
-        let was = self.get(old);
-        spec.day_ms = was.day_ms;
-        spec.calendar = was.calendar.clone();
-        spec.forest = ForestSpec {
-            wanted: spec.forest.wanted,
-            ..was.forest.clone()
-        };
+        let spec = goes_on(self.resolve(canonical), self.get(old));
         (old, self.number(spec))
     }
 
     /// The spec for a series, without a number.
     pub fn resolve(&self, canonical: &[u8]) -> SeriesSpec {
-        self.rules.resolve(canonical)
+        SeriesSpec {
+            orders: self.book.of(canonical),
+            ..self.rules.resolve(canonical)
+        }
     }
 
     /// Labels in which the series of one family may differ.
@@ -192,7 +277,7 @@ impl Specs {
 
     /// The number of the spec for a series.
     pub fn find(&mut self, canonical: &[u8]) -> u32 {
-        let spec = self.rules.resolve(canonical);
+        let spec = self.resolve(canonical);
         self.number(spec)
     }
 
@@ -217,8 +302,24 @@ impl Specs {
         match &self.earlier {
             Earlier::Same => false,
             Earlier::Unknown => true,
-            Earlier::Others(rules) => rules.resolve(canonical) != *self.get(at),
+            Earlier::Others(rules) => again::mark(&rules.resolve(canonical)) != self.mark(at),
         }
+    }
+
+    /// What told the spec of a series under the rules before from others, if those are known.
+    pub fn mark_before(&mut self, canonical: &[u8]) -> Option<u64> {
+        let Earlier::Others(rules) = &self.earlier else {
+            return None;
+        };
+        let spec = rules.resolve(canonical);
+        if let Some((_, mark)) = self.before.iter().find(|(before, _)| *before == spec) {
+            return Some(*mark);
+        }
+        let mark = again::mark(&spec);
+        if self.before.len() < SPECS_ROOM {
+            self.before.push((spec, mark));
+        }
+        Some(mark)
     }
 
     /// What tells a spec, and the way in which series are scored, from others.
@@ -229,6 +330,34 @@ impl Specs {
     pub fn get(&self, at: u32) -> &SeriesSpec {
         &self.known[at as usize]
     }
+}
+
+/// The spec of a series that had another one before.
+fn goes_on(mut spec: SeriesSpec, was: &SeriesSpec) -> SeriesSpec {
+    spec.day_ms = was.day_ms;
+    spec.calendar = was.calendar.clone();
+    spec.forest = ForestSpec {
+        wanted: spec.forest.wanted,
+        ..was.forest.clone()
+    };
+    spec
+}
+
+/// The specs that a series with these canonical label bytes may have had under rules that were before,
+/// each with what tells it from others; the likeliest first. A series that went on from one set of rules
+/// to another has had something of both.
+pub fn may_have_had(past: &Past, canonical: &[u8]) -> Vec<(u64, SeriesSpec)> {
+    let all: Vec<_> = past.iter().map(|rules| rules.resolve(canonical)).collect();
+    let mut found: Vec<(u64, SeriesSpec)> = Vec::new();
+    for base in 0..all.len() {
+        for now in 0..=base {
+            let spec = goes_on(all[now].clone(), &all[base]);
+            if found.iter().all(|(_, other)| *other != spec) {
+                found.push((again::mark(&spec), spec));
+            }
+        }
+    }
+    found
 }
 
 fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
@@ -252,6 +381,8 @@ fn apply(spec: &mut SeriesSpec, rule: &RuleConfig) {
     set(&mut spec.young, rule.young);
     set(&mut spec.line, rule.line);
     set(&mut spec.confirm, rule.confirm);
+    set(&mut spec.confirm_of, rule.confirm_of);
+    set(&mut spec.min_duration_ms, rule.min_duration.map(ms));
     set(&mut spec.release, rule.release);
     set(&mut spec.adapt_ms, rule.adapt.map(ms));
     set(&mut spec.absent_ms, rule.absent.map(ms));
@@ -288,7 +419,20 @@ fn check(key: &str, rule: &RuleConfig) -> Result<(), RulesError> {
     within(key, "warmup", rule.warmup, (20, 10_000), "20 to 10000")?;
     within(key, "young", rule.young, (0, 1_000_000), "0 to 1000000")?;
     within(key, "line", rule.line, (1.0, 50.0), "1 to 50")?;
-    within(key, "confirm", rule.confirm, (1, RECENT), "1 to 5")?;
+    let recent = (1, RECENT_MAX);
+    within(key, "confirm", rule.confirm, recent, "1 to 8")?;
+    within(key, "confirm_of", rule.confirm_of, recent, "1 to 8")?;
+    if let (Some(confirm), Some(of)) = (rule.confirm, rule.confirm_of)
+        && confirm > of
+    {
+        return Err(RulesError::Range {
+            key: format!("{key}.confirm"),
+            value: confirm.to_string(),
+            range: "at most confirm_of",
+        });
+    }
+    let lasts = (Duration::ZERO, days(30));
+    within(key, "min_duration", rule.min_duration, lasts, "0s to 30d")?;
     within(key, "release", rule.release, (1, 1000), "1 to 1000")?;
     within(key, "day", rule.day, (second * 10, days(7)), "10s to 7d")?;
     within(key, "adapt", rule.adapt, (second, days(90)), "1s to 90d")?;

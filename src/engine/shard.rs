@@ -17,6 +17,7 @@ pub mod histogram;
 mod keeping;
 mod kin;
 mod native;
+mod orders;
 mod plain;
 mod renew;
 mod sleep;
@@ -42,10 +43,12 @@ use super::ask::Question;
 use super::batch::{Batch, Families, Row};
 use super::churn::Churn;
 use super::groups::{CLOSED_MAX, Groups};
-use super::joint::{Joints, Told};
+use super::joint::JointTap;
 use super::keep::{Appendix, ClosedChunk, Family, GroupId, PARTITIONS, Wholes};
 use super::kin::Kin;
 use super::memory::Budget;
+use super::models::ModelOrder;
+use super::orders::NewOrders;
 use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
@@ -75,6 +78,14 @@ pub enum Message {
     Families(Families),
     /// Rules and limits have changed.
     Renew(Renewal),
+    /// Somebody ordered something for a series, or for some.
+    Order(NewOrders),
+    /// Something to be done with the model of a series, before the next batch.
+    Model {
+        /// Number of its record in the journal, or of the newest before it.
+        seq: u64,
+        order: ModelOrder,
+    },
     /// To be answered in slices between batches.
     Ask(Question),
     /// The wall clock, once a second: series that fell silent are hidden, in the end forgotten.
@@ -132,7 +143,7 @@ pub struct ShardParts {
     /// Who still speaks, in all shards.
     pub presence: Arc<Presence>,
     /// Who looks at series together, if somebody does.
-    pub joints: Option<Arc<Joints>>,
+    pub joints: Option<JointTap>,
     /// How idle series are put to sleep, if they are.
     pub sleep: Option<Sleep>,
     /// Most metric families whose metadata is remembered.
@@ -209,8 +220,6 @@ pub struct Shard {
     slept: u32,
     /// Series of the batch at hand that sleep.
     waking: Vec<u32>,
-    /// What the batch at hand has for those who look at series together.
-    told: Vec<Told>,
     /// Series that were born and not given out for their history yet.
     births: VecDeque<warm::Birth>,
     /// Partitions with more finished chunks than they should hold.
@@ -252,23 +261,9 @@ impl Shard {
             account: Account::default(),
             slept: 0,
             waking: Vec::new(),
-            told: Vec::new(),
             births: VecDeque::new(),
             urgent: Vec::new(),
             anchored_anew: 0,
-        }
-    }
-
-    pub(super) fn set_joints(&mut self, joints: Arc<Joints>) {
-        self.parts.joints = Some(joints);
-    }
-
-    /// What the batch said to those who look at series together.
-    fn tell_joints(&mut self) {
-        if let Some(joints) = &self.parts.joints
-            && !self.told.is_empty()
-        {
-            joints.tell(std::mem::take(&mut self.told));
         }
     }
 
@@ -304,12 +299,17 @@ impl Shard {
         if let Some(records) = &mut self.parts.records {
             records.begin(batch.replayed);
         }
+        if let Some(joints) = &mut self.parts.joints {
+            joints.begin(batch.order, batch.replayed);
+        }
         // Buckets first: that they are there makes parts of a histogram's `_sum` and `_count`.
         self.take_floats(batch, true);
         self.take_floats(batch, false);
         self.put_offers(batch.received_ms);
         self.take_histograms(batch);
-        self.tell_joints();
+        if let Some(joints) = &mut self.parts.joints {
+            joints.end();
+        }
         self.publish();
     }
 

@@ -211,6 +211,12 @@ impl Table {
         }
     }
 
+    /// The fingerprint of these.
+    #[inline]
+    pub fn fingerprint(&self, at: u32) -> u64 {
+        self.known[at as usize].fingerprint
+    }
+
     /// Where readers find them.
     pub fn place(&self, at: u32) -> Place {
         self.known[at as usize].labels

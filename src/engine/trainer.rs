@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::training::{FitState, Training};
 use crate::model::forest::work::Work;
 use crate::telemetry::Metrics;
 
@@ -17,7 +18,10 @@ const WAITING_MAX: usize = 512;
 
 /// Where shards put their fits.
 #[derive(Debug, Clone)]
-pub struct Trainers(SyncSender<Arc<Work>>);
+pub struct Trainers {
+    queue: SyncSender<(u64, Arc<Work>)>,
+    list: Arc<Training>,
+}
 
 impl Trainers {
     /// Starts as many threads. They end when the last shard does.
@@ -27,63 +31,85 @@ impl Trainers {
     pub fn start(
         threads: usize,
         metrics: &Arc<Metrics>,
+        list: &Arc<Training>,
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (sender, queue) = sync_channel(WAITING_MAX);
         let queue = Arc::new(Mutex::new(queue));
         let started = (0..threads.max(1)).map(|i| {
             let queue = Arc::clone(&queue);
             let metrics = Arc::clone(metrics);
+            let list = Arc::clone(list);
             std::thread::Builder::new()
                 .name(format!("trainer-{i}"))
-                .spawn(move || train(&queue, &metrics))
+                .spawn(move || train(&queue, &metrics, &list))
         });
         let threads = started.collect::<std::io::Result<_>>()?;
-        Ok((Self(sender), threads))
+        let trainers = Self {
+            queue: sender,
+            list: Arc::clone(list),
+        };
+        Ok((trainers, threads))
     }
 
-    /// Has a fit done, if there is room for it.
-    pub fn offer(&self, work: Arc<Work>) {
+    /// Has a fit done, if there is room for it: that of a version of the forest of the series with
+    /// this fingerprint.
+    pub fn offer(&self, work: Arc<Work>, fingerprint: u64, version: u32) {
+        let Some(number) = self.list.waits(fingerprint, version) else {
+            return;
+        };
         // Full, or at the end: whoever needs the forest grows it.
-        let _ = self.0.try_send(work);
+        if self.queue.try_send((number, work)).is_err() {
+            self.list.refused(number);
+        }
     }
 }
 
 /// The mutex is held by the one thread that waits for the next fit.
-fn train(queue: &Mutex<Receiver<Arc<Work>>>, metrics: &Metrics) {
+fn train(queue: &Mutex<Receiver<(u64, Arc<Work>)>>, metrics: &Metrics, list: &Training) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(work) = next else { return };
+        let Ok((number, work)) = next else { return };
         // Nobody is left who wants it, or it is done already.
         if Arc::strong_count(&work) == 1 || work.is_done() {
+            list.is(number, FitState::Passed, None);
             continue;
         }
+        list.is(number, FitState::Running, None);
         let began = Instant::now();
-        if work.forest().is_none() {
+        let failed = work.forest().is_none();
+        let took = began.elapsed();
+        work.took(took);
+        let state = match failed {
+            true => FitState::Failed,
+            false => FitState::Done,
+        };
+        list.is(number, state, Some(took));
+        if failed {
             metrics.training_failed.inc();
             tracing::error!("a forest could not be grown: its series goes on with the one before");
         }
-        metrics
-            .training_duration
-            .observe(began.elapsed().as_secs_f64());
+        metrics.training_duration.observe(took.as_secs_f64());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::training::FitListed;
     use crate::model::forest::ForestSpec;
     use crate::model::forest::reservoir::Packed;
 
     #[test]
     fn a_fit_is_done_and_the_threads_end_with_the_last_shard() {
         let metrics = Arc::new(Metrics::new());
-        let (trainers, threads) = Trainers::start(2, &metrics).unwrap();
+        let list = Arc::new(Training::default());
+        let (trainers, threads) = Trainers::start(2, &metrics, &list).unwrap();
         let rows = vec![Packed::from(&[1.0; 10]); 30];
         let fits: Vec<_> = (0..20)
             .map(|seed| Arc::new(Work::new(rows.clone(), &ForestSpec::default(), seed)))
             .collect();
-        for work in &fits {
-            trainers.offer(Arc::clone(work));
+        for (series, work) in (0..).zip(&fits) {
+            trainers.offer(Arc::clone(work), series, 1);
         }
         drop(trainers);
         for thread in threads {
@@ -93,5 +119,9 @@ mod tests {
             fits.iter()
                 .all(|work| work.is_done() && work.forest().is_some())
         );
+        let done = |f: &FitListed| f.state == FitState::Done && f.took.is_some();
+        assert_eq!(list.list().iter().filter(|f| done(f)).count(), 20);
+        // Rows that are all the same: none is more alone than another.
+        assert!(fits.iter().all(|w| w.typical().unwrap() < 0.6));
     }
 }

@@ -102,6 +102,8 @@ impl Worker {
                 }
                 Some(Message::Families(families)) => shard.families(&families),
                 Some(Message::Renew(renewal)) => shard.renew(&renewal),
+                Some(Message::Order(order)) => shard.order(order),
+                Some(Message::Model { seq, order }) => shard.obey(seq, order),
                 Some(Message::Ask(question)) => jobs.add(question),
                 Some(Message::Tick { now_ms }) => shard.tick(now_ms),
                 Some(Message::Checkpoint { seq, wholes }) => {

@@ -8,10 +8,15 @@
 //! - An answer has an `ETag`; who sends it as `If-None-Match` gets 304 while nothing has changed.
 //! - No more than [`AT_ONCE`] questions are answered at once, each on a thread that may block.
 
+pub(super) mod acts;
 pub(super) mod anomalies;
 mod docs;
 pub(super) mod endpoints;
 mod explain;
+mod feedback;
+mod incidents;
+mod maintenance;
+mod models;
 mod openapi;
 pub(super) mod params;
 pub(super) mod problem;
@@ -27,18 +32,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Query, RawPathParams, Request, State as Extract};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use self::endpoints::Endpoint;
+use self::endpoints::{Endpoint, Verb};
 use self::params::Params;
 use self::problem::Problem;
 use super::State;
 use crate::config::Config;
 use crate::engine::rules::Rules;
+use crate::feedback::Feedbacks;
+use crate::maintenance::Maintenance;
 use crate::records::Records;
 
 /// Questions that are answered at once; more wait.
@@ -49,6 +56,12 @@ const AT_ONCE: usize = 4;
 pub struct ApiParts {
     /// Records of anomalies, if any are kept.
     pub records: Option<Arc<Records>>,
+    /// What people say of them, if that is kept.
+    pub feedback: Option<Arc<Feedbacks>>,
+    /// Windows of maintenance and changes at targets, if they are kept.
+    pub maintenance: Option<Arc<Maintenance>>,
+    /// How long a change is held against anomalies, in milliseconds.
+    pub change_window_ms: i64,
     /// How series are modelled; by defaults without.
     pub rules: Option<Rules>,
     /// The configuration as it is in force, without secrets.
@@ -59,6 +72,9 @@ impl ApiParts {
     pub fn new(records: Option<Arc<Records>>, config: &Config) -> Self {
         Self {
             records,
+            feedback: None,
+            maintenance: None,
+            change_window_ms: config.maintenance.change_window.as_millis() as i64,
             rules: Rules::try_from(&config.detect).ok(),
             config: serde_json::to_value(config).expect("BUG: a configuration is plain data"),
         }
@@ -151,9 +167,16 @@ pub(super) fn routes(state: &State) -> Router {
                            query: Result<Query<Vec<(String, String)>>, _>| {
             handle(endpoint, api, path, headers, query.map(|Query(q)| q))
         };
-        router = router.route(endpoint.path, get(handle));
+        router = router.route(
+            endpoint.path,
+            match endpoint.verb {
+                Verb::Get => get(handle),
+                Verb::Post => post(handle),
+            },
+        );
     }
     router
+        .merge(acts::routes())
         .route("/api/v1/{*rest}", any(no_such_path))
         .with_state(api)
         .merge(docs::routes())
@@ -179,7 +202,14 @@ async fn handle(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     match api.answer(endpoint, &path, &query).await {
-        Ok(body) => tagged(body, &headers),
+        Ok(body) if endpoint.verb == Verb::Get => tagged(body, &headers),
+        Ok(body) => {
+            let headers = [
+                (CONTENT_TYPE, "application/json"),
+                (CACHE_CONTROL, "no-store"),
+            ];
+            (headers, body).into_response()
+        }
         Err(problem) => problem.into_response(),
     }
 }

@@ -108,21 +108,20 @@ impl Grpc {
         gate.around(routes)
     }
 
-    /// Has `grpc.health.v1` say what `/-/ready` says, until the end.
-    pub(super) fn follow(&self, health: Arc<Health>) {
+    /// Has `grpc.health.v1` say what `/-/ready` says, until the end. It says something when this returns.
+    pub(super) async fn follow(&self, health: Arc<Health>) {
         let (reporter, shutdown) = (self.health.clone(), self.shutdown.clone());
+        say(&reporter, ServingStatus::NotServing).await;
         tokio::spawn(async move {
-            let mut said = None;
+            let mut said = ServingStatus::NotServing;
             loop {
                 let status = match health.stage() {
                     Stage::Ready if !shutdown.is_cancelled() => ServingStatus::Serving,
                     _ => ServingStatus::NotServing,
                 };
-                if said != Some(status) {
-                    said = Some(status);
-                    for service in ["", v1::saimon_server::SERVICE_NAME] {
-                        reporter.set_service_status(service, status).await;
-                    }
+                if said != status {
+                    said = status;
+                    say(&reporter, status).await;
                 }
                 if shutdown.is_cancelled() {
                     return;
@@ -132,5 +131,11 @@ impl Grpc {
                     .await;
             }
         });
+    }
+}
+
+async fn say(reporter: &HealthReporter, status: ServingStatus) {
+    for service in ["", v1::saimon_server::SERVICE_NAME] {
+        reporter.set_service_status(service, status).await;
     }
 }

@@ -1,11 +1,14 @@
-//! `GET /metrics/scores`: the newest score of every series, the anomalies under way, and groups.
+//! `GET /metrics/scores`: the newest score of every series, the anomalies under way, groups, and
+//! incidents.
 //!
 //! A page is decided first (`plan`: which series, within `limits.score_lines`) and then rendered
 //! piece by piece as the client takes it (`page`). So a client that reads slowly holds one piece
 //! of text and a list of pointers, no thread, and nothing that a shard waits for; one that goes away
 //! ends both.
 
+mod change_lines;
 mod group_lines;
+mod incident_lines;
 pub mod page;
 mod plan;
 mod twins;
@@ -25,6 +28,8 @@ use self::page::Page;
 use super::State;
 use super::accept::Form;
 use crate::clock::Clock;
+use crate::maintenance::Maintenance;
+use crate::records::Records;
 use crate::score::board::Board;
 use crate::score::groups::Groups;
 use crate::series::matcher::Selector;
@@ -40,7 +45,9 @@ const SELECTORS_MAX: usize = 32;
 struct Scores {
     board: Arc<Board>,
     groups: Arc<Groups>,
+    records: Option<Arc<Records>>,
     clock: Arc<dyn Clock>,
+    maintenance: Option<Arc<Maintenance>>,
     metrics: Arc<Metrics>,
     lines_max: usize,
     plans: Arc<Semaphore>,
@@ -50,7 +57,9 @@ pub(super) fn routes(state: &State) -> Router {
     let scores = Scores {
         board: Arc::clone(&state.board),
         groups: Arc::clone(&state.groups),
+        records: state.api.records.clone(),
         clock: Arc::clone(&state.clock),
+        maintenance: state.api.maintenance.clone(),
         metrics: Arc::clone(&state.metrics),
         lines_max: state.limits.score_lines as usize,
         plans: Arc::new(Semaphore::new(PLANS_AT_ONCE)),
@@ -111,7 +120,14 @@ async fn scores_page(
         if !gone.is_cancelled() {
             let now = scores.groups.now(&scores.board, scores.clock.now_ms());
             scores.metrics.groups.tell(now.groups.len(), now.left_out);
+            if let Some(maintenance) = &scores.maintenance {
+                let open = maintenance.changes.open_now(scores.clock.now_ms());
+                plan.changes = change_lines::render(&open, &selectors);
+            }
             plan.groups = group_lines::select(&scores.groups, &now, &selectors);
+            if let Some(records) = &scores.records {
+                plan.incidents = incident_lines::select(records, form.names, &selectors);
+            }
             let left_out = i64::try_from(plan.left_out).unwrap_or(i64::MAX);
             scores.metrics.scores_left_out.set(left_out);
         }

@@ -19,6 +19,9 @@ pub(super) const SPAN_60: usize = 3;
 /// Smallest gain of each, 2/(N+1).
 const GAINS: [f64; AVERAGES] = [2.0 / 6.0, 2.0 / 11.0, 2.0 / 31.0, 2.0 / 61.0];
 
+/// Values from which on every gain is its smallest: 2/(60+1) is more than 1/31.
+const GROWN: u8 = 31;
+
 /// The averages of one series' residual and its deviations from them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Averages {
@@ -30,19 +33,30 @@ pub struct Averages {
 
 impl Averages {
     /// The averages once this residual is in them.
+    #[inline]
     pub fn with(&self, residual: f64) -> Self {
-        let mut next = *self;
-        next.seen = self.seen.saturating_add(1).min(SPANS[AVERAGES - 1] as u8);
+        let next = Self {
+            seen: self.seen.saturating_add(1).min(SPANS[AVERAGES - 1] as u8),
+            ..*self
+        };
+        if next.seen >= GROWN {
+            return next.moved(residual, &GAINS);
+        }
         let first = 1.0 / f64::from(next.seen);
-        for (i, gain) in GAINS.iter().enumerate() {
-            let gain = gain.max(first);
-            let x = residual - f64::from(self.means[i]);
-            next.means[i] = (f64::from(self.means[i]) + gain * x) as f32;
+        next.moved(residual, &GAINS.map(|gain| gain.max(first)))
+    }
+
+    #[inline]
+    fn moved(mut self, residual: f64, gains: &[f64; AVERAGES]) -> Self {
+        for (i, gain) in gains.iter().enumerate() {
+            let mean = f64::from(self.means[i]);
+            let x = residual - mean;
+            self.means[i] = (mean + gain * x) as f32;
             let before = f64::from(self.deviations[i]);
             let variance = (1.0 - gain) * (before * before + gain * x * x);
-            next.deviations[i] = variance.sqrt() as f32;
+            self.deviations[i] = variance.sqrt() as f32;
         }
-        next
+        self
     }
 
     /// Starts afresh with the next residual: what was before a long silence is no neighbour.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::larger;
 use super::robust::Robust;
 use super::tail::{self, Tail};
 use super::{Detector, Past, Seen};
@@ -34,11 +35,12 @@ impl Burst {
 impl Detector for Burst {
     const NAME: &'static str = "burst";
 
+    #[inline]
     fn score(&self, past: &Past) -> Option<Seen> {
         let signal = past.deviation_10;
         let floor = FLOOR_OF_SCALE * past.scale + FLOOR;
         let r = if past.n > SPEAKS_FROM {
-            self.usual.distance(signal, floor).max(0.0)
+            larger(self.usual.distance(signal, floor), 0.0)
         } else {
             0.0
         };
@@ -50,9 +52,10 @@ impl Detector for Burst {
         })
     }
 
+    #[inline]
     fn absorb(&mut self, past: &Past, seen: &Seen, _weight: f64) {
-        if past.tail_rate > 0.0 {
-            self.tail.learn(seen.x, past.tail_rate);
+        if past.tail_gain > 0.0 {
+            self.tail.learn_at(seen.x, past.tail_gain);
         }
         self.usual.take(seen.signal, past.gain, past.n);
     }

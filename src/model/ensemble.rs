@@ -11,16 +11,17 @@ mod template;
 use serde::{Deserialize, Serialize};
 
 use super::averages::{Averages, SPAN_5, SPAN_10};
+use super::bound::{larger, smaller};
 use super::burst::Burst;
+use super::change::{Jump, Short};
 use super::features;
 use super::forest::{self, FEATURES};
 use super::history::History;
-use super::jump::Jump;
 use super::level::Level;
 use super::pace::{self, Pace};
 use super::profile::{Look, Profile};
-use super::short::Short;
 use super::still::Still;
+use super::tail;
 use super::{Detector, Gap, Past, Point, Seen, SeriesSpec};
 
 /// Detectors that look at every sample.
@@ -50,13 +51,12 @@ pub const FOREST_WORTH: f32 = 10.0;
 /// Values before the profile is filled: its units must mean something.
 const PROFILE_FROM: u32 = 20;
 
-/// What one sample is worth, and what was worked out on the way, for [`Ensemble::absorb`].
+/// What one sample is worth, and what was worked out on the way, for [`Ensemble::absorb`] and for the
+/// forest, of which most series have none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// What the value should have been, in its own unit.
     pub expected: f64,
-    /// What the forest sees.
-    pub features: [f32; FEATURES],
     /// Evidence of each detector, in the order of [`NAMES`]; 0 for a forest that was not asked.
     pub parts: [f32; PARTS],
     /// Evidence of the detectors that look at every sample.
@@ -76,6 +76,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// What the forest sees.
+    pub fn features(&self) -> [f32; FEATURES] {
+        features::row(self.past.value, self.past.residual, &self.averages)
+    }
+
     /// Takes what the forest said of [`Step::features`], 0..=1; [`forest::NOT_ASKED`] stands for an
     /// ordinary sample.
     pub fn hear_forest(&mut self, score: f32) {
@@ -190,11 +195,9 @@ impl Ensemble {
             Gap::Long => Averages::default(),
             Gap::None | Gap::Short => self.averages,
         };
+        // Positive, as every scale is.
         let reach = REACH * scale;
-        let averages = before.with(match reach > 0.0 {
-            true => residual.clamp(-reach, reach),
-            false => residual,
-        });
+        let averages = before.with(larger(-reach, smaller(residual, reach)));
         let n = self.n.saturating_add(1);
         let past = Past {
             value: x.value,
@@ -206,9 +209,9 @@ impl Ensemble {
             floor: self.level.floor(),
             n,
             gain: pace::gain(n, pace.level),
-            tail_rate: match n.checked_sub(SPEAKS_FROM) {
+            tail_gain: match n.checked_sub(SPEAKS_FROM) {
                 None | Some(0) => 0.0,
-                Some(taught) => pace.tail_rate(taught),
+                Some(taught) => tail::gain(pace.tail_rate(taught)),
             },
             unrest: self.profile.unrest(&look, self.short.usual().scale()),
             after_gap: gap != Gap::None || self.n == 0,
@@ -219,16 +222,15 @@ impl Ensemble {
             self.burst.score(&past),
             self.history.score(&past),
         ];
-        let features = features::row(x.value, residual, &averages);
         let mut parts = [0.0; PARTS];
         let from = SPEAKS_FROM.min(spec.warmup);
         let grown = |n: u32| n.saturating_sub(from) as f32 / n.max(1) as f32;
-        let grown = [
-            grown(n),
-            grown(n),
-            grown(n),
-            grown(self.history.count().saturating_add(1).min(n)),
-        ];
+        let grown_all = grown(n);
+        let grown_history = match self.history.count().saturating_add(1) {
+            taught if taught < n => grown(taught),
+            _ => grown_all,
+        };
+        let grown = [grown_all, grown_all, grown_all, grown_history];
         for i in 0..ALWAYS {
             parts[i] = seen[i].map_or(0.0, |s| s.evidence) * grown[i];
         }
@@ -237,7 +239,6 @@ impl Ensemble {
         let always = (sum / weights).sqrt();
         Step {
             expected,
-            features,
             parts,
             always,
             alone: always,

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::larger;
 use super::tail;
 use super::{Detector, Past, Seen};
 
@@ -48,10 +49,11 @@ impl History {
 impl Detector for History {
     const NAME: &'static str = "level";
 
+    #[inline]
     fn score(&self, past: &Past) -> Option<Seen> {
         let signal = past.value - self.mean;
-        let floor = (FLOOR_OF_MEAN * self.mean.abs()).max(FLOOR);
-        let z = signal.abs() / self.variance.sqrt().max(floor);
+        let floor = larger(FLOOR_OF_MEAN * self.mean.abs(), FLOOR);
+        let z = signal.abs() / larger(self.variance.sqrt(), floor);
         let x = tail::size(z);
         Some(Seen {
             signal,
@@ -60,6 +62,7 @@ impl Detector for History {
         })
     }
 
+    #[inline]
     fn absorb(&mut self, _past: &Past, seen: &Seen, weight: f64) {
         self.n = self.n.saturating_add(1);
         let gain = weight / f64::from(self.n);

@@ -15,6 +15,8 @@
 
 pub mod relation;
 
+use serde::{Deserialize, Serialize};
+
 use self::relation::Relation;
 use super::forest::random::Random;
 use super::tail::Tail;
@@ -64,7 +66,7 @@ pub struct Opinion {
 }
 
 /// The members of one group, together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Joint {
     rows: Vec<f32>,
     held: usize,
@@ -101,6 +103,25 @@ impl Joint {
         }
     }
 
+    /// False for a state that was never one of a group: places and lengths do not fit.
+    pub fn is_sound(&self) -> bool {
+        self.rows.len() == ROWS * MEMBERS_MAX
+            && self.held <= ROWS
+            && self.relation.as_ref().is_none_or(Relation::is_sound)
+    }
+
+    /// An anomaly is under way.
+    pub fn is_active(&self) -> bool {
+        self.lasts.is_some()
+    }
+
+    /// Ends the anomaly under way: what it was shown on is no more.
+    pub fn end(&mut self) {
+        if self.lasts.take().is_some() {
+            self.rest = REST;
+        }
+    }
+
     /// Members that move together, as of the last fit.
     pub fn members(&self) -> usize {
         self.relation.as_ref().map_or(0, Relation::members)
@@ -116,6 +137,8 @@ impl Joint {
         {
             self.relation = None;
             self.next_fit = self.seen + FIRST_FIT;
+            // While one is under way nothing is fitted.
+            self.end();
         }
     }
 

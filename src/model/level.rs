@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::larger;
 use super::pace;
 use super::robust::{MAD_TO_SIGMA, clipped};
 
@@ -40,10 +41,11 @@ impl Level {
 
     /// The scale, floored: positive always.
     pub fn scale(&self) -> f64 {
-        f64::from(self.spread).max(self.floor())
+        larger(f64::from(self.spread), self.floor())
     }
 
     /// Distance of a value in scales, as far as it is learned from.
+    #[inline]
     pub fn z(&self, value: f64) -> f32 {
         ((value - self.location) / self.scale()).clamp(-Z_MAX, Z_MAX) as f32
     }
@@ -59,6 +61,7 @@ impl Level {
     }
 
     /// Takes one finite value; `horizon` is the memory in values.
+    #[inline]
     pub fn take(&mut self, value: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);
         if self.n == 1 {

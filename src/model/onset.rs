@@ -19,9 +19,10 @@ mod rest;
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{larger, smaller};
 use super::ln::ln;
 use super::{Gap, VALUE_MAX};
-use record::Records;
+use record::{Outside, Records};
 use rest::Rest;
 
 /// What a sample is asked about.
@@ -86,6 +87,9 @@ impl Family {
     ];
 }
 
+/// Evidence of each family.
+type Families = [f32; Family::ALL.len()];
+
 /// Signals a sample.
 const SIGNALS: usize = 15;
 /// The same and one that is always 0: compilers take four at a time from sixteen on.
@@ -111,6 +115,10 @@ const WORTH: [(Family, f32); SIGNALS] = {
         (Season, 1.8 / 2.0),
     ]
 };
+/// Signals that are logarithms.
+const LOGARITHMS: [usize; 3] = [3, 11, 12];
+/// A bound on a logarithm is believed with this to spare.
+const SURE: f32 = 1.001;
 /// Signals of a change: they mean nothing after a gap.
 const CHANGES: std::ops::Range<usize> = 4..7;
 /// Signals of the season: there is none until the profile speaks.
@@ -160,7 +168,7 @@ struct Spread {
 
 impl Spread {
     fn take(&mut self, x: f32, n: u32) {
-        let gain = 1.0 / (n as f32).min(HORIZON);
+        let gain = 1.0 / smaller(n as f32, HORIZON);
         let mut d = x - self.at;
         if n > CLIP_FROM && self.scale > 0.0 {
             d = d.clamp(-CLIP * self.scale, CLIP * self.scale);
@@ -218,20 +226,14 @@ impl Onset {
         let step = value - self.last;
         let short = self.take_change(step);
         if let Some(r) = season {
-            self.season += gain(SPAN_SEASON) * (r.min(SEASON_MAX) - self.season);
+            self.season += gain(SPAN_SEASON) * (smaller(r, SEASON_MAX) - self.season);
             self.seasons = self.seasons.saturating_add(1).min(ACTIVE_FROM as u8 + 1);
         }
-        let (signals, floors) = self.signals(value, step, short, season);
-        let evidence = self.judge(&signals, &floors, x.gap, season.is_some());
-        let mut out = self.rest.hear(self.n, evidence);
-        // Where there is no day to speak of, a value is as far from its season as from its level, and
-        // the season explains nothing.
-        let z = (value - self.level.at).abs() / self.scale();
-        if out.family == Some(Family::Season) && season.is_none_or(|r| r < OUT_OF_SEASON * z) {
-            let mut others = evidence;
-            others[Family::Season as usize] = 0.0;
-            out.family = rest::strongest(&others);
-        }
+        let signals = self.signals(value, step, short, season);
+        let out = match self.judge(&signals, x.gap, season.is_some()) {
+            None => self.rest.pass(self.n),
+            Some(evidence) => self.hear(value, season, &evidence),
+        };
         if x.gap == Gap::None {
             self.step.take(step, self.n);
         }
@@ -240,6 +242,21 @@ impl Onset {
             *mean += gain(span) * (value - *mean);
         }
         self.last = value;
+        out
+    }
+
+    /// What is made of evidence, and what that is about.
+    #[cold]
+    fn hear(&mut self, value: f32, season: Option<f32>, evidence: &Families) -> OnsetOutput {
+        let mut out = self.rest.hear(self.n, evidence);
+        // Where there is no day to speak of, a value is as far from its season as from its level, and
+        // the season explains nothing.
+        let z = (value - self.level.at).abs() / self.scale();
+        if out.family == Some(Family::Season) && season.is_none_or(|r| r < OUT_OF_SEASON * z) {
+            let mut others = *evidence;
+            others[Family::Season as usize] = 0.0;
+            out.family = rest::strongest(&others);
+        }
         out
     }
 
@@ -255,15 +272,16 @@ impl Onset {
     }
 
     fn scale(&self) -> f32 {
-        self.level
-            .scale
-            .max(FLOOR_OF_LOCATION * self.level.at.abs() + FLOOR)
+        larger(
+            self.level.scale,
+            FLOOR_OF_LOCATION * self.level.at.abs() + FLOOR,
+        )
     }
 
     /// Takes the size of a change into its averages; gives the shorter one as it was before.
     fn take_change(&mut self, step: f32) -> f32 {
-        let most = CHANGE_MAX * self.step.scale.max(CHANGE_MIN * self.scale());
-        let size = step.abs().min(most);
+        let most = CHANGE_MAX * larger(self.step.scale, CHANGE_MIN * self.scale());
+        let size = smaller(step.abs(), most);
         let before = self.changes[0];
         for (mean, span) in self.changes.iter_mut().zip(SPANS_CHANGE) {
             *mean += gain(span) * (size - *mean);
@@ -271,23 +289,23 @@ impl Onset {
         before
     }
 
-    /// The signals of a sample, and the least that a range of each may be taken for.
-    fn signals(
-        &self,
-        value: f32,
-        step: f32,
-        short: f32,
-        season: Option<f32>,
-    ) -> ([f32; LANES], [f32; LANES]) {
+    /// The signals of a sample.
+    #[inline]
+    fn signals(&self, value: f32, step: f32, short: f32, season: Option<f32>) -> [f32; LANES] {
         let s = self.scale();
         let e = &self.means;
         let none = CHANGE_NONE * s;
         let usual = CHANGE_USUAL * self.step.scale + none;
-        let signals = [
+        let logarithms = self.logarithms(
+            (value - self.level.at) / s,
+            (short + none) / usual,
+            (self.changes[1] + none) / usual,
+        );
+        [
             value,
             e[2],
             e[4],
-            asinh((value - self.level.at) / s),
+            logarithms[0],
             step,
             value - e[1],
             value - e[3],
@@ -295,37 +313,71 @@ impl Onset {
             e[0] - e[2],
             e[3] - e[4],
             e[1] - e[2],
-            ln(f64::from((short + none) / usual)),
-            ln(f64::from((self.changes[1] + none) / usual)),
+            logarithms[1],
+            logarithms[2],
             season.unwrap_or(0.0),
             self.season,
             0.0,
-        ];
-        let part = 0.3 * s;
-        let floors = [
-            s, part, part, 1.0, part, part, part, part, part, part, part, 1.0, 1.0, 1.0, 1.0, 1.0,
-        ];
-        (signals, floors)
+        ]
     }
 
-    /// Evidence of each family; the records take the signals.
-    fn judge(
+    /// The signals that are logarithms: of a distance, and of two ratios. 0 for all three where each is
+    /// well inside of its records, which is nearly always: then nobody asks what it is.
+    #[inline]
+    fn logarithms(&self, z: f32, one: f32, two: f32) -> [f32; 3] {
+        let [distance, first, second] = LOGARITHMS.map(|i| self.records.inside(i));
+        // |asinh z| is at most |z|, and (r - 1)/r <= ln r <= r - 1.
+        let within = |x: f32, least: f32, (low, high): (f32, f32)| {
+            let size = SURE * x.abs();
+            (size < high) & (size < -low * least)
+        };
+        let inside = within(z, 1.0, distance)
+            & within(one - 1.0, smaller(one, 1.0), first)
+            & within(two - 1.0, smaller(two, 1.0), second);
+        if inside {
+            return [0.0; 3];
+        }
+        [asinh(z), ln(f64::from(one)), ln(f64::from(two))]
+    }
+
+    /// The least that a range of each signal may be taken for.
+    fn floors(&self) -> [f32; LANES] {
+        let s = self.scale();
+        let part = 0.3 * s;
+        [
+            s, part, part, 1.0, part, part, part, part, part, part, part, 1.0, 1.0, 1.0, 1.0, 1.0,
+        ]
+    }
+
+    /// Evidence of each family, where there is any; the records take the signals.
+    #[inline]
+    fn judge(&mut self, signals: &[f32; LANES], gap: Gap, in_season: bool) -> Option<Families> {
+        if self.n == 1 {
+            self.records = Records::of(signals);
+            return None;
+        }
+        let of_season = in_season && self.seasons > ACTIVE_FROM as u8;
+        if gap == Gap::None && of_season {
+            // Nearly always: nothing is put back, and nothing is outside.
+            let outside = self.records.take(signals);
+            if !outside.any() || self.n <= ACTIVE_FROM {
+                return None;
+            }
+            return Some(self.evidence(&outside));
+        }
+        self.judge_some(signals, gap, in_season)
+    }
+
+    /// The same where some lie outside, or have nothing to say and are put back.
+    #[inline(never)]
+    fn judge_some(
         &mut self,
         signals: &[f32; LANES],
-        floors: &[f32; LANES],
         gap: Gap,
         in_season: bool,
-    ) -> [f32; Family::ALL.len()] {
-        let mut evidence = [0.0; Family::ALL.len()];
+    ) -> Option<Families> {
         let before = self.records;
-        let mut outside = match self.n {
-            1 => {
-                self.records = Records::of(signals);
-                return evidence;
-            }
-            _ => self.records.take(signals),
-        };
-        // What has nothing to say is put back: seldom, so all are taken first.
+        let mut outside = self.records.take(signals);
         if gap != Gap::None {
             for i in CHANGES {
                 outside.by[i] = 0.0;
@@ -342,10 +394,17 @@ impl Onset {
                 }
             }
         }
-        let any = outside.by.iter().fold(false, |any, by| any | (*by > 0.0));
-        if !any || self.n <= ACTIVE_FROM {
-            return evidence;
+        if !outside.any() || self.n <= ACTIVE_FROM {
+            return None;
         }
+        Some(self.evidence(&outside))
+    }
+
+    /// What it is worth to be so far outside.
+    #[cold]
+    fn evidence(&self, outside: &Outside) -> Families {
+        let floors = self.floors();
+        let mut evidence = [0.0; Family::ALL.len()];
         for (i, by) in outside.by.into_iter().take(SIGNALS).enumerate() {
             if by > 0.0 {
                 let (family, weight) = WORTH[i];

@@ -1,5 +1,7 @@
 //! How fast a series is learned: horizons and gains that follow from its interval, worked out once.
 
+use super::bound::smaller;
+
 /// Horizons in samples, as f32 because there is one of these in every series.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Pace {
@@ -40,11 +42,11 @@ impl Pace {
 
     /// How fast a tail learns its n-th value: one over n, or over its memory.
     pub fn tail_rate(&self, n: u32) -> f32 {
-        1.0 / (n as f32).min(self.tail)
+        1.0 / smaller(n as f32, self.tail)
     }
 }
 
 /// One over the count of values so far, or over the horizon once there are more.
 pub fn gain(count: u32, horizon: f32) -> f64 {
-    1.0 / f64::from((count as f32).min(horizon))
+    1.0 / f64::from(smaller(count as f32, horizon))
 }

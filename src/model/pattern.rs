@@ -15,6 +15,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{larger, smaller};
+
 /// Span of the smoothed value, of the short average that it crosses, and of the crossing rate, in
 /// samples.
 const SPAN_FAST: f32 = 3.0;
@@ -73,7 +75,7 @@ struct Usual {
 
 impl Usual {
     fn distance(&self, x: f32, least: f32) -> f32 {
-        (x - self.at) / self.deviation.max(least)
+        (x - self.at) / larger(self.deviation, least)
     }
 
     fn take(&mut self, x: f32, gain: f32, clipped: bool) {
@@ -83,6 +85,19 @@ impl Usual {
         }
         self.at += gain * d;
         self.deviation += gain * (MAD_TO_SIGMA * d.abs() - self.deviation);
+    }
+}
+
+/// How far out the signals are, in usual deviations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Out {
+    rate: f32,
+    short: f32,
+}
+
+impl Out {
+    fn distance(&self) -> f32 {
+        smaller(larger(self.rate, self.short), DISTANCE_MAX)
     }
 }
 
@@ -115,23 +130,34 @@ impl Pattern {
     /// How odd the sequence up to the last sample is, in units of what is too odd: 1 and more is an
     /// unusual pattern.
     pub fn ratio(&self) -> f32 {
-        self.distance().min(self.before) / TIMES.max(BEYOND_KNOWN * self.furthest)
+        let (far, too_far) = self.far(&self.out());
+        far / too_far
+    }
+
+    /// The same for somebody who has [`Pattern::out`], where it is 1 and more: mostly it is not, and
+    /// that is known without a division.
+    #[inline]
+    pub(super) fn beyond(&self, out: &Out) -> Option<f32> {
+        let (far, too_far) = self.far(out);
+        (far >= too_far).then(|| far / too_far)
+    }
+
+    /// How far out it is, and what is too far.
+    #[inline]
+    fn far(&self, out: &Out) -> (f32, f32) {
+        let far = smaller(out.distance(), self.before);
+        (far, larger(TIMES, BEYOND_KNOWN * self.furthest))
     }
 
     /// Which way the values lie that break the pattern (true: above), where it is a movement that did
     /// not happen; `None` for another frequency.
-    pub fn up(&self) -> Option<bool> {
-        let (rate, short) = self.distances();
-        (short > rate).then_some(self.lack > 0.0)
+    pub(super) fn up(&self, out: &Out) -> Option<bool> {
+        (out.short > out.rate).then_some(self.lack > 0.0)
     }
 
-    /// The same in usual deviations.
-    fn distance(&self) -> f32 {
-        let (rate, short) = self.distances();
-        rate.max(short).min(DISTANCE_MAX)
-    }
-
-    fn distances(&self) -> (f32, f32) {
+    /// How far out both signals are up to the last sample.
+    #[inline]
+    pub(super) fn out(&self) -> Out {
         let rate = if self.n >= KNOWN {
             self.usual_rate.distance(self.rate, RATE_MIN).abs()
         } else {
@@ -143,12 +169,18 @@ impl Pattern {
         } else {
             0.0
         };
-        (rate, short)
+        Out { rate, short }
     }
 
     /// Takes one sample. `calm` says that nothing else is odd: only then is it learned as usual.
     pub fn take(&mut self, x: &Shape, calm: bool) {
-        let distance = self.distance();
+        self.take_at(&self.out(), x, calm);
+    }
+
+    /// The same for somebody who has [`Pattern::out`].
+    #[inline]
+    pub(super) fn take_at(&mut self, out: &Out, x: &Shape, calm: bool) {
+        let distance = out.distance();
         self.before = distance;
         if distance > self.furthest {
             self.furthest += KNOWN_GAIN * (distance - self.furthest);
@@ -171,23 +203,27 @@ impl Pattern {
         let crossed = f32::from(u8::from(above != self.above));
         self.above = above;
         self.mean += 2.0 / (SPAN_MEAN + 1.0) * (z - self.mean);
-        self.rate += (2.0 / (SPAN_RATE + 1.0)).max(1.0 / self.n as f32) * (crossed - self.rate);
+        let gain = match self.n < SPAN_RATE as u32 {
+            true => larger(2.0 / (SPAN_RATE + 1.0), 1.0 / self.n as f32),
+            false => 2.0 / (SPAN_RATE + 1.0),
+        };
+        self.rate += gain * (crossed - self.rate);
         if calm {
-            let gain = 1.0 / (self.n as f32).min(HORIZON);
+            let gain = 1.0 / smaller(self.n as f32, HORIZON);
             self.usual_rate.take(self.rate, gain, self.n > KNOWN / 2);
         }
         let Some(usual) = x.usual else {
             return;
         };
         self.profiled = self.profiled.saturating_add(1);
-        let fast = 2.0 / ((SHORTFALL_DAY * x.a_day).max(SHORTFALL_MIN) + 1.0);
+        let fast = 2.0 / (larger(SHORTFALL_DAY * x.a_day, SHORTFALL_MIN) + 1.0);
         let usual = usual.clamp(-Z_MAX, Z_MAX);
         self.short += fast * (usual * (usual - z) - self.short);
         self.lack += fast * (z - usual - self.lack);
         self.movement += fast * (usual * usual - self.movement);
         if calm {
-            let memory = HORIZON.max(MEMORY_DAYS * x.a_day);
-            let gain = 1.0 / (self.profiled as f32).min(memory);
+            let memory = larger(HORIZON, MEMORY_DAYS * x.a_day);
+            let gain = 1.0 / smaller(self.profiled as f32, memory);
             self.usual_short
                 .take(self.short, gain, self.profiled > KNOWN / 2);
         }

@@ -14,6 +14,7 @@ mod bucket;
 use serde::{Deserialize, Serialize};
 
 use self::bucket::Bucket;
+use super::bound::{larger, smaller};
 use super::day::Day;
 use super::pace::Pace;
 use super::volatility::{Place, Volatility};
@@ -60,6 +61,7 @@ pub struct Look {
 
 impl Profile {
     /// What is usual at a time.
+    #[inline]
     pub fn look(&self, t_ms: i64, day_ms: i64) -> Look {
         let count = self.buckets.len();
         if count == 0 {
@@ -71,16 +73,18 @@ impl Profile {
             };
         }
         let day = t_ms.div_euclid(day_ms);
-        let within = (t_ms - day * day_ms) as f64 / day_ms as f64 * count as f64;
-        let own = (within as usize).min(count - 1);
+        let buckets = f64::from(count as u32);
+        let within = (t_ms - day * day_ms) as f64 / day_ms as f64 * buckets;
+        let own = (within as u32 as usize).min(count - 1);
         // The two centres around the time: those of this bucket and of the nearer neighbour.
-        let late = within - own as f64 >= 0.5;
+        let from = within - f64::from(own as u32);
+        let late = from >= 0.5;
         let (left, right) = if late {
             (own, if own + 1 == count { 0 } else { own + 1 })
         } else {
             (if own == 0 { count - 1 } else { own - 1 }, own)
         };
-        let share = within - own as f64 + if late { -0.5 } else { 0.5 };
+        let share = from + if late { -0.5 } else { 0.5 };
         let (a, b) = (&self.buckets[left], &self.buckets[right]);
         let speaks = a.visits() >= SPEAKS_FROM && b.visits() >= SPEAKS_FROM;
         let usual = (1.0 - share) * f64::from(a.mean()) + share * f64::from(b.mean());
@@ -94,6 +98,7 @@ impl Profile {
 
     /// How far a value, in scales from the level, is out of season: the smallest distance from this
     /// bucket and its two neighbours, in spreads. `None` while none of them can say.
+    #[inline]
     pub fn residual(&self, look: &Look, z: f32) -> Option<f32> {
         let count = self.buckets.len();
         if count == 0 {
@@ -105,12 +110,17 @@ impl Profile {
         } else {
             look.own + 1
         };
-        [before, look.own, after]
-            .into_iter()
-            .map(|i| &self.buckets[i])
-            .filter(|b| b.visits() >= COMPARES_FROM)
-            .map(|b| (z - b.mean()).abs() / b.spread().max(SPREAD_MIN))
-            .reduce(f32::min)
+        // Without branches: which of the three is the nearest nobody can guess.
+        let of = |i: usize| {
+            let b = &self.buckets[i];
+            let distance = (z - b.mean()).abs() / larger(b.spread(), SPREAD_MIN);
+            match b.visits() >= COMPARES_FROM {
+                true => distance,
+                false => f32::INFINITY,
+            }
+        };
+        let least = smaller(smaller(of(before), of(look.own)), of(after));
+        (least < f32::INFINITY).then_some(least)
     }
 
     /// Begins the profile once the interval of the series is known.
@@ -121,12 +131,14 @@ impl Profile {
     }
 
     /// By what factor short changes, of `scale` on the whole, are larger at a time.
+    #[inline]
     pub fn unrest(&self, look: &Look, scale: f64) -> f64 {
         self.volatility
             .ratio(&look.place, scale, |hour| self.visits(hour))
     }
 
     /// Takes the size of a short change; [`Profile::take`] is to come first.
+    #[inline]
     pub fn take_change(&mut self, look: &Look, size: f64, scale: f64, pace: &Pace) {
         let visits = self.visits(look.place.own);
         let volatility = &mut self.volatility;

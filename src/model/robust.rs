@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::larger;
+
 /// Deviations count at most this many scales.
 pub(super) const CLIP: f64 = 3.0;
 /// Values before clipping starts: until then the scale is a guess.
@@ -34,7 +36,7 @@ impl Robust {
     /// Distance of a signal from its location in units of its scale, but of `floor` at least;
     /// signed.
     pub fn distance(&self, x: f64, floor: f64) -> f64 {
-        (x - f64::from(self.at)) / f64::from(self.scale).max(floor)
+        (x - f64::from(self.at)) / larger(f64::from(self.scale), floor)
     }
 
     /// The same of a signal `factor` times as large; `factor` is positive.
@@ -55,10 +57,11 @@ impl Robust {
 
     /// As [`Robust::distance`], where the scale is `factor` times what it is on the whole.
     pub fn distance_at(&self, x: f64, factor: f64, floor: f64) -> f64 {
-        (x - f64::from(self.at)) / (factor * f64::from(self.scale)).max(floor)
+        (x - f64::from(self.at)) / larger(factor * f64::from(self.scale), floor)
     }
 
     /// Takes the signal; `n` counts the values, this one included.
+    #[inline]
     pub fn take(&mut self, x: f64, gain: f64, n: u32) {
         let c = clipped(x - f64::from(self.at), f64::from(self.scale), n);
         self.at += (gain * c) as f32;

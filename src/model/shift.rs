@@ -10,6 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{larger, smaller};
+
 /// Span of the average, in samples.
 const SPAN: f32 = 60.0;
 /// Distances count at most this many scales: one wild value is no shift.
@@ -46,20 +48,33 @@ impl Shift {
     /// How far the level has shifted up to the last sample, in units of what is too far, signed: 1 and
     /// more is up, -1 and less is down. `a_day` is the number of samples in a day.
     pub fn ratio(&self, a_day: f32) -> f32 {
-        if (self.n as f32) < KNOWN.max(KNOWN_DAYS * a_day) {
+        self.ratio_at(self.distance(), a_day)
+    }
+
+    /// The same for somebody who has the [`Shift::distance`].
+    #[inline]
+    pub(super) fn ratio_at(&self, distance: f32, a_day: f32) -> f32 {
+        if (self.n as f32) < larger(KNOWN, KNOWN_DAYS * a_day) {
             return 0.0;
         }
-        self.distance() / TIMES.max(BEYOND_KNOWN * self.furthest)
+        distance / larger(TIMES, BEYOND_KNOWN * self.furthest)
     }
 
     /// The same in usual sizes.
-    fn distance(&self) -> f32 {
-        self.mean / self.usual.max(USUAL_MIN)
+    #[inline]
+    pub(super) fn distance(&self) -> f32 {
+        self.mean / larger(self.usual, USUAL_MIN)
     }
 
     /// Takes the distance of one sample from what was usual at its time, in scales.
     pub fn take(&mut self, z: f32) {
-        let distance = self.distance().abs();
+        self.take_at(self.distance(), z);
+    }
+
+    /// The same for somebody who has the [`Shift::distance`].
+    #[inline]
+    pub(super) fn take_at(&mut self, distance: f32, z: f32) {
+        let distance = distance.abs();
         if distance > self.furthest {
             self.furthest += KNOWN_GAIN * (distance - self.furthest);
         } else {
@@ -70,9 +85,9 @@ impl Shift {
         self.mean += 2.0 / (SPAN + 1.0) * (z - self.mean);
         let mut size = MAD_TO_SIGMA * self.mean.abs();
         if self.n as f32 > KNOWN / 2.0 {
-            size = size.min(CLIP * self.usual.max(USUAL_MIN));
+            size = smaller(size, CLIP * larger(self.usual, USUAL_MIN));
         }
-        self.usual += (size - self.usual) / (self.n as f32).min(HORIZON);
+        self.usual += (size - self.usual) / smaller(self.n as f32, HORIZON);
     }
 }
 

@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{larger, smaller};
 use super::ln::ln;
 
 /// Share of distances above the threshold.
@@ -32,6 +33,11 @@ pub fn size(r: f64) -> f32 {
     ln(1.0 + r)
 }
 
+/// How far a tail moves at a rate.
+pub(super) fn gain(rate: f32) -> f32 {
+    smaller(rate / Q, GAIN_MAX)
+}
+
 /// The learned tail of one detector's distances.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tail {
@@ -47,20 +53,25 @@ impl Tail {
     /// Evidence in nats of a distance given as its [`size`], which is needed again for
     /// learning: strictly rising, 0 at 0.
     pub fn nats(&self, x: f32) -> f32 {
-        let u = self.u.max(U_MIN);
+        let u = larger(self.u, U_MIN);
         if x <= u {
             NATS_AT_U * x / u
         } else {
-            NATS_AT_U + (x - u) / self.b.max(B_MIN)
+            NATS_AT_U + (x - u) / larger(self.b, B_MIN)
         }
     }
 
     /// Takes one distance, as its [`size`], after it was scored; `rate` is [`super::Pace::tail_rate`].
     pub fn learn(&mut self, x: f32, rate: f32) {
-        let step = self.b.max(STEP_MIN);
-        let gain = (rate / Q).min(GAIN_MAX);
+        self.learn_at(x, gain(rate));
+    }
+
+    /// The same for somebody who has the [`gain`] of this rate.
+    #[inline]
+    pub(super) fn learn_at(&mut self, x: f32, gain: f32) {
+        let step = larger(self.b, STEP_MIN);
         if x > self.u {
-            let excess = (x - self.u).min(EXCESS_MAX * step);
+            let excess = smaller(x - self.u, EXCESS_MAX * step);
             self.u += gain * step * (1.0 - Q);
             self.b += gain * (excess - self.b);
         } else {

@@ -73,6 +73,7 @@ impl Trend {
     }
 
     /// Takes one value. `day_ms` is the length of a day, `scale` the scale of the series.
+    #[inline]
     pub fn take(&mut self, t_ms: i64, value: f64, day_ms: i64, scale: f64) {
         let length = (day_ms / A_DAY as i64).max(1);
         // A division of integers is worth more than the rest: the open quarter is nearly always it.

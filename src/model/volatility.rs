@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{larger, smaller};
 use super::day::Day;
 use super::robust::MAD_TO_SIGMA;
 
@@ -36,21 +37,22 @@ pub struct Place {
 
 impl Place {
     /// `within` is the time of day in buckets of the profile, of which there are `buckets`.
+    #[inline]
     pub fn new(within: f64, buckets: usize) -> Self {
         let hours = buckets.div_ceil(2).max(1);
         let at = within / 2.0;
-        let own = (at as usize).min(hours - 1);
-        let from = at - own as f64;
+        let own = (at as u32 as usize).min(hours - 1);
+        let from = at - f64::from(own as u32);
         let (left, right, share) = if from >= 0.5 {
-            (own, (own + 1) % hours, from - 0.5)
+            (own, if own + 1 == hours { 0 } else { own + 1 }, from - 0.5)
         } else {
-            ((own + hours - 1) % hours, own, from + 0.5)
+            (if own == 0 { hours } else { own } - 1, own, from + 0.5)
         };
         Self {
             own,
             left,
             right,
-            share: share.min(1.0),
+            share: smaller(share, 1.0),
         }
     }
 }
@@ -63,6 +65,7 @@ impl Volatility {
 
     /// By what factor changes at a place are larger than those of the whole day, which have `scale`;
     /// `visits` says how often an hour was seen.
+    #[inline]
     pub fn ratio(&self, place: &Place, scale: f64, visits: impl Fn(usize) -> u32) -> f64 {
         let (Some(left), Some(right)) = (self.hours.get(place.left), self.hours.get(place.right))
         else {
@@ -76,19 +79,23 @@ impl Volatility {
             (seen * f64::from(size) / scale + BELIEVED_HALF) / (seen + BELIEVED_HALF)
         };
         let (left, right) = (ratio(place.left, *left), ratio(place.right, *right));
-        (left + place.share * (right - left)).max(1.0)
+        larger(left + place.share * (right - left), 1.0)
     }
 
     /// Takes the size of a change at a place, whatever its sign; `scale` is that of the whole day,
     /// `visits` counts those of the hour, this one included.
+    #[inline]
     pub fn take(&mut self, place: &Place, size: f64, scale: f64, visits: u32, gain_min: f32) {
         let Some(hour) = self.hours.get_mut(place.own) else {
             return;
         };
-        let gain = (1.0 / visits.max(1) as f32).max(gain_min);
+        let gain = larger(1.0 / visits.max(1) as f32, gain_min);
         let size = (MAD_TO_SIGMA * size.abs()) as f32;
-        let most = CLIP * hour.max(scale as f32);
-        let size = if scale > 0.0 { size.min(most) } else { size };
+        let most = CLIP * larger(*hour, scale as f32);
+        let size = match scale > 0.0 {
+            true => smaller(size, most),
+            false => size,
+        };
         *hour += gain * (size - *hour);
     }
 

@@ -8,8 +8,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::absence::{Around, Rhythm, Silence};
+use super::bound::larger;
 use super::flatline::Flatline;
-use super::pattern::{Pattern, Shape};
+use super::pattern::{self, Pattern, Shape};
 use super::shift::Shift;
 use super::trend::Trend;
 use super::{SeriesSpec, range};
@@ -81,11 +82,14 @@ pub struct Look {
     pub mature: bool,
 }
 
-impl Look {
+/// How far out the slow rules are before a sample, whatever it is: worked out once, for
+/// [`Watch::claim`] and [`Watch::take`].
+#[derive(Debug, Clone, Copy)]
+pub struct Slow {
     /// Samples a day.
-    fn a_day(&self, spec: &SeriesSpec) -> f32 {
-        (spec.day_ms as f64 / self.interval_ms.max(1.0)) as f32
-    }
+    a_day: f32,
+    pattern: pattern::Out,
+    shift: f32,
 }
 
 /// The rules' state of one series.
@@ -99,16 +103,39 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// How far out the slow rules are.
+    #[inline]
+    pub fn slow(&self, spec: &SeriesSpec, interval_ms: f64) -> Slow {
+        Slow {
+            a_day: (spec.day_ms as f64 / larger(interval_ms, 1.0)) as f32,
+            pattern: self.pattern.out(),
+            shift: self.shift.distance(),
+        }
+    }
+
     /// The strongest claim about a sample, from state without it. A direction that does not count for
-    /// the series is no claim.
-    pub fn claim(&self, spec: &SeriesSpec, x: &Look) -> Option<Claim> {
+    /// the series is no claim, nor is what stays under the line: `line` says by which factor that of a
+    /// rule is moved for this series, 1 where it is not.
+    #[inline]
+    pub fn claim(
+        &self,
+        spec: &SeriesSpec,
+        x: &Look,
+        slow: &Slow,
+        line: impl Fn(Rule) -> f32,
+    ) -> Option<Claim> {
         let mut best: Option<Claim> = None;
         let mut hear = |rule, ratio: f32, up: Option<bool>, most: f32| {
             let counts = up.is_none_or(|up| spec.direction.counts(up));
-            if ratio < 1.0 || !counts {
+            let factor = line(rule);
+            if !counts || ratio < 1.0 && factor >= 1.0 {
                 return;
             }
-            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most);
+            let deviation = (1.0 + A_SEVERITY * ratio.ln()).min(most) / factor;
+            // Of no ratio there is no logarithm.
+            if deviation.is_nan() || deviation < 1.0 {
+                return;
+            }
             if best.is_none_or(|b| deviation > b.deviation) {
                 best = Some(Claim {
                     rule,
@@ -129,17 +156,26 @@ impl Watch {
             );
             let trend = self.trend.ratio();
             hear(Rule::Trend, trend.abs(), Some(trend > 0.0), CLAIM_MAX);
-            let side = self.pattern.up();
-            hear(Rule::Pattern, self.pattern.ratio(), side, CLAIM_MAX);
-            let shift = self.shift.ratio(x.a_day(spec));
+            if let Some(ratio) = self.pattern.beyond(&slow.pattern) {
+                let side = self.pattern.up(&slow.pattern);
+                hear(Rule::Pattern, ratio, side, CLAIM_MAX);
+            }
+            let shift = self.shift.ratio_at(slow.shift, slow.a_day);
             hear(Rule::Shift, shift.abs(), Some(shift > 0.0), SHIFT_MAX);
         }
         best
     }
 
     /// Takes a sample that came so long after the one before (`None`: it is the first). `calm` says
-    /// that its evidence is under the line.
-    pub fn take(&mut self, spec: &SeriesSpec, x: &Look, silence_ms: Option<f64>, calm: bool) {
+    /// that its evidence is under the line, `slow` is what was said before it.
+    pub fn take(
+        &mut self,
+        spec: &SeriesSpec,
+        x: &Look,
+        slow: &Slow,
+        silence_ms: Option<f64>,
+        calm: bool,
+    ) {
         if let Some(silence) = silence_ms {
             self.rhythm.take(silence);
             self.flatline.take(x.changed);
@@ -150,11 +186,11 @@ impl Watch {
         let shape = Shape {
             z: x.z,
             usual: x.usual,
-            a_day: x.a_day(spec),
+            a_day: slow.a_day,
         };
-        self.shift.take(x.z - x.usual.unwrap_or(0.0));
-        let calm = calm && self.pattern.ratio() < 1.0;
-        self.pattern.take(&shape, calm);
+        self.shift.take_at(slow.shift, x.z - x.usual.unwrap_or(0.0));
+        let calm = calm && self.pattern.beyond(&slow.pattern).is_none();
+        self.pattern.take_at(&slow.pattern, &shape, calm);
     }
 
     /// What to make of the silence since `last_ms`, when the newest sample of the series came. To be
@@ -191,6 +227,15 @@ mod tests {
         }
     }
 
+    fn claim(watch: &Watch, spec: &SeriesSpec, x: &Look) -> Option<Claim> {
+        watch.claim(spec, x, &watch.slow(spec, x.interval_ms), |_| 1.0)
+    }
+
+    fn take(watch: &mut Watch, spec: &SeriesSpec, x: &Look, silence_ms: Option<f64>) {
+        let slow = watch.slow(spec, x.interval_ms);
+        watch.take(spec, x, &slow, silence_ms, true);
+    }
+
     #[test]
     fn state_is_small() {
         assert!(size_of::<Watch>() <= 192, "{}", size_of::<Watch>());
@@ -204,27 +249,27 @@ mod tests {
             ..SeriesSpec::default()
         };
         for i in 0..100 {
-            watch.take(
+            take(
+                &mut watch,
                 &spec,
                 &look(i, 0.0, true),
                 (i > 0).then_some(15_000.0),
-                true,
             );
         }
-        assert_eq!(watch.claim(&spec, &look(100, 0.0, true)), None);
+        assert_eq!(claim(&watch, &spec, &look(100, 0.0, true)), None);
         for i in 100..200 {
-            watch.take(&spec, &look(i, 0.0, false), Some(15_000.0), true);
+            take(&mut watch, &spec, &look(i, 0.0, false), Some(15_000.0));
         }
-        let flat = watch.claim(&spec, &look(200, 0.0, false)).unwrap();
+        let flat = claim(&watch, &spec, &look(200, 0.0, false)).unwrap();
         assert_eq!((flat.rule, flat.up), (Rule::Flatline, None));
         assert!(flat.deviation >= 1.0);
-        let range = watch.claim(&spec, &look(200, 30.0, true)).unwrap();
+        let range = claim(&watch, &spec, &look(200, 30.0, true)).unwrap();
         assert_eq!((range.rule, range.up), (Rule::Range, Some(true)));
         let down = SeriesSpec {
             direction: Direction::Down,
             ..spec
         };
-        assert_eq!(watch.claim(&down, &look(200, 30.0, true)), None);
+        assert_eq!(claim(&watch, &down, &look(200, 30.0, true)), None);
     }
 
     #[test]

@@ -169,6 +169,12 @@ impl Index {
         self.rows.get(&id)
     }
 
+    /// The labels of the series of a record, canonical.
+    pub fn labels(&self, id: RecordId) -> Option<&[u8]> {
+        let row = self.rows.get(&id)?;
+        Some(&self.series[row.series as usize].labels)
+    }
+
     /// Adds a record, or replaces what is known of it.
     pub fn put(&mut self, record: &Record) {
         let old = self.rows.get(&record.id);

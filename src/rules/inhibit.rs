@@ -1,12 +1,13 @@
 //! What Alertmanager is told: which alert says all that another one says, and more.
 //!
 //! The file is complete, so that amtool can judge it; what a user takes from it are its
-//! `inhibit_rules`. What always holds: an alert is never silenced by one of the same or a lesser
-//! severity.
+//! `inhibit_rules`. What always holds: an alert is never silenced by one of a lesser severity, and by
+//! one of the same severity only if that is about an incident. An incident is as grave as the gravest
+//! of its anomalies.
 
 use serde::Serialize;
 
-use super::{anomaly, group};
+use super::{anomaly, group, incident};
 use crate::config::{Config, Severity};
 
 /// A configuration of Alertmanager, as far as it is written here.
@@ -20,7 +21,7 @@ pub struct Alertmanager {
 #[derive(Debug, Clone, Serialize)]
 struct Route {
     receiver: &'static str,
-    group_by: [&'static str; 3],
+    group_by: [&'static str; 4],
     group_wait: &'static str,
     group_interval: &'static str,
     repeat_interval: &'static str,
@@ -70,6 +71,9 @@ pub fn alertmanager(config: &Config) -> Alertmanager {
             }
         }
     }
+    if incident::wanted(config) {
+        rules.extend(of_incidents(config, &levels));
+    }
     // Without saimon there are no scores, and nothing arrives.
     rules.push(Inhibition {
         source_matchers: vec![named("SaimonDown")],
@@ -79,7 +83,7 @@ pub fn alertmanager(config: &Config) -> Alertmanager {
     Alertmanager {
         route: Route {
             receiver: "team",
-            group_by: ["alertname", "job", "severity"],
+            group_by: ["alertname", "job", "severity", "incident"],
             group_wait: "10s",
             group_interval: "1m",
             repeat_interval: "4h",
@@ -87,6 +91,50 @@ pub fn alertmanager(config: &Config) -> Alertmanager {
         receivers: vec![Receiver { name: "team" }],
         inhibit_rules: rules,
     }
+}
+
+/// An incident silences its own lesser alerts and those that say which series are in it; these silence
+/// what is said of the series, and of groups that have one of them.
+fn of_incidents(config: &Config, levels: &[Severity]) -> Vec<Inhibition> {
+    let mut rules = Vec::new();
+    let incident = || vec!["incident".to_owned()];
+    for level in levels.iter().rev() {
+        if let Some(lesser) = lesser(levels, *level) {
+            rules.push(Inhibition {
+                source_matchers: vec![named(incident::NAME), of(*level)],
+                target_matchers: vec![named(incident::NAME), lesser],
+                equal: incident(),
+            });
+        }
+    }
+    rules.push(Inhibition {
+        source_matchers: vec![named(incident::NAME)],
+        target_matchers: vec![named(incident::MEMBER)],
+        equal: incident(),
+    });
+    for level in levels.iter().rev() {
+        let upto = levels.iter().filter(|l| *l <= level).map(|l| l.as_str());
+        let upto = upto.collect::<Vec<_>>().join("|");
+        let upto = format!("severity =~ \"{upto}\"");
+        let member = || vec![named(incident::MEMBER), of(*level)];
+        rules.push(Inhibition {
+            source_matchers: member(),
+            target_matchers: vec![named(anomaly::NAME), upto.clone()],
+            equal: vec!["series".to_owned()],
+        });
+        for names in group::kinds(config)
+            .into_iter()
+            .filter(|_| with_groups(config))
+        {
+            let by = format!("group_by = \"{}\"", names.join(","));
+            rules.push(Inhibition {
+                source_matchers: member(),
+                target_matchers: vec![named(group::NAME), by, upto.clone()],
+                equal: names,
+            });
+        }
+    }
+    rules
 }
 
 fn with_groups(config: &Config) -> bool {

@@ -5,11 +5,14 @@
 //! is rendered by whoever makes a page. What always holds: a score is in [0, 1) or absent, and an entry
 //! whose series ended is absent.
 
+mod parts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+pub use self::parts::Parts;
 use super::judge::Judgement;
 use super::label_text;
 use crate::config::Severity;
@@ -179,6 +182,8 @@ pub struct Entry {
     evidence: AtomicU32,
     /// ... and until when, in seconds.
     until_s: AtomicU32,
+    /// What its own anomaly is made of, see [`Parts`].
+    parts: AtomicU32,
 }
 
 impl Entry {
@@ -190,6 +195,7 @@ impl Entry {
             joint: AtomicU32::new(ABSENT),
             evidence: AtomicU32::new(ABSENT),
             until_s: AtomicU32::new(0),
+            parts: AtomicU32::new(0),
         }
     }
 
@@ -203,6 +209,21 @@ impl Entry {
     pub fn alarm(&self) -> Option<Alarm> {
         let own = Alarm::unpack(self.alarm.load(Ordering::Relaxed));
         own.or_else(|| Alarm::unpack(self.joint.load(Ordering::Relaxed)))
+    }
+
+    /// What says that there is an anomaly while it is active: of the newest sample over the line. Empty
+    /// where there is none, and from a restart to the next such sample.
+    pub fn parts(&self) -> Parts {
+        let own = Alarm::unpack(self.alarm.load(Ordering::Relaxed));
+        let parts = match own {
+            Some(alarm) if alarm.reason == Reason::Absent => Parts::ABSENCE,
+            Some(_) => Parts::unpack(self.parts.load(Ordering::Relaxed)),
+            None => Parts::JOINT,
+        };
+        match self.alarm() {
+            Some(alarm) if alarm.state == AlarmState::Active => parts,
+            _ => Parts::default(),
+        }
     }
 
     /// What the newest sample is worth to the groups of the series, in units of its line; `None` if
@@ -391,10 +412,20 @@ impl BoardWriter {
     /// series. In warm-up there is nothing to show.
     pub fn tell(&self, at: u32, spec: &SeriesSpec, judged: &Judgement, until_ms: i64) {
         if let Some(score) = judged.score {
-            self.set(at, score, judged.alarm);
+            self.set(at, score, judged.alarm.filter(|_| judged.alerts));
             let evidence = judged.evidence.map_or(0.0, |e| e.in_lines(spec));
             self.weigh(at, evidence, until_ms);
+            if judged.alarm.is_some()
+                && let Some(evidence) = judged.evidence.filter(|e| e.deviation >= 1.0)
+            {
+                self.tell_parts(at, Parts::of(&evidence));
+            }
         }
+    }
+
+    /// Says what the anomaly under way is made of.
+    pub fn tell_parts(&self, at: u32, parts: Parts) {
+        self.entry(at).parts.store(parts.pack(), Ordering::Relaxed);
     }
 
     /// Shows a new score and the anomaly under way.
@@ -426,6 +457,7 @@ impl BoardWriter {
         entry.evidence.store(ABSENT, Ordering::Relaxed);
         entry.score.store(ABSENT, Ordering::Relaxed);
         entry.alarm.store(ABSENT, Ordering::Relaxed);
+        entry.parts.store(0, Ordering::Relaxed);
     }
 
     /// The entry for somebody else to hold.

@@ -41,9 +41,21 @@ pub fn counts_until(arrived_ms: i64, interval_ms: f64) -> i64 {
 /// What makes a group one.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
-    kind: usize,
+    kind: Arc<Kind>,
     /// The value of each label of the kind, in its order.
     pub values: Box<[Box<str>]>,
+}
+
+impl Group {
+    /// By which labels it is one, as the configuration has it.
+    pub fn by(&self) -> &str {
+        &self.kind.text
+    }
+
+    /// The names of those labels, in the order of its values.
+    pub fn names(&self) -> &[Box<str>] {
+        &self.kind.names
+    }
 }
 
 /// A group now.
@@ -81,7 +93,6 @@ pub struct Standings {
 /// The groups of a board.
 #[derive(Debug)]
 pub struct Groups {
-    spec: GroupSpec,
     memo: Mutex<Memo>,
     joint: Arc<Joined>,
 }
@@ -89,6 +100,7 @@ pub struct Groups {
 /// Who was in which group when the last page was made.
 #[derive(Debug, Default)]
 struct Memo {
+    spec: Arc<GroupSpec>,
     /// By where a block's entries lie, which they do for ever.
     blocks: HashMap<usize, Known>,
     groups: Vec<Option<Gathering>>,
@@ -124,10 +136,23 @@ impl Default for Groups {
 
 impl Groups {
     pub fn new(spec: GroupSpec) -> Self {
-        Self {
-            spec,
+        let groups = Self {
             memo: Mutex::default(),
             joint: Arc::default(),
+        };
+        groups.renew(spec);
+        groups
+    }
+
+    /// Groups by other labels from the next page on. What is said of series that move together stays by
+    /// those that it was by.
+    pub fn renew(&self, spec: GroupSpec) {
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        if *memo.spec != spec {
+            *memo = Memo {
+                spec: Arc::new(spec),
+                ..Memo::default()
+            };
         }
     }
 
@@ -141,26 +166,17 @@ impl Groups {
         &self.joint
     }
 
-    /// By which labels a group is one, as the configuration has it.
-    pub fn by(&self, group: &Group) -> &str {
-        &self.spec.kinds[group.kind].text
-    }
-
-    /// The names of the labels of a group, in the order of its values.
-    pub fn names(&self, group: &Group) -> &[Box<str>] {
-        &self.spec.kinds[group.kind].names
-    }
-
     /// What every group of at least two members is worth at this time.
     pub fn now(&self, board: &Board, now_ms: i64) -> Standings {
-        if self.spec.kinds.is_empty() {
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let spec = Arc::clone(&memo.spec);
+        if spec.kinds.is_empty() {
             return Standings::default();
         }
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
         memo.begin();
         let mut left_out = 0;
         for block in board.blocks() {
-            left_out += memo.take(&self.spec, &block, now_ms);
+            left_out += memo.take(&spec, &block, now_ms);
         }
         memo.forget_empty();
         Standings {
@@ -226,7 +242,12 @@ impl Memo {
     }
 
     /// The group of a kind that a series is in; [`NONE`] if it lacks a label.
-    fn number(&mut self, spec: &GroupSpec, kind: &Kind, canonical: &[u8]) -> Result<u32, NoRoom> {
+    fn number(
+        &mut self,
+        spec: &GroupSpec,
+        kind: &Arc<Kind>,
+        canonical: &[u8],
+    ) -> Result<u32, NoRoom> {
         let values: Option<Vec<&str>> = kind
             .names
             .iter()
@@ -247,7 +268,7 @@ impl Memo {
             return Err(NoRoom);
         }
         let group = Arc::new(Group {
-            kind: kind.number,
+            kind: Arc::clone(kind),
             values: values.into_iter().map(Box::from).collect(),
         });
         let gathering = Some(Gathering {

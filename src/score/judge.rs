@@ -6,21 +6,22 @@
 //! season and history start afresh and the anomaly ends.
 
 mod forest;
+mod hear;
+mod orders;
 mod say;
 mod template;
 
 use serde::{Deserialize, Serialize};
 
 use super::band::Band;
-use say::{BACK, reason_of, severity, side_of};
+use say::{reason_of, severity, side_of};
 pub use template::Template;
 
-use super::board::{Alarm, AlarmState, Reason, Side};
+use super::board::{Alarm, Side};
 use super::rarity::Rarity;
 use super::scale;
-use super::verdict::{Begin, Change, Hearing, Verdict};
+use super::verdict::{Change, Verdict};
 use crate::config::{Direction, Severity};
-use crate::model::absence::{Around, Silence};
 use crate::model::ensemble::PARTS;
 use crate::model::forest::Tier;
 use crate::model::forest::tier::News;
@@ -81,6 +82,8 @@ pub struct Judgement {
     /// As shown; `None` during warm-up.
     pub score: Option<f32>,
     pub alarm: Option<Alarm>,
+    /// False where nobody is to be alerted: the anomaly is on record and is not shown.
+    pub alerts: bool,
     pub change: Option<Change>,
     /// `None` during warm-up.
     pub evidence: Option<Evidence>,
@@ -107,6 +110,12 @@ struct Episode {
 }
 
 impl Episode {
+    /// How long it has lasted with a sample at a time; 0 if it begins there.
+    fn lasted_ms(&self, t_ms: i64) -> i64 {
+        let since_ms = if self.over == 0 { t_ms } else { self.since_ms };
+        t_ms.saturating_sub(since_ms)
+    }
+
     fn take(&mut self, over: bool, t_ms: i64) {
         if over {
             if self.over == 0 {
@@ -236,19 +245,24 @@ impl Judge {
         if self.pace.is_old(interval_ms) {
             self.pace = Pace::new(interval_ms, spec.day_ms);
         }
-        self.begin_with_template(spec, interval_ms, x);
+        if self.template.is_some() {
+            self.begin_with_template(spec, interval_ms, x);
+        }
         let gap = self.gap(interval_ms, x.t_ms);
         let mut step = self.ensemble.score(&self.pace, spec, x, gap);
         if let Some(forest) = &mut self.forest
             && let Some(score) =
-                forest.score(&spec.forest, step.always, interval_ms, &step.features)
+                forest.score(&spec.forest, step.always, interval_ms, &step.features())
         {
             step.hear_forest(score);
         }
         let phase = self.phase(spec);
         let look = self.look(spec, interval_ms, &step, x);
-        let opinion = self.opinion(spec, &step, &look);
+        let slow = self.watch.slow(spec, interval_ms);
+        let opinion = self.opinion(spec, &step, &look, &slow);
         let season_residual = self.ensemble.profile().residual(step.look(), step.z);
+        let learns = spec.learns(x.t_ms);
+        let onset_before = (!learns).then(|| self.onset.clone());
         let onset = self.onset.take(&OnsetInput {
             value: x.value,
             season_residual,
@@ -265,18 +279,24 @@ impl Judge {
             over(self, opinion.deviation);
         }
         let heard = (phase != Phase::Warmup)
-            .then(|| self.hear(spec, &step, &opinion, (&onset, severity)))
+            .then(|| self.hear(spec, &step, &opinion, (&onset, severity), x.t_ms))
             .flatten();
         let silence_ms = (self.seen > 0).then(|| x.t_ms.saturating_sub(self.last_ms) as f64);
-        let calm = opinion.own < 1.0;
-        self.watch.take(spec, &look, silence_ms, calm);
-        let adapted = self.learn(spec, &step, opinion.own, x);
-        let news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
-        self.seen = self.seen.saturating_add(1);
+        let (mut adapted, mut news) = (None, News::default());
+        if let Some(before) = onset_before {
+            self.onset = before;
+        } else {
+            let calm = opinion.own < 1.0;
+            self.watch.take(spec, &look, &slow, silence_ms, calm);
+            adapted = self.learn(spec, &step, &opinion, x);
+            news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
+            self.seen = self.seen.saturating_add(1);
+        }
         self.last_ms = x.t_ms;
         Judgement {
             score: (phase != Phase::Warmup).then(|| scale::shown(opinion.deviation)),
             alarm: self.verdict.alarm(),
+            alerts: spec.alerts(x.t_ms),
             change: adapted.or(heard).or(silence),
             evidence: (phase != Phase::Warmup).then(|| Evidence {
                 size: step.evidence,
@@ -314,16 +334,17 @@ impl Judge {
             let x = Point { t_ms, value };
             let mut step = self.ensemble.score(&pace, spec, x, gap);
             let ask =
-                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features);
+                |tier: &Tier| tier.peek(&spec.forest, step.always, interval_ms, &step.features());
             if let Some(score) = self.forest().and_then(ask) {
                 step.hear_forest(score);
             }
             (step, x)
         };
+        let slow = self.watch.slow(spec, interval_ms);
         let over = |value: f64| {
             let (step, x) = step(value);
             let look = self.look(spec, interval_ms, &step, x);
-            self.opinion(spec, &step, &look).deviation >= 1.0
+            self.opinion(spec, &step, &look, &slow).deviation >= 1.0
         };
         let expected = step(0.0).0.expected;
         Some(Band::find(
@@ -349,11 +370,22 @@ impl Judge {
     }
 
     /// The evidence, or the claim of a rule that says more.
-    fn opinion(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> Opinion {
-        let (own, side) = self.deviation(spec, step, look.value);
+    fn opinion(
+        &self,
+        spec: &SeriesSpec,
+        step: &Step,
+        look: &watch::Look,
+        slow: &watch::Slow,
+    ) -> Opinion {
+        let (own, side) = self.deviation(spec, step, look);
         let far_enough =
             |c: &Claim| !c.rule.is_about_values() || towards_least(spec, step, look.value) >= 1.0;
-        let claim = self.watch.claim(spec, look).filter(far_enough);
+        let line = |rule| {
+            spec.lines_at(look.t_ms)
+                .map_or(1.0, |l| orders::line(l, reason_of(rule)) as f32)
+        };
+        let claim = self.watch.claim(spec, look, slow, line);
+        let claim = claim.filter(far_enough);
         match claim.filter(|c| f64::from(c.deviation) > own) {
             None => Opinion {
                 own,
@@ -372,21 +404,20 @@ impl Judge {
 
     /// What evidence is worth in units of the line under the rules for the series, and which way the
     /// value went.
-    fn deviation(&self, spec: &SeriesSpec, step: &Step, value: f64) -> (f64, Side) {
-        let beyond = value - step.expected;
-        let side = if beyond >= 0.0 { Side::Up } else { Side::Down };
-        let counts = match spec.direction {
-            Direction::Both => true,
-            Direction::Up => side == Side::Up,
-            Direction::Down => side == Side::Down,
-        };
-        if !counts {
+    fn deviation(&self, spec: &SeriesSpec, step: &Step, look: &watch::Look) -> (f64, Side) {
+        // By a table: which side it is nobody can guess.
+        let up = look.value - step.expected >= 0.0;
+        let side = [Side::Down, Side::Up][usize::from(up)];
+        if spec.direction != Direction::Both && !spec.direction.counts(up) {
             return (0.0, side);
         }
-        let still = self.ensemble.still().nats_max(self.ensemble.count()) / STILL_LINE;
-        let deviation = f64::from(step.evidence) / spec.line;
-        let least = towards_least(spec, step, value);
-        (deviation.min(still).min(least), side)
+        let mut deviation = f64::from(step.evidence) / spec.line;
+        let still = self.ensemble.still();
+        if still.is_still() {
+            deviation = deviation.min(still.nats_max(self.ensemble.count()) / STILL_LINE);
+        }
+        let deviation = deviation / self.line(spec, step, side, look.t_ms);
+        (deviation.min(towards_least(spec, step, look.value)), side)
     }
 
     fn gap(&self, interval_ms: f64, t_ms: i64) -> Gap {
@@ -438,82 +469,18 @@ impl Judge {
         severity(spec, phase, opinion.deviation, rarity)
     }
 
-    fn hear(
-        &mut self,
-        spec: &SeriesSpec,
-        step: &Step,
-        opinion: &Opinion,
-        (onset, severity): (&OnsetOutput, Option<Severity>),
-    ) -> Option<Change> {
-        let deviation = opinion.deviation;
-        // A value that is back at once makes as much evidence as when it went: what it did counts.
-        let back = step.residual().abs() < BACK * step.mean_before().abs();
-        let side = match (back && opinion.claim.is_none(), step.mean_before() >= 0.0) {
-            (false, _) => opinion.side,
-            (true, true) => Side::Up,
-            (true, false) => Side::Down,
-        };
-        let begins = if onset.counts() {
-            Begin::Onset
-        } else if opinion.claim.is_some() {
-            Begin::Rule
-        } else {
-            Begin::Nothing
-        };
-        let family = self.verdict.family(onset.family.filter(|_| onset.counts()));
-        let reason = match opinion.claim {
-            Some(claim) => reason_of(claim.rule),
-            None if deviation >= 1.0 => self.reason(step, side, family),
-            None => Reason::Spike,
-        };
-        self.verdict.hear(
-            spec,
-            Hearing {
-                deviation,
-                severity,
-                side,
-                reason,
-                settled: self.shifted(step, say::SETTLED),
-                away: self.away(step),
-                begins,
-            },
-        )
-    }
-
-    /// What to make of the silence since `last_ms`, when the newest sample of the series came, by the
-    /// clock that asks. A series in warm-up is never missed. Changes nothing: what a clock says is no
-    /// part of what samples say.
-    pub fn silence(&self, spec: &SeriesSpec, last_ms: i64, around: &Around) -> Silence {
-        match self.phase(spec) {
-            Phase::Warmup => Silence::Usual,
-            Phase::Young | Phase::Mature => self.watch.silence(spec, last_ms, around),
-        }
-    }
-
-    /// The anomaly that a silence of so many times what is too long is, with its score. It needs no
-    /// confirmation: it has lasted.
-    pub fn absence(&self, spec: &SeriesSpec, ratio: f32) -> (f32, Alarm) {
-        let claim = Watch::absence(ratio);
-        let deviation = f64::from(claim.deviation);
-        let severity = severity(spec, self.phase(spec), deviation, f64::INFINITY);
-        let alarm = Alarm {
-            state: AlarmState::Active,
-            severity: severity.unwrap_or(Severity::Low),
-            side: side_of(&claim),
-            reason: reason_of(claim.rule),
-        };
-        (scale::shown(deviation), alarm)
-    }
-
     fn learn(
         &mut self,
         spec: &SeriesSpec,
         step: &Step,
-        deviation: f64,
+        opinion: &Opinion,
         x: Point,
     ) -> Option<Change> {
-        let over = deviation >= 1.0 && self.phase(spec) != Phase::Warmup;
-        self.episode.take(over, x.t_ms);
+        let scored = self.phase(spec) != Phase::Warmup;
+        let over = scored && opinion.own >= 1.0;
+        // What a rule alone says lasts too, where that is asked for.
+        let lasts = over || scored && spec.min_duration_ms > 0 && opinion.deviation >= 1.0;
+        self.episode.take(lasts, x.t_ms);
         if self.seen >= model::ensemble::SPEAKS_FROM {
             self.rarity.learn(f64::from(step.evidence), self.pace.tail);
         }

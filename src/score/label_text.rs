@@ -25,8 +25,11 @@ use crate::series::labels::{self, METRIC_NAME, is_plain_label_name};
 pub const SOURCE: &str = "source_metric";
 /// Labels that the exposition formats keep for histograms and summaries, which a gauge may not have.
 const FORMAT: [&str; 2] = ["le", "quantile"];
-/// Labels of `saimon_anomaly` beyond those of the score.
-const ANOMALY: [&str; 4] = ["state", "severity", "direction", "reason"];
+/// Labels of `saimon_anomaly` and of `saimon_incident_member` beyond those of the score: both name a
+/// series in the same way.
+const ANOMALY: [&str; 5] = ["state", "severity", "direction", "reason", "incident"];
+/// The label of `saimon_anomaly_contribution` beyond those of the score.
+pub const PART: &str = "part";
 /// Where a label goes that cannot keep its name.
 const MOVED: &str = "exported_";
 
@@ -37,6 +40,8 @@ pub enum Family {
     Score,
     /// `saimon_anomaly`, which has more labels of its own.
     Anomaly,
+    /// `saimon_anomaly_contribution`, which has another one.
+    Contribution,
 }
 
 impl Family {
@@ -47,7 +52,11 @@ impl Family {
             stem = rest;
         }
         let ours = stem == SOURCE || FORMAT.contains(&stem);
-        ours || (self == Self::Anomaly && ANOMALY.contains(&stem))
+        match self {
+            Self::Score => ours,
+            Self::Anomaly => ours || ANOMALY.contains(&stem),
+            Self::Contribution => ours || stem == PART,
+        }
     }
 }
 
@@ -58,8 +67,8 @@ pub fn is_odd(canonical: &[u8]) -> bool {
 
 /// True if a series' own labels are shown as they are: plain names that clash with nothing.
 pub fn is_plain(canonical: &[u8]) -> bool {
-    labels::iter(canonical)
-        .all(|(name, _)| is_plain_label_name(name) && !Family::Anomaly.claims(name))
+    let claimed = |name| Family::Anomaly.claims(name) || Family::Contribution.claims(name);
+    labels::iter(canonical).all(|(name, _)| is_plain_label_name(name) && !claimed(name))
 }
 
 /// The labels of a series' scores, with names as the source has them: all of its own but its name,
@@ -75,6 +84,14 @@ pub fn score_labels(canonical: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, &st
         .chain([(Cow::Borrowed(SOURCE), metric)])
 }
 
+/// The text for canonical label bytes in one form. [`render`] makes several, and has none of
+/// contributions, which few series have.
+pub fn form(canonical: &[u8], names: Names, family: Family) -> Box<str> {
+    let metric = labels::get(canonical, METRIC_NAME).unwrap_or_default();
+    let own = labels::iter(canonical).filter(|(name, _)| *name != METRIC_NAME);
+    text(own, metric, names, family)
+}
+
 /// The text for canonical label bytes.
 pub fn render(canonical: &[u8]) -> LabelText {
     let (mut odd, mut clashes) = (false, false);
@@ -82,11 +99,7 @@ pub fn render(canonical: &[u8]) -> LabelText {
         odd |= !is_plain_label_name(name);
         clashes |= Family::Anomaly.claims(name) && !Family::Score.claims(name);
     }
-    let form = |names, family| {
-        let metric = labels::get(canonical, METRIC_NAME).unwrap_or_default();
-        let own = labels::iter(canonical).filter(|(name, _)| *name != METRIC_NAME);
-        text(own, metric, names, family)
-    };
+    let form = |names, family| form(canonical, names, family);
     let other = (odd || clashes).then(|| OtherText {
         anomaly: clashes.then(|| form(Names::Underscores, Family::Anomaly)),
         utf8: odd.then(|| form(Names::Utf8, Family::Score)),
@@ -98,8 +111,8 @@ pub fn render(canonical: &[u8]) -> LabelText {
 }
 
 impl LabelText {
-    /// The text as a page shows it. Made on the spot only for a series with odd names, and then only
-    /// for forms that are seldom asked for.
+    /// The text as a page shows it, of scores or anomalies. Made on the spot only for a series with odd
+    /// names, and then only for forms that are seldom asked for.
     pub fn shown(&self, names: Names, family: Family) -> Cow<'_, str> {
         let Some(other) = self.other.as_deref() else {
             return Cow::Borrowed(&self.score);

@@ -77,6 +77,7 @@ impl Rarity {
 
     /// -ln of the share of this series' samples with at least so much evidence; not negative,
     /// rising.
+    #[inline]
     pub fn nats(&self, evidence: f64) -> f64 {
         let (u, b) = (self.near.u(), self.near.b());
         if evidence <= u {
@@ -96,6 +97,7 @@ impl Rarity {
     }
 
     /// Takes the evidence of one sample, after it was scored.
+    #[inline]
     pub fn learn(&mut self, evidence: f64, horizon: f32) {
         self.n = self.n.saturating_add(1);
         let share = pace::gain(self.n, horizon);

@@ -43,6 +43,16 @@ pub fn score(deviation: f64) -> f64 {
     1.0 - 0.02 / d
 }
 
+/// The deviation that has this score, as [`score`] gives it.
+pub fn deviation(score: f64) -> f64 {
+    for i in 1..KNOTS.len() {
+        if score <= KNOTS[i].1 {
+            return (KNOTS[i - 1].0 + (score - KNOTS[i - 1].1) / SLOPES[i - 1]).max(0.0);
+        }
+    }
+    (0.02 / (1.0 - score)).clamp(KNOTS[KNOTS.len() - 1].0, DEVIATION_MAX)
+}
+
 /// The score as the board shows it: never on the other side of the line than the exact one.
 pub fn shown(deviation: f64) -> f32 {
     let exact = score(deviation);
@@ -60,6 +70,16 @@ pub fn shown(deviation: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_score_tells_its_deviation() {
+        for d in [0.0, 0.5, 1.0, 1.2, 1.5, 1.9, 2.0, 3.0, 50.0, 1000.0] {
+            let back = deviation(score(d));
+            assert!((back - d).abs() <= 1e-6 * d.max(1.0), "{d} {back}");
+        }
+        assert_eq!(deviation(1.0), DEVIATION_MAX);
+        assert_eq!(deviation(-1.0), 0.0);
+    }
     use proptest::prelude::*;
 
     #[test]

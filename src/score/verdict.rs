@@ -1,7 +1,7 @@
 //! When an anomaly begins and ends.
 //!
-//! A score over the line makes an anomaly pending. It becomes active once `confirm` of the newest five
-//! samples are over it and something began: an onset (see [`crate::model::onset`]) among the newest
+//! A score over the line makes an anomaly pending. It becomes active once `confirm` of the newest
+//! `confirm_of` samples are over it, it has lasted as long as is asked for, and something began: an onset (see [`crate::model::onset`]) among the newest
 //! samples or while it is pending, or a rule that says so itself. The score alone makes no anomaly: it
 //! stays high while one lasts, and an onset has a rest period and habituation. `release` samples in a row under it end it. Severity only rises while it lasts;
 //! direction and reason stay what they were when it became active, so that one anomaly is one alert;
@@ -15,8 +15,8 @@ use crate::config::Severity;
 use crate::model::SeriesSpec;
 use crate::model::onset::Family;
 
-/// Newest samples among which `confirm` must be over the line.
-pub const RECENT: u32 = 5;
+/// Most samples that are remembered as over the line or not: m of n has no larger n.
+pub const RECENT_MAX: u32 = u8::BITS;
 /// Samples that an onset may be older than the anomaly it begins: evidence of a slow one comes later.
 const ONSET_HOLDS: u8 = 60;
 
@@ -39,6 +39,8 @@ pub struct Hearing {
     pub away: bool,
     /// What begins at this sample.
     pub begins: Begin,
+    /// It has been over the line for as long as an anomaly must be to become active.
+    pub lasted: bool,
 }
 
 /// Whether something begins at a sample.
@@ -154,8 +156,14 @@ impl Verdict {
         match self.phase {
             Phase::Quiet => None,
             Phase::Pending => {
-                let confirmed = (u32::from(self.recent) & ((1 << RECENT) - 1)).count_ones();
-                if over.is_some() && confirmed >= spec.confirm && self.onset > 0 {
+                let newest = (1_u32 << spec.confirm_of.min(RECENT_MAX)) - 1;
+                let confirmed = (u32::from(self.recent) & newest).count_ones();
+                let needed = spec.confirm.min(spec.confirm_of);
+                let would = over.is_some() && confirmed >= needed && self.onset > 0;
+                if would && !at.lasted {
+                    // What began goes on beginning while nothing but time is missing.
+                    self.onset = self.onset.saturating_add(1);
+                } else if would {
                     self.onset = 0;
                     self.phase = Phase::Active;
                     let swings = self.swings(&at);
@@ -166,7 +174,7 @@ impl Verdict {
                     }
                     return self.alarm().map(Change::Began);
                 }
-                if self.under >= spec.release.min(RECENT) {
+                if self.under >= spec.release.min(spec.confirm_of) {
                     self.phase = Phase::Quiet;
                 }
                 None
@@ -256,6 +264,7 @@ mod tests {
                         settled: false,
                         away: true,
                         begins,
+                        lasted: true,
                     },
                 )
             })
@@ -280,6 +289,45 @@ mod tests {
                 .all(Option::is_none)
         );
         assert_eq!(v.alarm(), None);
+    }
+
+    #[test]
+    fn m_of_n_and_the_least_duration_are_as_the_rule_says() {
+        let at = |deviation: f64, lasted: bool| Hearing {
+            deviation,
+            severity: (deviation >= 1.0).then_some(Severity::Low),
+            side: Side::Up,
+            reason: Reason::Spike,
+            settled: false,
+            away: true,
+            begins: Begin::Nothing,
+            lasted,
+        };
+        let spec = SeriesSpec {
+            confirm: 4,
+            confirm_of: 8,
+            ..SeriesSpec::default()
+        };
+        let mut v = Verdict::new();
+        let first = Hearing {
+            begins: Begin::Onset,
+            ..at(1.5, true)
+        };
+        v.hear(&spec, first);
+        // Every other one: the fourth is the seventh sample.
+        for i in 1..6 {
+            let change = v.hear(&spec, at(f64::from((i + 1) % 2) * 1.5, true));
+            assert_eq!(change, None, "{i}");
+        }
+        assert!(v.hear(&spec, at(1.5, true)).is_some());
+        let mut v = Verdict::new();
+        v.hear(&spec, first);
+        // However long it takes, what began is not forgotten.
+        for _ in 0..500 {
+            assert_eq!(v.hear(&spec, at(1.5, false)), None);
+        }
+        assert_eq!(v.alarm().unwrap().state, AlarmState::Pending);
+        assert!(v.hear(&spec, at(1.5, true)).is_some());
     }
 
     #[test]
@@ -322,6 +370,7 @@ mod tests {
             settled: true,
             away: true,
             begins: Begin::Nothing,
+            lasted: true,
         };
         v.hear(&SeriesSpec::default(), stays);
         assert_eq!(v.alarm().unwrap().reason, Reason::LevelShift);

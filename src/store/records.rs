@@ -1,4 +1,4 @@
-//! Records of anomalies on disk: sled in a folder of its own, a key for each record.
+//! Records of anomalies and of incidents on disk: sled in a folder of its own, a key for each.
 //!
 //! Apart from the store of windows and models, because neither must be lost with the other, and
 //! because a record is written when its anomaly changes and not when a checkpoint comes. What always
@@ -9,16 +9,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
+
 use super::disk::{Disk, DiskError, Edit, OpenFailure};
 use super::folder::Folder;
 use super::sled as files;
 use super::{OpenError, value};
+use crate::engine::incident::{Incident, IncidentId};
 use crate::engine::record::{Record, RecordId};
 
 /// Version of a record's value. 1: postcard of [`Record`].
 const VERSION: u8 = 1;
 /// What stands before an id in its key.
 const KIND: u8 = 1;
+/// Version of an incident's value. 1: postcard of [`Incident`].
+const INCIDENT_VERSION: u8 = 1;
+/// What stands before the id of an incident in its key.
+const INCIDENT: u8 = 2;
 /// Read in one step at a start.
 const SCAN_BYTES: usize = 1 << 20;
 /// sled's cache. Pages of some records each; a page of a list is read in one stretch.
@@ -87,21 +94,37 @@ impl RecordFiles {
     /// # Errors
     /// If the disk does not answer.
     pub fn load(&self, mut each: impl FnMut(Record)) -> Result<u64, DiskError> {
+        self.scan(KIND, |key, sealed| decode(key, sealed).map(&mut each))
+    }
+
+    /// The same of incidents.
+    ///
+    /// # Errors
+    /// If the disk does not answer.
+    pub fn load_incidents(&self, mut each: impl FnMut(Incident)) -> Result<u64, DiskError> {
+        self.scan(INCIDENT, |key, sealed| {
+            decode_incident(key, sealed).map(&mut each)
+        })
+    }
+
+    /// Gives every pair of a kind; counts those of which nothing is made.
+    fn scan(
+        &self,
+        kind: u8,
+        mut take: impl FnMut(&[u8], &[u8]) -> Option<()>,
+    ) -> Result<u64, DiskError> {
         let disk = self.disk();
-        let mut from = vec![KIND];
+        let mut from = vec![kind];
         let mut unreadable = 0;
         loop {
-            let pairs = disk.scan(&from, &[KIND + 1], SCAN_BYTES)?;
+            let pairs = disk.scan(&from, &[kind + 1], SCAN_BYTES)?;
             let Some((last, _)) = pairs.last() else {
                 return Ok(unreadable);
             };
             from = last.clone();
             from.push(0);
             for (key, sealed) in &pairs {
-                match decode(key, sealed) {
-                    Some(record) => each(record),
-                    None => unreadable += 1,
-                }
+                unreadable += u64::from(take(key, sealed).is_none());
             }
         }
     }
@@ -128,19 +151,28 @@ impl RecordFiles {
         now_ms: i64,
     ) -> Result<(), DiskError> {
         let edits: BTreeMap<RecordId, Option<&Record>> = changes.into_iter().collect();
-        let edits = edits.into_iter().map(|(id, record)| {
-            let key = key(id);
-            Ok(match record {
-                None => Edit::Remove(key),
-                Some(record) => {
-                    let payload = postcard::to_stdvec(record)
-                        .map_err(|e| DiskError::Failed(e.to_string()))?;
-                    let sealed = value::seal(VERSION, &key, &payload);
-                    Edit::Put(key, sealed)
-                }
-            })
-        });
-        let edits: Vec<Edit> = edits.collect::<Result<_, DiskError>>()?;
+        let edits = edits
+            .into_iter()
+            .map(|(id, record)| edit(key(id), VERSION, record));
+        self.apply(edits.collect::<Result<_, DiskError>>()?, now_ms)
+    }
+
+    /// The same for incidents.
+    ///
+    /// # Errors
+    /// If they may not be; they can be written again.
+    pub fn write_incidents<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (IncidentId, Option<&'a Incident>)>,
+        now_ms: i64,
+    ) -> Result<(), DiskError> {
+        let edits = changes
+            .into_iter()
+            .map(|(id, incident)| edit(incident_key(id), INCIDENT_VERSION, incident));
+        self.apply(edits.collect::<Result<_, DiskError>>()?, now_ms)
+    }
+
+    fn apply(&self, edits: Vec<Edit>, now_ms: i64) -> Result<(), DiskError> {
         let mut disk = self.disk();
         if disk.is_closed() {
             match disk.open() {
@@ -156,6 +188,27 @@ impl RecordFiles {
         disk.apply(edits)?;
         disk.flush()
     }
+}
+
+fn edit(key: Vec<u8>, version: u8, value: Option<&impl Serialize>) -> Result<Edit, DiskError> {
+    let Some(value) = value else {
+        return Ok(Edit::Remove(key));
+    };
+    let payload = postcard::to_stdvec(value).map_err(|e| DiskError::Failed(e.to_string()))?;
+    let sealed = super::value::seal(version, &key, &payload);
+    Ok(Edit::Put(key, sealed))
+}
+
+fn incident_key(id: IncidentId) -> Vec<u8> {
+    let mut key = vec![INCIDENT];
+    key.extend_from_slice(&id.0.to_bytes());
+    key
+}
+
+fn decode_incident(key: &[u8], sealed: &[u8]) -> Option<Incident> {
+    let payload = value::open(INCIDENT_VERSION, key, sealed).ok()?;
+    let incident: Incident = postcard::from_bytes(payload).ok()?;
+    (RecordId::from_bytes(key.get(1..)?) == Some(incident.id.0)).then_some(incident)
 }
 
 fn key(id: RecordId) -> Vec<u8> {

@@ -16,6 +16,8 @@ pub struct GroupMetrics {
     joint_anomalies: Counter,
     /// `saimon_group_joint_samples_lost_total`.
     joint_lost: Counter,
+    /// `saimon_group_joint_errors_total`.
+    joint_errors: Counter,
 }
 
 impl GroupMetrics {
@@ -37,6 +39,10 @@ impl GroupMetrics {
                 "group_joint_samples_lost",
                 "samples that could not be looked at together with others in time",
             ),
+            joint_errors: r.made(
+                "group_joint_errors",
+                "failed writes of what groups have learned",
+            ),
         }
     }
 
@@ -45,9 +51,19 @@ impl GroupMetrics {
         self.joint_anomalies.inc();
     }
 
+    /// How many began.
+    pub fn joint_began(&self) -> u64 {
+        self.joint_anomalies.get()
+    }
+
     /// Samples were not looked at together.
     pub fn lost(&self, samples: usize) {
         self.joint_lost.inc_by(samples as u64);
+    }
+
+    /// What groups have learned could not be written.
+    pub fn not_kept(&self) {
+        self.joint_errors.inc();
     }
 
     /// Notes what the last page had.

@@ -18,6 +18,14 @@ pub struct RecordMetrics {
     pub unwritten: Gauge,
     /// `saimon_records_errors_total`.
     pub errors: Counter,
+    /// `saimon_incidents`.
+    pub incidents: Gauge,
+    /// `saimon_incidents_open`.
+    pub incidents_open: Gauge,
+    /// `saimon_incidents_opened_total`.
+    pub incidents_opened: Counter,
+    /// `saimon_incidents_merged_total`.
+    pub incidents_merged: Counter,
 }
 
 impl RecordMetrics {
@@ -39,6 +47,16 @@ impl RecordMetrics {
             errors: r.made(
                 "records_errors",
                 "records that could not be written or read",
+            ),
+            incidents: r.made("incidents", "incidents that are on record"),
+            incidents_open: r.made(
+                "incidents_open",
+                "incidents of which at least one anomaly is active",
+            ),
+            incidents_opened: r.made("incidents_opened", "incidents that were opened"),
+            incidents_merged: r.made(
+                "incidents_merged",
+                "incidents that turned out to be parts of others",
             ),
         }
     }

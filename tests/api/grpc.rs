@@ -125,8 +125,9 @@ fn grpc_answers_what_rest_answers() {
         .unwrap()
         .into_inner();
     let mut next = || {
-        let next = tokio::time::timeout(PATIENCE, changes.message());
-        runtime.block_on(async { next.await.unwrap() })
+        // A timeout is made where there is a clock for it.
+        let next = async { tokio::time::timeout(PATIENCE, changes.message()).await };
+        runtime.block_on(next).unwrap()
     };
     assert_eq!(next().unwrap().unwrap().change, "mark");
 
@@ -144,6 +145,7 @@ fn grpc_answers_what_rest_answers() {
 
     runtime.block_on(async {
         compare_anomalies(&saimon, &mut client).await;
+        compare_incidents(&saimon, &mut client).await;
         let solo = compare_series(&saimon, &mut client).await;
         scores(&mut client, now_ms, &solo).await;
         errors(&mut client).await;
@@ -203,6 +205,38 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
         &get(saimon, "/api/v1/anomalies/stats?state=resolved"),
     );
     assert!(stats.total > 100);
+    let asked = v1::TimelineOfAnomaliesRequest {
+        start_time: Some(moment(1_700_000_000_000)),
+        end_time: Some(moment(SystemClock.now_ms() / 1000 * 1000)),
+        parts: 7,
+        ..Default::default()
+    };
+    let end = asked.end_time.unwrap().seconds;
+    let timeline = client
+        .timeline_of_anomalies(asked)
+        .await
+        .unwrap()
+        .into_inner();
+    let path = format!("/api/v1/anomalies/timeline?start_time=1700000000&end_time={end}&parts=7");
+    same(&timeline, &get(saimon, &path));
+}
+
+async fn compare_incidents(saimon: &Serving, client: &mut SaimonClient<Channel>) {
+    let asked = v1::ListIncidentsRequest::default();
+    let all = client.list_incidents(asked).await.unwrap().into_inner();
+    same(&all, &get(saimon, "/api/v1/incidents"));
+    for incident in all.incidents.iter().take(3) {
+        let asked = v1::GetIncidentRequest {
+            id: incident.id.clone(),
+        };
+        let one = client.get_incident(asked).await.unwrap().into_inner();
+        same(&one, &get(saimon, &incident.link));
+    }
+    let asked = v1::GetIncidentRequest {
+        id: "nothing".to_owned(),
+    };
+    let status = client.get_incident(asked).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
 }
 
 /// Gives the series that has no siblings.
@@ -230,10 +264,20 @@ async fn compare_series(saimon: &Serving, client: &mut SaimonClient<Channel>) ->
         start_time: solo.last_time.map(|t| moment(t.seconds * 1000 - 600_000)),
         end_time: None,
         limit: 5,
+        scores: false,
     };
+    let scores = v1::GetWindowRequest {
+        scores: true,
+        ..asked.clone()
+    };
+    let scored = client.get_window(scores).await.unwrap().into_inner();
+    let from = asked.start_time.unwrap().seconds;
+    let path = format!("/api/v1/series/{id}/window?limit=5&start_time={from}&scores=true");
+    same(&scored, &get(saimon, &path));
+    let last = scored.samples.last().unwrap().scored.as_ref().unwrap();
+    assert_eq!(Some(last.score), solo.score);
     let window = client.get_window(asked.clone()).await.unwrap().into_inner();
     assert_eq!(window.samples.len(), 5);
-    let from = asked.start_time.unwrap().seconds;
     let path = format!("/api/v1/series/{id}/window?limit=5&start_time={from}");
     same(&window, &get(saimon, &path));
     let asked = v1::ExplainSampleRequest {
@@ -273,6 +317,7 @@ async fn scores(client: &mut SaimonClient<Channel>, now_ms: i64, received: &v1::
     let sample = |s: &proto::Sample| v1::Sample {
         time: Some(moment(s.timestamp)),
         value: Some(s.value),
+        scored: None,
     };
     let all: Vec<_> = solo(now_ms).samples.iter().map(sample).collect();
     let asked = v1::ScoreSeriesRequest {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use saimon::clock::{Clock as _, SystemClock};
 use saimon::wire::proto;
+use serde_json::Value;
 
 use crate::serving::Serving;
-use crate::{all, get};
+use crate::{all, get, problem};
 
 const STEP_MS: i64 = 15_000;
 const SAMPLES: i64 = 900;
@@ -14,6 +15,7 @@ const SAMPLES: i64 = 900;
 const PIECE: i64 = 30;
 const SERIES: i64 = 16;
 const ALL: &str = "/api/v1/anomalies";
+const INCIDENTS: &str = "/api/v1/incidents?limit=1000";
 
 /// All series between two samples. Each has its own trouble, so that anomalies begin and end before,
 /// at and after every kill.
@@ -68,16 +70,19 @@ fn start(folder: &Path, name: &str) -> Serving {
     Serving::start_with(&folder.join(name), "127.0.0.1:0", &[&config])
 }
 
-/// The records when none changes any more.
-fn settled(saimon: &Serving, samples: i64) -> Vec<serde_json::Value> {
+/// The records when none changes any more. Each names its incident, which is decided a second after
+/// its anomalies came.
+fn settled(saimon: &Serving, samples: i64) -> Vec<Value> {
     if samples > 0 {
         saimon.settled((samples * SERIES) as u64);
     }
     let mut before = Vec::new();
+    let mut same = 0;
     for _ in 0..100 {
         std::thread::sleep(std::time::Duration::from_millis(300));
         let now = all(saimon, ALL, 1000);
-        if !now.is_empty() && now == before {
+        same = if now == before { same + 1 } else { 0 };
+        if !now.is_empty() && same == 9 {
             return now;
         }
         before = now;
@@ -94,6 +99,8 @@ fn records_are_the_same_whatever_is_killed_and_sent_again() {
     send(&whole, end_ms, 0, SAMPLES);
     let wanted = settled(&whole, SAMPLES);
     assert!(wanted.len() >= SERIES as usize, "{}", wanted.len());
+    let incidents = get(&whole, INCIDENTS);
+    what_incidents_say(&whole, &wanted, &incidents);
 
     // Killed in the middle of anomalies, with and without a checkpoint meanwhile; what was sent
     // shortly before is sent again, as a sender does that had no answer.
@@ -116,12 +123,70 @@ fn records_are_the_same_whatever_is_killed_and_sent_again() {
     let again = start(folder.path(), "killed");
     assert_eq!(settled(&again, 0), wanted);
     assert_eq!(again.sum("saimon_records "), wanted.len() as u64);
+    assert_eq!(get(&again, INCIDENTS), incidents);
     drop(again);
 
     what_a_record_says(&whole, end_ms, &wanted);
 }
 
-fn what_a_record_says(saimon: &Serving, end_ms: i64, records: &[serde_json::Value]) {
+/// All series have their metric and their job in common. The troubles begin 225 s one after the other,
+/// and those of five are within the quarter of an hour of an incident.
+fn what_incidents_say(saimon: &Serving, records: &[Value], list: &Value) {
+    let incidents = list["incidents"].as_array().unwrap();
+    assert!(incidents.len() >= 3, "{list}");
+    let mut members = 0;
+    for incident in incidents {
+        let link = incident["link"].as_str().unwrap();
+        let detail = get(saimon, link);
+        assert_eq!(&detail["incident"], incident);
+        let anomalies = detail["anomalies"].as_array().unwrap();
+        assert_eq!(incident["members"], anomalies.len());
+        assert!(anomalies.iter().all(|a| a["incident"] == incident["id"]));
+        assert!(anomalies.iter().any(|a| a["id"] == incident["id"]));
+        assert!(
+            anomalies
+                .iter()
+                .any(|a| a["id"] == incident["origin"]["anomaly"])
+        );
+        assert!(anomalies.is_sorted_by_key(|a| time(&a["start_time"])));
+        assert_eq!(incident["start_time"], anomalies[0]["start_time"]);
+        let last = anomalies.last().map(|a| time(&a["start_time"]));
+        let spread = last.unwrap() - time(&incident["start_time"]);
+        assert!((0..=900_000).contains(&spread), "{detail}");
+        assert_eq!(incident["labels"]["job"], "shop");
+        let summary = incident["summary"].as_str().unwrap();
+        assert!(
+            summary.contains("series of queue_length of job shop"),
+            "{summary}"
+        );
+        members += anomalies.len();
+    }
+    let ofs = records.iter().filter(|r| !r["incident"].is_null());
+    assert_eq!(ofs.count(), members);
+    let closed = get(saimon, "/api/v1/incidents?state=closed")["incidents"].take();
+    let open = get(saimon, "/api/v1/incidents?state=open")["incidents"].take();
+    let some = |list: &Value| list.as_array().unwrap().len();
+    assert_eq!(some(&closed) + some(&open), incidents.len());
+    let first = get(saimon, "/api/v1/incidents?limit=1");
+    assert_eq!(first["incidents"][0], incidents[0]);
+    let token = first["next_page_token"].as_str().unwrap();
+    let next = get(
+        saimon,
+        &format!("/api/v1/incidents?limit=1&page_token={token}"),
+    );
+    assert_eq!(next["incidents"][0], incidents[1]);
+    let none = "/api/v1/incidents/1700000000000-9f86d081884c7d65";
+    assert_eq!(problem(saimon, none).0, 404);
+    assert_eq!(problem(saimon, "/api/v1/incidents/x").1["parameter"], "id");
+}
+
+/// Milliseconds of a time in an answer.
+fn time(text: &Value) -> i64 {
+    let time: jiff::Timestamp = text.as_str().unwrap().parse().unwrap();
+    time.as_millisecond()
+}
+
+fn what_a_record_says(saimon: &Serving, end_ms: i64, records: &[Value]) {
     let time = |i: i64| {
         let ms = end_ms - (SAMPLES - 1 - i) * STEP_MS;
         jiff::Timestamp::from_millisecond(ms).unwrap().to_string()

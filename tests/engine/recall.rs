@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use saimon::config::{DetectConfig, RuleConfig};
+use saimon::config::{DetectConfig, Direction, RuleConfig};
 use saimon::engine::ask::AskError;
 use saimon::engine::batch::Families;
 use saimon::engine::keep::{GroupSnapshot, PARTITIONS};
 use saimon::engine::models::Wish;
-use saimon::engine::pool::Pool;
+use saimon::engine::pool::{Engine, Pool};
 use saimon::engine::recall::Effort;
 use saimon::engine::rules::Rules;
-use saimon::engine::shard::Message;
+use saimon::engine::shard::{Message, Renewal};
 use saimon::engine::tap::{Outlet, TapSpec, Wants, rows};
 use saimon::score::track::again::{Numbers, Said};
 use saimon::series::labels;
@@ -256,7 +256,7 @@ fn what_is_said_again_is_what_was_said_over_checkpoints_fits_and_restarts() {
 }
 
 #[test]
-fn what_other_rules_said_is_left_out_and_what_is_too_much_is_refused() {
+fn what_unknown_rules_said_is_left_out_and_what_is_too_much_is_refused() {
     let past = Arc::new(Given::default());
     let mut live = Live::start(&detect(), &past, &[]);
     play(&mut live, 0..300);
@@ -295,6 +295,73 @@ fn what_other_rules_said_is_left_out_and_what_is_too_much_is_refused() {
     let said = reader.recall(&found, (0, i64::MAX), false, &effort);
     let error = live.running.runtime.block_on(said).unwrap_err();
     assert_eq!(error, AskError::TooMuch { limit: 1000 });
+}
+
+/// Others in every way that scores depend on, and in one that only some series hear of.
+fn changed() -> Vec<DetectConfig> {
+    let with = |change: &dyn Fn(&mut DetectConfig)| {
+        let mut detect = detect();
+        change(&mut detect);
+        detect
+    };
+    let rule = |change: &dyn Fn(&mut RuleConfig)| {
+        let mut rule = RuleConfig {
+            selector: "load".to_owned(),
+            ..RuleConfig::default()
+        };
+        change(&mut rule);
+        rule
+    };
+    vec![
+        with(&|d| d.line *= 2.0),
+        with(&|d| d.rules = vec![rule(&|r| r.min_deviation = Some(1.0))]),
+        with(&|d| d.rules = vec![rule(&|r| r.direction = Some(Direction::Down))]),
+    ]
+}
+
+#[test]
+fn what_other_rules_said_is_said_again_under_them_after_reloads() {
+    let past = Arc::new(Given::default());
+    let mut live = Live::start(&detect(), &past, &[]);
+    play(&mut live, 0..230);
+    for (i, other) in (1..).zip(changed()) {
+        let renewal = Renewal {
+            rules: Arc::new(Rules::try_from(&other).unwrap()),
+            series_max: 1000,
+            memory_max: None,
+        };
+        let senders = &live.running.engine().senders;
+        live.running
+            .runtime
+            .block_on(Engine::renew(senders, &renewal));
+        play(&mut live, i * 230..(i + 1) * 230);
+    }
+    live.same((i64::MIN, i64::MAX));
+    live.checkpoint();
+    live.same((100 * STEP_MS, 800 * STEP_MS));
+}
+
+#[test]
+fn what_other_rules_said_is_said_again_under_them_after_restarts() {
+    let past = Arc::new(Given::default());
+    let mut live = Live::start(&detect(), &past, &[]);
+    play(&mut live, 0..230);
+    let mut before = vec![detect()];
+    for (i, other) in (1..).zip(changed()) {
+        let groups = live.checkpoint();
+        let spoken = live.spoken.clone();
+        drop(live);
+        live = Live::told(&other, &past, &groups, false, |pool| {
+            let rules = |d: &DetectConfig| Rules::try_from(d).unwrap();
+            pool.rules_before(before.iter().map(rules).collect());
+            pool.rules_were(Some(rules(&before[0])));
+        });
+        live.announce("jobs", MetricType::Counter);
+        live.spoken = spoken;
+        before.insert(0, other);
+        play(&mut live, i * 230..(i + 1) * 230);
+        live.same((i64::MIN, i64::MAX));
+    }
 }
 
 #[test]

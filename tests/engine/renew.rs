@@ -99,6 +99,39 @@ fn rules_that_say_the_same_change_no_bit() {
 }
 
 #[test]
+fn two_hundred_reloads_leave_no_more_specs_behind_than_there_is_room_for() {
+    let all: Vec<_> = (0..20).map(series).collect();
+    let rules = |i: i64| {
+        let own = |k: usize| {
+            rule(|r| {
+                r.selector = format!("{{instance=\"host-{k}:9100\"}}");
+                r.min_deviation = Some(1.0 + (i * 20 + k as i64) as f64);
+            })
+        };
+        (0..20).map(own).collect::<Vec<_>>()
+    };
+    let mut driver = Driver::new(2, &detect(&rules(0)), 100);
+    let mut control = Driver::new(2, &detect(&rules(200)), 100);
+    for i in 1..=200 {
+        steps(&mut driver, &all, i - 1..i);
+        steps(&mut control, &all, i - 1..i);
+        renew(&mut driver, &rules(i));
+        for shard in &driver.shards {
+            assert!(shard.specs_held() <= 300, "{i}: {}", shard.specs_held());
+        }
+    }
+    // Each goes on under its own.
+    steps(&mut driver, &all, 200..260);
+    steps(&mut control, &all, 200..260);
+    for (k, labels) in all.iter().enumerate() {
+        let value = 50.0 + 4000.0 + k as f64 * 30.0;
+        driver.one(labels, 260 * STEP_MS, value);
+        control.one(labels, 260 * STEP_MS, value);
+    }
+    assert_eq!(driver.shown(), control.shown());
+}
+
+#[test]
 fn what_is_left_out_keeps_its_model_for_when_it_is_wanted_again() {
     let all: Vec<_> = (0..20).map(series).collect();
     let mut driver = Driver::new(2, &detect(&[]), 100);

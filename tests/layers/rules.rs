@@ -55,11 +55,19 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "score" => &["wire", "series", "window", "model"],
         "engine" => &PURE,
         "store" => &["wire", "series", "window", "model", "score", "engine"],
-        "records" => &[
+        "records" | "feedback" | "maintenance" => &[
             "wire", "series", "window", "model", "score", "engine", "store",
         ],
         "expose" => &[
-            "wire", "series", "window", "model", "score", "engine", "records",
+            "wire",
+            "series",
+            "window",
+            "model",
+            "score",
+            "engine",
+            "records",
+            "feedback",
+            "maintenance",
         ],
         "output" => &[
             "wire", "series", "window", "model", "score", "engine", "client",
@@ -81,6 +89,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "config_file",
         ],
         "generate" | "rules" | "config_file" | "inspect" | "estimate" | "eval" => &[
+            "maintenance",
             "generate",
             "client",
             "wire",
@@ -103,6 +112,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "records",
+            "feedback",
+            "maintenance",
             "expose",
             "output",
             "client",
@@ -124,6 +135,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "engine",
             "store",
             "records",
+            "feedback",
+            "maintenance",
             "expose",
             "output",
             "client",

@@ -27,7 +27,7 @@ fn missed(run: u64, ticks: i64, around: impl Fn(i64, i64) -> Around) -> (Option<
         let now_ms = last_ms + tick * TICK_MS;
         let judge = track.judge();
         if let Silence::Absent(ratio) = judge.silence(&spec, last_ms, &around(now_ms, last_ms)) {
-            let (score, alarm) = judge.absence(&spec, ratio);
+            let (score, alarm) = judge.absence(&spec, ratio, now_ms);
             assert_eq!(alarm.reason, Reason::Absent);
             assert_eq!(alarm.state, AlarmState::Active);
             assert!(

@@ -44,17 +44,20 @@ fn a_reload_takes_all_or_nothing_and_names_what_waits() {
     assert_eq!(status, 200);
     assert!(said.contains("nothing has changed"), "{said}");
 
-    write("limits: {score_lines: 50}\nstore:\n  window: 2h\ndetect:\n  warmup: 50\n  day: 1h\n");
+    write(
+        "limits: {score_lines: 50}\nstore:\n  window: 2h\ndetect:\n  warmup: 50\n  day: 1h\n\
+         groups:\n  by: [job, zone]\n  joint_max: 3\n",
+    );
     let (status, said) = reload(&saimon);
     assert_eq!(
         (status, said.as_str()),
         (
             200,
-            "the configuration was read again, in use now: detect.warmup, limits.score_lines\n\
-             these need a restart: detect.day, store.window\n"
+            "the configuration was read again, in use now: detect.warmup, groups.by, limits.score_lines\n\
+             these need a restart: detect.day, groups.joint_max, store.window\n"
         )
     );
-    assert_eq!(number(&saimon, waiting), 2.0);
+    assert_eq!(number(&saimon, waiting), 3.0);
     assert!(number(&saimon, when) > began);
 
     let before = number(&saimon, when);

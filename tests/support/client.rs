@@ -70,6 +70,17 @@ impl Client {
         self.response()
     }
 
+    /// POSTs JSON.
+    pub(crate) fn post_json(&mut self, path: &str, body: &str) -> Response {
+        self.post_to(path, "content-type: application/json\r\n", body.as_bytes())
+    }
+
+    /// DELETEs a path.
+    pub(crate) fn delete(&mut self, path: &str) -> Response {
+        self.send(format!("DELETE {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+        self.response()
+    }
+
     /// POSTs a write request as Prometheus does.
     pub(crate) fn write(&mut self, request: &proto::WriteRequest) -> Response {
         self.post(WRITE_HEADERS, &snappy(&request.encode_to_vec()))

@@ -239,6 +239,7 @@ pub(crate) fn batches(
             protocol: Protocol::V1,
             received_ms,
             seq: 0,
+            order: 0,
             replayed: false,
         })
         .collect()

@@ -150,8 +150,10 @@ impl Running {
 
     /// Has something done with the model of a series, or is told of it.
     pub(crate) fn order(&self, labels: &[u8], wish: Wish) -> Option<Result<ModelStatus, NotDone>> {
-        let reader = self.reader();
-        self.runtime.block_on(reader.model(labels, wish)).unwrap()
+        let router = &self.engine().router;
+        let wait = std::time::Duration::from_secs(60);
+        let done = router.model(labels, wish, wait);
+        self.runtime.block_on(done).unwrap()
     }
 
     pub(crate) fn select(&self, selector: &str) -> Vec<Found> {

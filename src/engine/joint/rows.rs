@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::joint::MEMBERS_MAX;
 
 /// Rows that are waited for those that lag behind.
@@ -17,18 +19,19 @@ const HOLDS: i64 = 3;
 const WIDTH_MIN_MS: i64 = 1000;
 
 /// One row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     slot: i64,
     present: u64,
     /// Distance of each member from its level in scales, NaN where it has none.
+    #[serde(with = "all")]
     pub z: [f32; MEMBERS_MAX],
     /// The largest deviation of a member by itself.
     pub alone: f32,
 }
 
 /// Rows that are being filled.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
     width_ms: i64,
     /// The newest row that was given out.
@@ -37,7 +40,30 @@ pub struct Rows {
     /// Who was in it.
     lately: u64,
     pending: VecDeque<Row>,
+    #[serde(with = "all")]
     last: [(i64, f32); MEMBERS_MAX],
+}
+
+/// One value of each member, which serde knows only of up to 32.
+mod all {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use super::MEMBERS_MAX;
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        of: &[T; MEMBERS_MAX],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        of[..].serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<[T; MEMBERS_MAX], D::Error> {
+        let of = Vec::deserialize(from)?;
+        let of = of.try_into();
+        of.map_err(|_| de::Error::custom("not as many as there are places in a group"))
+    }
 }
 
 impl Rows {
@@ -55,6 +81,17 @@ impl Rows {
     /// Rows of a day.
     pub fn a_day(&self) -> f32 {
         86_400_000.0 / self.width_ms.max(WIDTH_MIN_MS) as f32
+    }
+
+    /// When a row began, in milliseconds.
+    pub fn time_of(&self, row: &Row) -> i64 {
+        row.slot.saturating_mul(self.width_ms)
+    }
+
+    /// A member says that it ended: its last sample stands for nothing.
+    pub fn end(&mut self, member: usize) {
+        self.lately &= !(1 << member);
+        self.last[member] = (i64::MIN, f32::NAN);
     }
 
     /// A member has gone, or another one has its place.

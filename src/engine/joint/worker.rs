@@ -1,196 +1,311 @@
-//! The thread that looks at groups: rows in order, one opinion a row, shown as it changes.
+//! The thread that has all groups: records in order, kept, and what they come to shown.
+//!
+//! What a record did to the groups is appended to files before it counts as done; when there is much
+//! of it the whole state is written in its place. What always holds: state and entries together are
+//! the groups as they are; an entry that cannot be written is made up for by the next state that can.
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use super::rows::Rows;
-use super::{Note, Place};
-use crate::config::Severity;
-use crate::model::joint::{Joint, MEMBERS_MAX, Opinion};
-use crate::score::board::{Alarm, AlarmState, EntryOf, Reason, Side};
-use crate::score::groups::joint::{Joined, JointStanding};
+use super::together::{Entry, StateError, Together};
+use super::{Ask, JointFiles, Kept, Note, Told, weight};
+use crate::engine::record::Update;
+use crate::engine::records::RecordTap;
+use crate::score::groups::GroupSpec;
+use crate::score::groups::joint::Joined;
 use crate::telemetry::Metrics;
 
-/// Deviation from which on an anomaly is worth medium: a third of a line is a factor of twenty.
-const MEDIUM: f32 = 4.0 / 3.0;
+/// Bytes of entries from which on the state is written anew: with 64 groups of 64 series about as many
+/// as it has itself, some hours of samples.
+const ENTRIES_MAX: usize = 8 << 20;
+/// How long a disk that did not take something is left alone.
+const AGAIN: Duration = Duration::from_secs(30);
+/// How long the last state waits for the records of anomalies that are in it.
+const SETTLE_WAIT: Duration = Duration::from_secs(10);
+/// How often records that found no room are offered again.
+const OFFER_AGAIN: Duration = Duration::from_millis(200);
+/// Version of an entry. 1: postcard of [`Entry`].
+const VERSION: u8 = 1;
 
-/// One group.
-struct Group {
-    values: Arc<[Box<str>]>,
-    entries: Box<[Option<EntryOf>; MEMBERS_MAX]>,
-    rows: Rows,
-    joint: Joint,
-    /// The member that the anomaly under way is shown on, and as what.
-    named: Option<(usize, Alarm)>,
+/// What a worker is made with.
+#[derive(Debug)]
+pub struct WorkerParts {
+    pub spec: GroupSpec,
+    /// Shards that tell something.
+    pub shards: usize,
+    pub joined: Arc<Joined>,
+    pub metrics: Arc<Metrics>,
+    pub kept: Option<Kept>,
+    pub records: Option<RecordTap>,
+    pub waiting: Arc<AtomicUsize>,
+    pub done: Arc<AtomicU64>,
 }
 
-/// All groups.
+/// A record of which parts may be missing.
+#[derive(Debug)]
+struct Open {
+    seq: u64,
+    received_ms: i64,
+    replayed: bool,
+    missing: usize,
+    asks: Vec<Ask>,
+    told: Vec<Told>,
+}
+
+/// All groups, and what is kept of them.
+#[derive(Debug)]
 pub struct Worker {
-    groups: HashMap<u32, Group>,
-    joined: Arc<Joined>,
+    together: Together,
+    shards: usize,
     metrics: Arc<Metrics>,
+    files: Option<Box<dyn JointFiles>>,
+    records: Option<RecordTap>,
+    waiting: Arc<AtomicUsize>,
+    done: Arc<AtomicU64>,
+    /// In order; the first one has the number after `done`.
+    open: VecDeque<Open>,
+    /// Entries since the state.
+    entries: usize,
+    /// An entry is missing: the next state is wanted, not before this.
+    behind: Option<Instant>,
 }
 
 impl Worker {
-    pub fn new(joined: Arc<Joined>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            groups: HashMap::new(),
-            joined,
-            metrics,
+    pub fn new(parts: WorkerParts) -> Self {
+        let mut worker = Self {
+            together: Together::new(
+                &parts.spec,
+                Arc::clone(&parts.joined),
+                Arc::clone(&parts.metrics),
+            ),
+            shards: parts.shards,
+            metrics: Arc::clone(&parts.metrics),
+            files: None,
+            records: parts.records,
+            waiting: parts.waiting,
+            done: parts.done,
+            open: VecDeque::new(),
+            entries: 0,
+            behind: None,
+        };
+        if let Some(kept) = parts.kept {
+            worker.go_on(kept);
         }
+        worker
     }
 
-    /// Until nobody is left who tells anything.
-    pub fn run(mut self, notes: &Receiver<Note>) {
-        while let Ok(note) = notes.recv() {
-            self.take(note);
+    /// Goes on where what was kept ends.
+    fn go_on(&mut self, kept: Kept) {
+        let Kept {
+            files,
+            state,
+            entries,
+        } = kept;
+        self.files = Some(files);
+        let restored = state.map(|state| self.together.restore(&state));
+        match restored {
+            None => {}
+            Some(Ok(())) => {
+                self.entries = entries.iter().map(Vec::len).sum();
+                let mut unreadable = 0;
+                for bytes in &entries {
+                    match decode(bytes) {
+                        Some(entry) => {
+                            let updates = self.together.again(&entry);
+                            self.put(updates);
+                        }
+                        None => unreadable += 1,
+                    }
+                }
+                if unreadable > 0 {
+                    tracing::warn!(
+                        unreadable,
+                        "some of what groups had learned cannot be read: going on without it"
+                    );
+                }
+                // A state has the entries only when the records of anomalies have them.
+                return;
+            }
+            Some(Err(StateError::OtherLabels)) => {
+                tracing::info!("groups.joint_by is another: groups learn afresh");
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "what groups had learned cannot be used: they learn afresh");
+            }
         }
+        // From here on the entries are of this state.
+        self.keep_state();
+    }
+
+    /// Until the last shard has ended.
+    pub fn run(mut self, notes: &Receiver<Note>) {
+        while self.shards > 0 {
+            match notes.recv_timeout(OFFER_AGAIN) {
+                Ok(note) => self.take(note),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.flush_records();
+                    self.keep_state_if_due();
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let since = Instant::now();
+        while !self.are_records_settled() && since.elapsed() < SETTLE_WAIT {
+            self.flush_records();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.keep_state();
     }
 
     /// Takes one message.
     pub fn take(&mut self, note: Note) {
         match note {
-            Note::Join {
-                place,
-                entry,
-                values,
+            Note::Record {
+                seq,
+                received_ms,
+                replayed,
+                parts,
+                order,
             } => {
-                let group = self.groups.entry(place.group).or_insert_with(|| Group {
-                    values,
-                    entries: Box::new([const { None }; MEMBERS_MAX]),
-                    rows: Rows::new(),
-                    joint: Joint::new(u64::from(place.group)),
-                    named: None,
+                debug_assert_eq!(
+                    order,
+                    self.done.load(Ordering::Relaxed) + self.open.len() as u64 + 1
+                );
+                self.open.push_back(Open {
+                    seq,
+                    received_ms,
+                    replayed,
+                    missing: parts,
+                    asks: Vec::new(),
+                    told: Vec::new(),
                 });
-                group.entries[usize::from(place.member)] = Some(entry);
             }
-            Note::Leave(place) => self.leave(place),
-            Note::Samples(mut samples) => {
-                // A batch has the samples of one series after those of another.
-                samples.sort_by_key(|told| (told.place.group, told.t_ms));
-                for of_one in samples.chunk_by(|a, b| a.place.group == b.place.group) {
-                    let number = of_one[0].place.group;
-                    let Some(group) = self.groups.get_mut(&number) else {
-                        continue;
-                    };
-                    for told in of_one {
-                        let member = usize::from(told.place.member);
-                        group
-                            .rows
-                            .put(member, told.t_ms, told.interval_ms, told.z, told.deviation);
-                    }
-                    self.look(number);
+            Note::Part {
+                order,
+                mut asks,
+                mut told,
+            } => {
+                let first = self.done.load(Ordering::Relaxed) + 1;
+                let at = order.checked_sub(first).map(|at| at as usize);
+                if let Some(open) = at.and_then(|at| self.open.get_mut(at)) {
+                    open.missing = open.missing.saturating_sub(1);
+                    open.asks.append(&mut asks);
+                    open.told.append(&mut told);
+                }
+                while let Some(whole) = self.open.pop_front_if(|open| open.missing == 0) {
+                    self.whole(whole);
+                    self.done.fetch_add(1, Ordering::Release);
                 }
             }
+            Note::Gone => self.shards = self.shards.saturating_sub(1),
         }
     }
 
-    fn leave(&mut self, place: Place) {
-        let Some(group) = self.groups.get_mut(&place.group) else {
+    /// A record of which every part is there.
+    fn whole(&mut self, record: Open) {
+        let Open {
+            seq,
+            received_ms,
+            replayed,
+            asks,
+            told,
+            ..
+        } = record;
+        self.waiting
+            .fetch_sub(weight(&asks, &told), Ordering::Relaxed);
+        if replayed && seq <= self.together.seq() {
+            self.together.link(asks);
             return;
-        };
-        let member = usize::from(place.member);
-        group.rename(None, member);
-        group.entries[member] = None;
-        group.rows.vacate(member);
-        group.joint.vacate(member);
-        if group.entries.iter().all(Option::is_none) {
-            self.groups.remove(&place.group);
-            self.joined.forget(place.group);
+        }
+        if let Some((entry, updates)) = self.together.gather(seq, received_ms, asks, told) {
+            self.keep(&entry);
+            self.put(updates);
         }
     }
 
-    /// Judges the rows of a group that are ready.
-    fn look(&mut self, number: u32) {
-        let Some(group) = self.groups.get_mut(&number) else {
-            return;
-        };
-        let a_day = group.rows.a_day();
-        let mut newest = None;
-        while let Some(row) = group.rows.ready() {
-            // Fits are done by libraries that may panic.
-            let judged = catch_unwind(AssertUnwindSafe(|| {
-                group.joint.take(&row.z, row.alone, a_day)
-            }));
-            let Ok(judged) = judged else {
-                tracing::error!(group = ?group.values, "a group could not be judged and begins afresh");
-                group.joint = Joint::new(u64::from(number));
-                continue;
-            };
-            if let Some(opinion) = &judged {
-                group.hear(opinion);
-                if opinion.began {
-                    self.metrics.groups.began();
+    /// The groups, for a comparison.
+    pub fn together(&self) -> &Together {
+        &self.together
+    }
+
+    fn put(&mut self, updates: Vec<Update>) {
+        if let Some(records) = &mut self.records
+            && !updates.is_empty()
+        {
+            updates
+                .into_iter()
+                .for_each(|update| records.update(update));
+            self.flush_records();
+        }
+    }
+
+    fn flush_records(&mut self) {
+        if let Some(records) = &mut self.records {
+            self.metrics.records.left_out(records.flush());
+        }
+    }
+
+    fn are_records_settled(&self) -> bool {
+        let records = self.records.as_ref();
+        records.is_none_or(|r| r.is_settled(r.mark()))
+    }
+
+    /// Keeps what a record did.
+    fn keep(&mut self, entry: &Entry) {
+        let Some(files) = &mut self.files else { return };
+        if self.behind.is_none() {
+            let bytes = encode(entry);
+            let kept = bytes.and_then(|bytes| files.append(&bytes).map(|()| bytes.len()));
+            match kept {
+                Ok(bytes) => self.entries += bytes,
+                Err(error) => {
+                    self.metrics.groups.not_kept();
+                    tracing::error!(%error, "what groups have learned cannot be kept: a crash now would lose some of it");
+                    self.behind = Some(Instant::now() + AGAIN);
                 }
             }
-            newest = Some(judged);
         }
-        match newest {
-            Some(Some(opinion)) => self.joined.tell(
-                number,
-                JointStanding {
-                    values: Arc::clone(&group.values),
-                    members: group.joint.members(),
-                    deviation: opinion.deviation,
-                },
-            ),
-            Some(None) => {
-                group.calm();
-                self.joined.forget(number);
+        self.keep_state_if_due();
+    }
+
+    fn keep_state_if_due(&mut self) {
+        let due = match self.behind {
+            Some(since) => Instant::now() >= since,
+            None => self.entries >= ENTRIES_MAX,
+        };
+        // What is in a state is not said again after a restart: the records must have it.
+        if due && self.are_records_settled() {
+            self.keep_state();
+        }
+    }
+
+    fn keep_state(&mut self) {
+        let Some(files) = &mut self.files else { return };
+        let state = self.together.state().map_err(|e| e.to_string());
+        match state.and_then(|state| files.replace(&state)) {
+            Ok(()) => {
+                self.entries = 0;
+                self.behind = None;
             }
-            None => {}
+            Err(error) => {
+                self.metrics.groups.not_kept();
+                tracing::error!(%error, "what groups have learned cannot be written, trying again later");
+                self.behind = Some(Instant::now() + AGAIN);
+            }
         }
     }
 }
 
-impl Group {
-    /// Shows the anomaly on the member with the largest share, for as long as it lasts.
-    fn hear(&mut self, opinion: &Opinion) {
-        if !opinion.active {
-            self.calm();
-            return;
-        }
-        let severity = match opinion.deviation >= MEDIUM {
-            true => Severity::Medium,
-            false => Severity::Low,
-        };
-        let (member, severity) = match self.named {
-            Some((member, alarm)) => (member, severity.max(alarm.severity)),
-            None => {
-                let shares = opinion.shares.iter().enumerate();
-                let most = shares.max_by(|a, b| a.1.total_cmp(b.1));
-                (most.map_or(0, |(member, _)| member), severity)
-            }
-        };
-        let alarm = Alarm {
-            state: AlarmState::Active,
-            severity,
-            side: Side::Both,
-            reason: Reason::Joint,
-        };
-        if self.named != Some((member, alarm)) {
-            self.named = Some((member, alarm));
-            if let Some(entry) = &self.entries[member] {
-                entry.tell_joint(Some(alarm));
-            }
-        }
-    }
+fn encode(entry: &Entry) -> Result<Vec<u8>, String> {
+    postcard::to_extend(entry, vec![VERSION]).map_err(|e| e.to_string())
+}
 
-    fn calm(&mut self) {
-        if let Some((member, _)) = self.named {
-            self.rename(None, member);
-        }
-    }
-
-    /// Takes the anomaly from a member, if it is the one.
-    fn rename(&mut self, to: Option<(usize, Alarm)>, member: usize) {
-        if self.named.is_some_and(|(named, _)| named == member) {
-            if let Some(entry) = &self.entries[member] {
-                entry.tell_joint(None);
-            }
-            self.named = to;
-        }
-    }
+fn decode(bytes: &[u8]) -> Option<Entry> {
+    let (version, entry) = bytes.split_first()?;
+    (*version == VERSION)
+        .then(|| postcard::from_bytes(entry).ok())
+        .flatten()
 }

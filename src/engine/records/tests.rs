@@ -26,6 +26,7 @@ fn judged(deviation: f64, state: Option<AlarmState>, change: Option<Change>) -> 
     Judgement {
         score: Some(0.8),
         alarm: state.map(alarm),
+        alerts: true,
         change,
         evidence: Some(Evidence {
             size: deviation as f32,

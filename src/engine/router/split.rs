@@ -82,6 +82,7 @@ impl Router {
                 protocol: arena.protocol,
                 received_ms,
                 seq: 0,
+                order: 0,
                 replayed: false,
             })
             .collect();

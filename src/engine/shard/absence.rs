@@ -102,7 +102,7 @@ impl Shard {
             slot.seat.missed = None;
             return false;
         };
-        let (score, alarm) = slot.track.judge().absence(spec, ratio);
+        let (score, alarm) = slot.track.judge().absence(spec, ratio, now_ms);
         if slot.seat.missed.is_none() {
             self.tally.began += 1;
             // What is sent on are scores of samples, of which there are none.
@@ -119,8 +119,9 @@ impl Shard {
             records.absent(partition, self.table.labels(at), last_ms, score, alarm);
         }
         let spec = self.parts.specs.get(slot.spec);
-        self.parts.board.set(slot.board, score, Some(alarm));
-        let shown = Shown::of(slot.track.phase(spec), Some(alarm)).waiting(slot.waits);
+        let alarm = Some(alarm).filter(|_| spec.alerts(now_ms));
+        self.parts.board.set(slot.board, score, alarm);
+        let shown = Shown::of(slot.track.phase(spec), alarm).waiting(slot.waits);
         self.tally.show(&mut slot.shown, shown);
         true
     }

@@ -6,7 +6,7 @@ use super::Shard;
 use super::forest::Holder;
 use crate::engine::anchor::Anchor;
 use crate::engine::recall::Live;
-use crate::engine::rules::Rules;
+use crate::engine::rules::{Past, Rules};
 use crate::engine::table::Home;
 use crate::score::track::Track;
 use crate::series::fingerprint::fingerprint;
@@ -38,25 +38,34 @@ impl Shard {
         self.keep_anchor((group, position), last_ms, &anchor);
     }
 
-    /// A stored series has come back under other rules, or with a forest where it had none: what is
-    /// said of it from here on does not follow from the samples before.
-    pub(super) fn anchor_anew(&mut self, n: u32) {
-        if self.anchored_anew < ANEW_MAX {
-            self.anchored_anew += 1;
-            self.anchor(n, None);
-            return;
-        }
+    /// A series goes on under other rules, or has come back with a forest where it had none: what is
+    /// said of it from here on does not follow from the samples before. `ended` tells the rules before
+    /// and its state under them, where that is known: what was said until now ends there.
+    pub(super) fn anchor_anew(&mut self, n: u32, ended: Option<(u64, u64)>) {
         let keeps = self.parts.keeps;
         let Some(slot) = self.tracked.get(n).filter(|_| keeps) else {
             return;
         };
-        if let Some(last_ms) = slot.track.head().last_ms() {
-            let nothing = Anchor::State {
-                rules: self.parts.specs.mark(slot.spec),
-                before: None,
-                state: Vec::new(),
-            };
-            self.keep_anchor((slot.group, slot.position), last_ms, &nothing);
+        let Some(last_ms) = slot.track.head().last_ms() else {
+            return;
+        };
+        let (place, rules) = (
+            (slot.group, slot.position),
+            self.parts.specs.mark(slot.spec),
+        );
+        let nothing = |rules, before| Anchor::State {
+            rules,
+            before,
+            state: Vec::new(),
+        };
+        if let Some((rules, mark)) = ended {
+            self.keep_anchor(place, last_ms, &nothing(rules, Some(mark)));
+        }
+        if self.anchored_anew < ANEW_MAX {
+            self.anchored_anew += 1;
+            self.anchor(n, None);
+        } else {
+            self.keep_anchor(place, last_ms, &nothing(rules, None));
         }
     }
 
@@ -67,6 +76,10 @@ impl Shard {
 
     pub(in crate::engine) fn rules_were(&mut self, earlier: Option<Arc<Rules>>) {
         self.parts.specs.were(earlier);
+    }
+
+    pub(in crate::engine) fn rules_before(&mut self, past: Past) {
+        self.parts.specs.was_before(past);
     }
 
     /// The same for a state that follows from the samples before it.
@@ -131,6 +144,7 @@ impl Shard {
             return Some(Live {
                 spec: self.parts.specs.get(at).clone(),
                 rules: self.parts.specs.mark(at),
+                past: self.parts.specs.past(),
                 now: None,
                 interval_ms: crate::window::interval::Interval::new().ms(),
                 forest: None,
@@ -143,6 +157,7 @@ impl Shard {
         Some(Live {
             spec: self.parts.specs.get(slot.spec).clone(),
             rules: self.parts.specs.mark(slot.spec),
+            past: self.parts.specs.past(),
             now: track
                 .head()
                 .last_ms()

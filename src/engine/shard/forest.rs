@@ -86,9 +86,29 @@ impl Shard {
         let Some((judge, spec)) = self.judge_of(holder) else {
             return;
         };
-        let tier = judge.forest_mut();
-        if let Some(work) = tier.and_then(|tier| tier.work(&spec.forest)) {
-            trainers.offer(work);
+        let Some(tier) = judge.forest_mut() else {
+            return;
+        };
+        if let Some(work) = tier.work(&spec.forest) {
+            let version = tier.newest();
+            let series = self.fingerprint_of(holder).unwrap_or_default();
+            trainers.offer(work, series, version);
+        }
+    }
+
+    /// The fingerprint of the labels of a series with a judge.
+    fn fingerprint_of(&self, holder: Holder) -> Option<u64> {
+        match holder {
+            Holder::Tracked(n) => {
+                let slot = self.tracked.get(n)?;
+                let group = self.groups.get(slot.group);
+                let at = (*group.members.get(usize::from(slot.position))?)?;
+                Some(self.table.fingerprint(at))
+            }
+            Holder::Stat((h, i)) => {
+                let place = self.histograms.get(h)?.stat_labels(i)?;
+                Some(fingerprint(self.table.kept_labels(place)))
+            }
         }
     }
 

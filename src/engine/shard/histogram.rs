@@ -43,7 +43,7 @@ pub const STATS: usize = 4;
 /// Their names, as the label `stat` has them.
 const NAMES: [&str; STATS] = ["rate", "mean", "p50", "p99"];
 /// The label that tells them apart.
-const LABEL: &str = "stat";
+pub(super) const LABEL: &str = "stat";
 /// Parts of one histogram. Buckets beyond it are kept and do not count: nobody has so many, but a
 /// stranger could.
 const PARTS_MAX: usize = 2048;
@@ -482,7 +482,10 @@ impl Shard {
         let labels = self.table.kept_labels(stat.labels);
         let mut peak_band = None;
         let judged = stat.judge.judge_seen(spec, interval_ms, x, |judge, size| {
-            if records.as_ref().is_some_and(|r| r.is_peak(labels, size)) {
+            if records
+                .as_ref()
+                .is_some_and(|r| r.is_peak(fingerprint(labels), size))
+            {
                 peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
             }
         });

@@ -6,16 +6,20 @@
 //! series that is not to be modelled any more keeps what it has until a restart, in case somebody
 //! thinks better of it; its samples are counted and not kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Shard;
 use super::forest::Holder;
+use super::histogram::LABEL as STATISTIC;
 use super::tracked::HEARD_NOTHING;
 use crate::config::ForestUse;
+use crate::engine::orders::NewOrders;
 use crate::engine::rules::Rules;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::series::fingerprint::fingerprint;
+use crate::series::labels;
 
 /// Series that one tick looks at for the sake of changed rules; each takes a microsecond or a few.
 pub(super) const RENEWED_A_TICK: u32 = 4096;
@@ -48,6 +52,9 @@ impl Shard {
     /// Takes changed rules.
     pub fn renew_rules(&mut self, rules: Arc<Rules>) {
         self.parts.specs.renew(rules);
+        if self.parts.specs.is_crowded() {
+            self.drop_unused_specs();
+        }
         self.begins_anew();
         self.reconsidered = self.left_out.keys().copied().collect();
         for h in 0..self.histograms.end() {
@@ -55,6 +62,58 @@ impl Shard {
                 slot.reconsider();
             }
         }
+    }
+
+    /// Goes by other orders. They count by the time of samples, so a series hears of them here and
+    /// now, or with its next sample.
+    pub fn order(&mut self, order: NewOrders) {
+        let only = order.only.as_deref();
+        let found = only.and_then(|labels| self.table.peek(fingerprint(labels), labels));
+        // A statistic of a histogram has no place in the table.
+        let any = match only {
+            Some(labels) => found.is_none() && labels::get(labels, STATISTIC).is_some(),
+            None => true,
+        };
+        self.parts.specs.order(order.book, any);
+        match found.map(|at| (at, self.table.home(at))) {
+            Some((at, Home::Tracked(n))) => self.renew_tracked(at, n),
+            Some((at, Home::Histogram(h))) => {
+                if let Some(n) = self.histograms.get(h).and_then(|slot| slot.floats) {
+                    self.renew_tracked(at, n);
+                }
+            }
+            // They have no spec until they have a model.
+            Some((_, Home::Plain(_) | Home::Asleep(_) | Home::Nowhere)) | None => {}
+        }
+    }
+
+    /// Drops specs of earlier rules that no series goes by any more. Every series is looked at once,
+    /// some nanoseconds each, after many reloads.
+    fn drop_unused_specs(&mut self) {
+        let mut used = HashSet::new();
+        self.each_spec(|at| {
+            used.insert(*at);
+        });
+        let numbers = self.parts.specs.keep(&used);
+        self.each_spec(|at| *at = numbers[at]);
+    }
+
+    fn each_spec(&mut self, mut one: impl FnMut(&mut u32)) {
+        for n in 0..self.tracked.end() {
+            if let Some(slot) = self.tracked.get_mut(n) {
+                one(&mut slot.spec);
+            }
+        }
+        for h in 0..self.histograms.end() {
+            if let Some(slot) = self.histograms.get_mut(h) {
+                slot.each_spec(&mut one);
+            }
+        }
+    }
+
+    /// Specs that are held, those of earlier rules included.
+    pub fn specs_held(&self) -> usize {
+        self.parts.specs.held()
     }
 
     /// The series with these labels, if it is here and the rules do not want it to be born anew: one
@@ -81,6 +140,7 @@ impl Shard {
             return;
         };
         let labels = self.table.labels(at);
+        let seed = fingerprint(labels);
         let (old, new) = self.parts.specs.renewed(slot.spec, labels);
         slot.spec = new;
         let (was, is) = (self.parts.specs.get(old), self.parts.specs.get(new));
@@ -91,12 +151,16 @@ impl Shard {
         if was.kind != is.kind {
             slot.epoch = HEARD_NOTHING;
         }
+        let (old_mark, new_mark) = (self.parts.specs.mark(old), self.parts.specs.mark(new));
+        let ended = match old_mark != new_mark {
+            true => self.mark_of(Holder::Tracked(n)),
+            false => None,
+        };
         if seats {
-            let seed = fingerprint(labels);
             self.seat_again(Holder::Tracked(n), seed);
         }
-        if self.parts.specs.mark(old) != self.parts.specs.mark(new) {
-            self.anchor_anew(n);
+        if old_mark != new_mark {
+            self.anchor_anew(n, ended.map(|state| (old_mark, state)));
         }
         if leaves {
             self.tell_end(at, n);

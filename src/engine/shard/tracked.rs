@@ -4,7 +4,7 @@ use super::absence::Seat;
 use super::forest::Holder;
 use super::{SILENT_INTERVALS, SILENT_MIN_MS, Shard, closed};
 use crate::engine::anchor::{Anchor, is_due};
-use crate::engine::joint::{Place, Told};
+use crate::engine::joint::{JointTap, Sample, Standing};
 use crate::engine::records::RecordTap;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
@@ -42,8 +42,8 @@ pub(super) struct Tracked {
     judged_ms: i64,
     /// What its silence is judged by.
     pub(super) seat: Seat,
-    /// Its place among those that are looked at together.
-    joint: Option<Place>,
+    /// Where it is among those that are looked at together.
+    joint: Standing,
 }
 
 impl Shard {
@@ -69,6 +69,12 @@ impl Shard {
         now_ms: i64,
     ) -> u32 {
         let mut track = track;
+        let is_new = self.parts.specs.is_new_for(self.table.labels(at), spec);
+        let rules_before = match is_new && self.parts.keeps && track.head().last_ms().is_some() {
+            true => self.parts.specs.mark_before(self.table.labels(at)),
+            false => None,
+        };
+        let ended = rules_before.map(|rules| (rules, track.mark()));
         let seed = fingerprint(self.table.labels(at));
         let had_forest = track.judge().forest().is_some();
         self.seat(track.judge_mut(), self.parts.specs.get(spec), seed);
@@ -85,12 +91,12 @@ impl Shard {
             arrived_ms: now_ms,
             judged_ms: now_ms,
             seat: Seat::default(),
-            joint: None,
+            joint: Standing::Unknown,
         };
         self.tally.show(&mut slot.shown, shown);
         let n = self.tracked.insert(slot);
-        if had_forest != has_forest || self.parts.specs.is_new_for(self.table.labels(at), spec) {
-            self.anchor_anew(n);
+        if had_forest != has_forest || is_new {
+            self.anchor_anew(n, ended);
         }
         n
     }
@@ -161,7 +167,7 @@ impl Shard {
                 }
             },
             |judge, interval_ms, x, size| {
-                let peak = |r: &RecordTap| r.is_peak(table.labels(at), size);
+                let peak = |r: &RecordTap| r.is_peak(table.fingerprint(at), size);
                 if records.as_ref().is_some_and(peak) {
                     peak_band = judge.band(spec, interval_ms, x.t_ms, Some(x.value));
                 }
@@ -178,6 +184,19 @@ impl Shard {
                 if let Some(records) = &mut self.parts.records {
                     records.stale(self.table.labels(at), t_ms);
                 }
+                if was_scored && let Some(joints) = &mut self.parts.joints {
+                    let ended = Sample {
+                        t_ms,
+                        interval_ms: 0,
+                        z: f32::NAN,
+                        deviation: 0.0,
+                        ended: true,
+                    };
+                    joints.tell(&mut slot.joint, false, ended, || {
+                        let entry = self.parts.board.entry_of(slot.board);
+                        (self.table.labels(at).into(), partition, entry)
+                    });
+                }
                 self.parts.board.hide(slot.board);
                 let shown = Shown::ended().waiting(slot.waits);
                 self.tally.show(&mut slot.shown, shown);
@@ -193,13 +212,20 @@ impl Shard {
                 if let Some(judged) = judgement {
                     slot.judged_ms = now_ms;
                     forest = judged.forest;
-                    if let Some(place) = slot.joint {
-                        self.told.push(Told {
-                            place,
+                    if phase != Phase::Warmup
+                        && let Some(joints) = &mut self.parts.joints
+                    {
+                        let x = Sample {
                             t_ms,
                             interval_ms: slot.track.head().interval_ms() as u32,
                             z: judged.z,
                             deviation: judged.evidence.map_or(0.0, |e| e.deviation) as f32,
+                            ended: false,
+                        };
+                        let due = !was_scored || JointTap::is_due(slot.position, before_ms, t_ms);
+                        joints.tell(&mut slot.joint, due, x, || {
+                            let entry = self.parts.board.entry_of(slot.board);
+                            (self.table.labels(at).into(), partition, entry)
                         });
                     }
                     let until_ms = counts_until(now_ms, slot.track.head().interval_ms());
@@ -220,7 +246,8 @@ impl Shard {
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;
                     }
-                    let shown = Shown::of(phase, judged.alarm).waiting(slot.waits);
+                    let alarm = judged.alarm.filter(|_| judged.alerts);
+                    let shown = Shown::of(phase, alarm).waiting(slot.waits);
                     if shown != slot.shown {
                         self.tally.show(&mut slot.shown, shown);
                     }
@@ -291,7 +318,6 @@ impl Shard {
         if !self.is_modelled(n) || !self.miss_if_absent(at, n, now_ms) {
             self.hide_if_silent(at, n, now_ms);
         }
-        self.look_at_joint(at, n);
         let Some(slot) = self.tracked.get(n) else {
             return;
         };
@@ -346,39 +372,11 @@ impl Shard {
         }
     }
 
-    /// Gives a series that has a score and goes on a place among those that are looked at together, and
-    /// takes it from one that ended.
-    fn look_at_joint(&mut self, at: u32, n: u32) {
-        let (Some(joints), Some(slot)) = (&self.parts.joints, self.tracked.get_mut(n)) else {
-            return;
-        };
-        let spec = self.parts.specs.get(slot.spec);
-        let goes_on = !slot.track.ended() && slot.track.phase(spec) != Phase::Warmup;
-        match (goes_on, slot.joint) {
-            (true, None) => {
-                let entry = || self.parts.board.entry_of(slot.board);
-                slot.joint = joints.join(self.table.labels(at), entry);
-            }
-            (false, Some(place)) => {
-                slot.joint = None;
-                joints.leave(place);
-            }
-            _ => {}
-        }
-    }
-
-    fn leave_joint(&self, place: Option<Place>) {
-        if let (Some(joints), Some(place)) = (&self.parts.joints, place) {
-            joints.leave(place);
-        }
-    }
-
     /// Takes a track out of its place, the board and the counts.
     pub(super) fn take_tracked(&mut self, at: u32, n: u32) -> Option<Tracked> {
         self.tell_end(at, n);
         let mut slot = self.tracked.remove(n)?;
         slot.seat.leave();
-        self.leave_joint(slot.joint.take());
         self.parts.board.remove(slot.board);
         self.tally.show(&mut slot.shown, Shown::default());
         Some(slot)

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::maintenance::ChangeShown;
+use super::params::shared::{MATCH, METRIC, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
+use super::{Answered, Api, answer, feedback, maintenance, time};
 use crate::config::Severity;
+use crate::engine::incident::IncidentId;
 use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
-use crate::records::Records;
 use crate::records::index::{Counts, Filter};
+use crate::records::{Records, Unreadable};
 use crate::score::board::{Reason, Side};
 use crate::series::labels;
 
@@ -21,7 +24,7 @@ const LIMIT_MAX: u64 = 1000;
 /// Metrics that are named in the counts.
 const METRICS_MAX: usize = 50;
 
-const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
+pub(super) const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const STATES: &[&str] = &["pending", "active", "resolved"];
 const REASONS: &[&str] = &[
     "spike",
@@ -37,16 +40,6 @@ const REASONS: &[&str] = &[
     "joint",
 ];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only anomalies of series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only anomalies of series that this selector matches, as in PromQL: `{job=\"node\", instance=~\"db.*\"}`. Any of several.",
-);
 const SEVERITY: Param = Param::many(
     "severity",
     Kind::OneOf(SEVERITIES),
@@ -90,21 +83,8 @@ pub(super) const LIST: &[Param] = &[
     START_DATE,
     END,
     END_DATE,
-    Param::query(
-        "limit",
-        Kind::Integer {
-            least: 1,
-            most: LIMIT_MAX,
-            usual: 100,
-        },
-        "Anomalies of one page.",
-    ),
-    Param::query(
-        "page_token",
-        Kind::Text,
-        "Where the page before ended: its `next_page_token`. The other parameters must be the same; \
-         anomalies that began since do not move what comes after.",
-    ),
+    limit(LIMIT_MAX),
+    TOKEN,
     Param::query(
         "skip",
         Kind::Integer {
@@ -193,6 +173,14 @@ pub(in crate::expose) struct Anomaly {
     duration_seconds: Option<f64>,
     /// The sample that was furthest over the line.
     peak: PeakShown,
+    /// What somebody said of it, `confirmed` or `rejected`; null if nobody said anything.
+    feedback: Option<&'static str>,
+    /// What changed at its target shortly before it began; null if nothing is known to have.
+    change: Option<ChangeShown>,
+    /// The windows of maintenance that it began in, by their ids.
+    maintenance: Vec<String>,
+    /// The id of the incident that it is a part of, as in `/api/v1/incidents/{id}`; null if it is alone.
+    incident: Option<String>,
     /// The address of this anomaly.
     link: String,
 }
@@ -258,7 +246,7 @@ struct MetricCount {
 }
 
 impl Anomaly {
-    pub(in crate::expose) fn of(record: &Record) -> Self {
+    pub(in crate::expose) fn of(record: &Record, incident: Option<IncidentId>) -> Self {
         let get = |name| labels::get(&record.labels, name).map(str::to_owned);
         let text = |ms: i64| time::shown(ms);
         let peak = &record.peak;
@@ -304,9 +292,45 @@ impl Anomaly {
                     })
                     .collect(),
             },
+            feedback: None,
+            change: None,
+            maintenance: Vec::new(),
+            incident: incident.map(|id| id.to_string()),
             link: format!("/api/v1/anomalies/{}", record.id),
         }
     }
+
+    /// Anomalies with these ids, in this order, without those that are gone.
+    pub(super) fn all(records: &Records, ids: &[RecordId]) -> Result<Vec<Self>, Unreadable> {
+        let found = records.get(ids)?;
+        let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+        let incidents = records.incidents_of(&ids);
+        let both = found.iter().zip(incidents);
+        Ok(both.map(|(r, incident)| Self::of(r, incident)).collect())
+    }
+}
+
+/// Anomalies with these ids, in this order, without those that are gone, and what is known of them
+/// besides their records.
+pub(in crate::expose) fn told(
+    api: &Api,
+    records: &Records,
+    ids: &[RecordId],
+) -> Result<Vec<Anomaly>, Unreadable> {
+    let found = records.get(ids)?;
+    let ids: Vec<_> = found.iter().map(|r| r.id).collect();
+    let both = found.iter().zip(records.incidents_of(&ids));
+    let one = |(record, incident): (&Record, Option<IncidentId>)| {
+        let given = feedback::kept(api).and_then(|all| all.of(record.id));
+        let (change, maintenance) = maintenance::around(api, record);
+        Anomaly {
+            feedback: given.map(|f| f.verdict.as_str()),
+            change,
+            maintenance,
+            ..Anomaly::of(record, incident)
+        }
+    };
+    Ok(both.map(one).collect())
 }
 
 /// A number of single precision as people write it, not with what double precision adds.
@@ -395,9 +419,8 @@ pub(super) fn list(api: &Api, params: &Params) -> Answered {
     let page = records.look(|index| index.page(&filter, after, skip, limit));
     let last = page.ids.last().filter(|_| page.more);
     let next_page_token = last.map(|id| super::token::write(id.to_bytes(), key));
-    let found = records.get(&page.ids)?;
     answer(&AnomalyList {
-        anomalies: found.iter().map(Anomaly::of).collect(),
+        anomalies: told(api, records, &page.ids)?,
         next_page_token,
     })
 }
@@ -407,9 +430,9 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let id: RecordId = params
         .parsed("id")?
         .ok_or_else(|| Problem::not_found("no id"))?;
-    let found = records(api)?.get(&[id])?;
+    let found = told(api, records(api)?, &[id])?;
     match found.first() {
-        Some(record) => answer(&Anomaly::of(record)),
+        Some(anomaly) => answer(anomaly),
         None => Err(Problem::not_found(format!(
             "no anomaly {id}: it is older than records.keep, was never confirmed, or never was"
         ))),

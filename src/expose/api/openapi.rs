@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{ALL, Endpoint};
+use super::acts::{self, Act};
+use super::endpoints::{ALL, Endpoint, Verb};
 use super::params::{Kind, Param};
 use super::problem::{PROBLEM_TYPE, Problem};
 use super::{Answered, Api, Params};
@@ -40,10 +41,15 @@ fn make() -> Value {
     let mut paths = Map::new();
     for endpoint in ALL {
         let answer = (endpoint.schema)(&mut generator);
-        paths.insert(
-            endpoint.path.to_owned(),
-            json!({"get": operation(endpoint, &answer, &problem)}),
-        );
+        let item = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        item[endpoint.verb.key()] = operation(endpoint, &answer, &problem);
+    }
+    for act in acts::ALL {
+        let answer = (act.schema)(&mut generator);
+        let body = act.body.map(|body| body(&mut generator));
+        let made = act_operation(act, &answer, body.as_ref(), &problem);
+        let path = paths.entry(act.path).or_insert_with(|| json!({}));
+        path[act.verb.as_str()] = made;
     }
     json!({
         "openapi": "3.1.0",
@@ -64,22 +70,24 @@ fn operation(endpoint: &Endpoint, answer: &Value, problem: &Value) -> Value {
         let schema = json!({"schema": problem});
         json!({"description": description, "content": {PROBLEM_TYPE: schema}})
     };
-    let mut responses = Map::from_iter([
-        (
-            "200".to_owned(),
-            json!({
-                "description": "What was asked for.",
-                "headers": {"ETag": {
-                    "description": "Tells answers apart; as If-None-Match it gets 304 while the answer is the same.",
-                    "schema": {"type": "string"},
-                }},
-                "content": {"application/json": {"schema": answer}},
-            }),
-        ),
-        (
-            "304".to_owned(),
-            json!({"description": "Nothing has changed."}),
-        ),
+    let mut answered = json!({
+        "description": "What was asked for.",
+        "content": {"application/json": {"schema": answer}},
+    });
+    let mut responses = Map::new();
+    if endpoint.verb == Verb::Get {
+        answered["headers"] = json!({"ETag": {
+            "description": "Tells answers apart; as If-None-Match it gets 304 while the answer is the same.",
+            "schema": {"type": "string"},
+        }});
+        let unchanged = json!({"description": "Nothing has changed."});
+        responses.insert("304".to_owned(), unchanged);
+    } else {
+        let what = "It does not go with how things are, and nothing was done.";
+        responses.insert("409".to_owned(), failed(what));
+    }
+    responses.insert("200".to_owned(), answered);
+    responses.extend([
         (
             "400".to_owned(),
             failed("A parameter is unknown or not what it should be; `parameter` names it."),
@@ -102,6 +110,33 @@ fn operation(endpoint: &Endpoint, answer: &Value, problem: &Value) -> Value {
         "parameters": endpoint.params.iter().map(parameter).collect::<Vec<_>>(),
         "responses": responses,
     })
+}
+
+fn act_operation(act: &Act, answer: &Value, body: Option<&Value>, problem: &Value) -> Value {
+    let failed = |description: &str| {
+        let schema = json!({"schema": problem});
+        json!({"description": description, "content": {PROBLEM_TYPE: schema}})
+    };
+    let mut made = json!({
+        "operationId": act.name,
+        "summary": act.summary,
+        "tags": [act.path.split('/').nth(3).unwrap_or("saimon")],
+        "parameters": act.params.iter().map(parameter).collect::<Vec<_>>(),
+        "responses": {
+            "200": {
+                "description": "It is done, and kept.",
+                "content": {"application/json": {"schema": answer}},
+            },
+            "400": failed("A parameter or a field is unknown or not what it should be; `parameter` names it."),
+            "404": failed("There is no such thing, or nothing of the kind is kept."),
+            "503": failed("Not now: ask again after the time in Retry-After."),
+        },
+    });
+    if let Some(body) = body {
+        let content = json!({"application/json": {"schema": body}});
+        made["requestBody"] = json!({"required": true, "content": content});
+    }
+    made
 }
 
 fn parameter(param: &Param) -> Value {
@@ -148,7 +183,7 @@ mod tests {
         }
         assert!(refs > 5, "{text}");
         for endpoint in ALL {
-            let operation = &document["paths"][endpoint.path]["get"];
+            let operation = &document["paths"][endpoint.path][endpoint.verb.key()];
             assert_eq!(operation["operationId"], endpoint.name);
             let declared = operation["parameters"].as_array().unwrap().len();
             assert_eq!(declared, endpoint.params.len());

@@ -72,6 +72,39 @@ impl Param {
     }
 }
 
+/// Parameters that several endpoints take, each in the same words.
+pub(super) mod shared {
+    use super::{Kind, Param};
+
+    pub(in super::super) const METRIC: Param = Param::many(
+        "metric_name",
+        Kind::Text,
+        "Only what is of series of this name. Any of several.",
+    );
+    pub(in super::super) const MATCH: Param = Param::many(
+        "match[]",
+        Kind::Selector,
+        "Only what is of series that this selector matches, as in PromQL: `{job=\"node\", instance=~\"db.*\"}`. Any of several.",
+    );
+    pub(in super::super) const TOKEN: Param = Param::query(
+        "page_token",
+        Kind::Text,
+        "Where the page before ended: its `next_page_token`. The other parameters must be the same; what has come or gone since does not move what comes after.",
+    );
+    pub(in super::super) const SERIES: Param =
+        Param::path("id", "The id of a series: 16 hexadecimal digits.");
+
+    /// How many of a list are on one page.
+    pub(in super::super) const fn limit(most: u64) -> Param {
+        let kind = Kind::Integer {
+            least: 1,
+            most,
+            usual: 100,
+        };
+        Param::query("limit", kind, "How many are on one page, at most.")
+    }
+}
+
 /// The parameters of one request, checked.
 #[derive(Debug, Clone, Default)]
 pub(in crate::expose) struct Params {

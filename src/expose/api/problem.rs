@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::ask::AskError;
+use crate::engine::router::RouteError;
 use crate::records::Unreadable;
 
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
@@ -54,6 +55,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail.into())
     }
 
+    /// What is asked for does not go with how things are.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail.into())
+    }
+
     pub(in crate::expose) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail.into())
     }
@@ -85,6 +91,12 @@ impl From<AskError> for Problem {
             AskError::TooMuch { .. } => Self::parameter("start_time", error),
             error => Self::unavailable(error.to_string()),
         }
+    }
+}
+
+impl From<RouteError> for Problem {
+    fn from(error: RouteError) -> Self {
+        Self::unavailable(error.to_string())
     }
 }
 

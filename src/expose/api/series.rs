@@ -1,5 +1,4 @@
-//! `/api/v1/series` and `/api/v1/models`: which series there are, what is known of each, and its
-//! samples.
+//! `/api/v1/series` and `/api/v1/models`: which series there are, and what is known of each.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +6,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::{Anomaly, shorter};
+use super::feedback::{self, FeedbackShown, LineShown};
+use super::params::shared::{MATCH, METRIC, SERIES, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, answer, time};
-use crate::engine::ask::Found;
+use super::{Answered, Api, anomalies, answer, time};
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
 use crate::engine::models::ForestState;
 use crate::series::labels;
 use crate::series::matcher::{MatchOp, Matcher, Selector};
-use crate::window::chunk;
-use crate::window::encoding::Encoding;
 
 /// Series of one page.
 const LIMIT_MAX: u64 = 1000;
@@ -26,32 +24,8 @@ const ANOMALIES_MAX: usize = 10;
 const KINDS: &[&str] = &["gauge", "counter", "statistic", "window", "asleep"];
 const PHASES: &[&str] = &["warmup", "young", "mature", "ended", "none"];
 const SEASONS: &[&str] = &["day", "none"];
-pub(super) const BOOLS: &[&str] = &["true", "false"];
+const BOOLS: &[&str] = &["true", "false"];
 
-const METRIC: Param = Param::many(
-    "metric_name",
-    Kind::Text,
-    "Only series of this name. Any of several.",
-);
-const MATCH: Param = Param::many(
-    "match[]",
-    Kind::Selector,
-    "Only series that this selector matches, as in PromQL. Any of several.",
-);
-const LIMIT: Param = Param::query(
-    "limit",
-    Kind::Integer {
-        least: 1,
-        most: LIMIT_MAX,
-        usual: 100,
-    },
-    "Series of one page.",
-);
-const TOKEN: Param = Param::query(
-    "page_token",
-    Kind::Text,
-    "Where the page before ended: its `next_page_token`. The other parameters must be the same.",
-);
 const PHASE: Param = Param::many(
     "phase",
     Kind::OneOf(PHASES),
@@ -62,7 +36,6 @@ const SEASON: Param = Param::query(
     Kind::OneOf(SEASONS),
     "Only series whose model knows their day, or does not.",
 );
-pub(super) const ID: Param = Param::path("id", "The id of a series: 16 hexadecimal digits.");
 
 /// What [`list`] takes.
 pub(super) const LIST: &[Param] = &[
@@ -80,13 +53,13 @@ pub(super) const LIST: &[Param] = &[
         Kind::OneOf(BOOLS),
         "Only series that should send and do not, or only the others.",
     ),
-    LIMIT,
+    limit(LIMIT_MAX),
     TOKEN,
 ];
 /// What [`models`] takes.
-pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, LIMIT, TOKEN];
+pub(super) const MODELS: &[Param] = &[METRIC, MATCH, PHASE, SEASON, limit(LIMIT_MAX), TOKEN];
 /// What [`one`] takes.
-pub(super) const ONE: &[Param] = &[ID];
+pub(super) const ONE: &[Param] = &[SERIES];
 /// A page of series, in the order of their ids.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SeriesList {
@@ -160,11 +133,27 @@ struct ForestShown {
     state: &'static str,
     /// The version in use.
     version: Option<u32>,
+    /// Time of the sample at which the version in use was ordered.
+    trained_time: Option<String>,
+    /// How the fit of the version in use went; null before it was done in this process.
+    last_fit: Option<FitShown>,
     /// Versions that can be gone back to, the oldest first.
     versions: Vec<ForestVersion>,
+    /// It stays as it is: no fits until one is asked for.
+    pinned: bool,
     /// Share of samples for which it is asked, or would be.
     asks: f64,
     bytes: usize,
+}
+
+/// A fit of a forest.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FitShown {
+    /// Null if the series did it itself, because its sample came before a trainer.
+    duration_seconds: Option<f64>,
+    /// Mean score of the rows that it was grown from, in 0 to 1: how alone they are among themselves.
+    /// 0.35 to 0.5 is ordinary; the higher, the less an odd sample stands out.
+    typical_score: f64,
 }
 
 /// A version of a forest.
@@ -182,6 +171,10 @@ pub(super) struct SeriesDetail {
     series: SeriesShown,
     /// Its newest anomalies, at most 10.
     anomalies: Vec<Anomaly>,
+    /// Its lines that feedback has moved.
+    lines: Vec<LineShown>,
+    /// What people said of its anomalies, the newest last.
+    feedback: Vec<FeedbackShown>,
 }
 
 /// Models, in the order of the ids of their series.
@@ -194,7 +187,7 @@ pub(super) struct ModelList {
 
 /// The model of one series.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ModelOfSeries {
+pub(super) struct ModelOfSeries {
     series_id: String,
     series: String,
     kind: &'static str,
@@ -239,6 +232,28 @@ impl SeriesShown {
     }
 }
 
+impl ModelOfSeries {
+    /// `None` if there is no model in memory.
+    pub(super) fn of(id: u64, status: &SeriesStatus) -> Option<Self> {
+        Some(Self {
+            series_id: id_text(id),
+            series: labels::display(&status.labels),
+            kind: status.sort.as_str(),
+            phase: status.stage.as_str(),
+            model: ModelShown::of(status.model.as_ref()?),
+        })
+    }
+}
+
+impl ModelOfSeries {
+    /// The version of the forest before the one in use.
+    pub(super) fn version_before(&self) -> Option<u32> {
+        let forest = &self.model.forest;
+        let earlier = forest.versions.iter().map(|v| v.version);
+        earlier.filter(|v| Some(*v) < forest.version).max()
+    }
+}
+
 impl ModelShown {
     fn of(model: &ModelSummary) -> Self {
         let forest = &model.forest;
@@ -261,6 +276,15 @@ impl ModelShown {
             forest: ForestShown {
                 state,
                 version,
+                trained_time: version.and_then(|v| {
+                    let mut all = forest.versions.iter();
+                    let (_, ordered_ms) = all.find(|(version, _)| *version == v)?;
+                    Some(time::shown(*ordered_ms))
+                }),
+                last_fit: forest.fit.map(|(took, typical)| FitShown {
+                    duration_seconds: took.map(|t| t.as_secs_f64()),
+                    typical_score: shorter(typical),
+                }),
                 versions: forest
                     .versions
                     .iter()
@@ -269,6 +293,7 @@ impl ModelShown {
                         ordered_time: time::shown(*t_ms),
                     })
                     .collect(),
+                pinned: forest.pinned,
                 asks: shorter(forest.asks),
                 bytes: forest.forest_bytes,
             },
@@ -360,15 +385,8 @@ pub(super) fn models(api: &Api, params: &Params) -> Answered {
         ..Wanted::default()
     };
     let page = page(api, params, wanted)?;
-    let models = page.found.iter().filter_map(|(id, s)| {
-        Some(ModelOfSeries {
-            series_id: id_text(*id),
-            series: labels::display(&s.labels),
-            kind: s.sort.as_str(),
-            phase: s.stage.as_str(),
-            model: ModelShown::of(s.model.as_ref()?),
-        })
-    });
+    let all = page.found.iter();
+    let models = all.filter_map(|(id, s)| ModelOfSeries::of(*id, s));
     answer(&ModelList {
         models: models.collect(),
         next_page_token: page.next_page_token,
@@ -404,58 +422,20 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let anomalies = match &api.state.api.records {
         Some(records) => {
             let ids = records.look(|index| index.of_series(id, ANOMALIES_MAX));
-            records.get(&ids)?.iter().map(Anomaly::of).collect()
+            anomalies::told(api, records, &ids)?
         }
         None => Vec::new(),
     };
+    let said = feedback::kept(api);
     answer(&SeriesDetail {
         series: SeriesShown::of(id, &status),
         anomalies,
+        lines: said.map_or_else(Vec::new, |all| feedback::lines(all, id)),
+        feedback: said.map_or_else(Vec::new, |all| {
+            let given = all.of_series(id);
+            given.iter().map(|f| FeedbackShown::of(all, f)).collect()
+        }),
     })
-}
-
-/// Where the samples of a series are.
-pub(super) fn found(
-    api: &Api,
-    own: &[u8],
-    from_ms: i64,
-    to_ms: i64,
-) -> Result<Vec<Found>, Problem> {
-    let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
-    let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
-    let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
-    let selector = std::sync::Arc::new(Selector::from(matchers));
-    let reader = &api.state.reader;
-    let found: Vec<Found> =
-        api.ask(reader.select(selector, from_ms, to_ms, LIMIT_MAX as usize))??;
-    Ok(found.into_iter().filter(|f| *f.labels == *own).collect())
-}
-
-/// The raw samples of a series in a range, in the order of time.
-pub(super) fn samples(
-    api: &Api,
-    own: &[u8],
-    from_ms: i64,
-    to_ms: i64,
-) -> Result<Vec<(i64, f64)>, Problem> {
-    let found = found(api, own, from_ms, to_ms)?;
-    let reader = &api.state.reader;
-    let windows = api.ask(reader.windows(&found, from_ms, to_ms))??;
-    let mut samples = Vec::new();
-    for chunk in windows
-        .iter()
-        .flatten()
-        .filter(|c| c.encoding == Encoding::Xor)
-    {
-        let decoded = chunk::decode(&chunk.bytes)
-            .map_err(|e| Problem::unavailable(format!("samples cannot be read: {e}")))?;
-        samples.extend(
-            decoded
-                .into_iter()
-                .filter(|(t, _)| (from_ms..=to_ms).contains(t)),
-        );
-    }
-    Ok(samples)
 }
 
 #[cfg(test)]

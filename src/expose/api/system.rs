@@ -97,11 +97,12 @@ pub(super) fn groups(api: &Api, params: &Params) -> Answered {
     let mut shown: Vec<_> = now
         .groups
         .iter()
-        .filter(|s| wanted.is_empty() || wanted.iter().any(|by| by == groups.by(&s.group)))
+        .filter(|s| wanted.is_empty() || wanted.iter().any(|by| by == s.group.by()))
         .map(|s| GroupShown {
-            group_by: groups.by(&s.group).to_owned(),
-            labels: groups
-                .names(&s.group)
+            group_by: s.group.by().to_owned(),
+            labels: s
+                .group
+                .names()
                 .iter()
                 .zip(&*s.group.values)
                 .map(|(n, v)| (n.to_string(), v.to_string()))

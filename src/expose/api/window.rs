@@ -1,4 +1,4 @@
-//! `/api/v1/series/{id}/window`: samples of a series, and what was said of each.
+//! `/api/v1/series/{id}/window`: the samples of one series, and what was said of them.
 
 use std::collections::HashMap;
 
@@ -6,23 +6,31 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::anomalies::shorter;
+use super::params::shared::SERIES;
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::series::{BOOLS, ID, finite, found, id_text, named, samples};
+use super::series::{finite, id_text, named};
 use super::{Answered, Api, answer, time};
+use crate::engine::ask::Found;
 use crate::engine::catalogue::Sort;
 use crate::engine::recall::Effort;
 use crate::score::track::again::Numbers;
 use crate::series::labels;
+use crate::series::matcher::{MatchOp, Matcher, Selector};
+use crate::window::chunk;
+use crate::window::encoding::Encoding;
 
 /// Samples of one answer.
 const SAMPLES_MAX: u64 = 11_000;
 /// How far back a window reaches where nobody says, in milliseconds.
 const USUAL_MS: i64 = 3_600_000;
+/// Series that are looked through for the one with the very labels.
+const LIMIT_MAX: u64 = 1000;
+const BOOLS: &[&str] = &["true", "false"];
 
 /// What [`window`] takes.
 pub(super) const WINDOW: &[Param] = &[
-    ID,
+    SERIES,
     Param::query(
         "start_time",
         Kind::Time,
@@ -105,14 +113,52 @@ impl Scored {
     }
 }
 
+/// Where the series with these labels is.
+pub(super) fn found(api: &Api, own: &[u8]) -> Result<Found, Problem> {
+    let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
+    let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
+    let matchers = matchers.map_err(|e| Problem::parameter("id", e))?;
+    let selector = std::sync::Arc::new(Selector::from(matchers));
+    let all = (i64::MIN, i64::MAX, LIMIT_MAX as usize);
+    let reader = &api.state.reader;
+    let found = api.ask(reader.select(selector, all.0, all.1, all.2))??;
+    let same = found.into_iter().find(|f| *f.labels == *own);
+    same.ok_or_else(|| Problem::not_found("the series is gone"))
+}
+
 /// What was said of the samples of a series in a range, by their times.
-fn said(api: &Api, own: &[u8], range: (i64, i64)) -> Result<HashMap<i64, Scored>, Problem> {
-    let found = found(api, own, range.0, range.1)?;
+fn said(api: &Api, of: &Found, range: (i64, i64)) -> Result<HashMap<i64, Scored>, Problem> {
+    let of = std::slice::from_ref(of);
     let effort = Effort::new(api.state.read.virtual_samples as usize);
-    let said = api.ask(api.state.reader.recall(&found, range, true, &effort))??;
+    let said = api.ask(api.state.reader.recall(of, range, true, &effort))??;
     let said = said.iter().flatten();
     let scored = said.filter_map(|s| Some((s.t_ms, Scored::of(s.what.as_ref()?))));
     Ok(scored.collect())
+}
+
+/// The raw samples of a series in a range, in the order of time.
+pub(super) fn samples(
+    api: &Api,
+    of: &Found,
+    (from_ms, to_ms): (i64, i64),
+) -> Result<Vec<(i64, f64)>, Problem> {
+    let reader = &api.state.reader;
+    let windows = api.ask(reader.windows(std::slice::from_ref(of), from_ms, to_ms))??;
+    let mut samples = Vec::new();
+    for chunk in windows
+        .iter()
+        .flatten()
+        .filter(|c| c.encoding == Encoding::Xor)
+    {
+        let decoded = chunk::decode(&chunk.bytes)
+            .map_err(|e| Problem::unavailable(format!("samples cannot be read: {e}")))?;
+        samples.extend(
+            decoded
+                .into_iter()
+                .filter(|(t, _)| (from_ms..=to_ms).contains(t)),
+        );
+    }
+    Ok(samples)
 }
 
 /// `GET /api/v1/series/{id}/window`
@@ -132,13 +178,14 @@ pub(super) fn window(api: &Api, params: &Params) -> Answered {
             "a statistic of a histogram has no samples of its own: ask for the parts of the histogram",
         ));
     }
-    let mut samples = samples(api, &status.labels, from_ms, to_ms)?;
+    let found = found(api, &status.labels)?;
+    let mut samples = samples(api, &found, (from_ms, to_ms))?;
     let limit = params.number("limit") as usize;
     let over = samples.len().saturating_sub(limit);
     samples.drain(..over);
     let mut said = match (params.one("scores"), samples.first(), samples.last()) {
         (Some("true"), Some((first, _)), Some((last, _))) if status.sort != Sort::Window => {
-            said(api, &status.labels, (*first, *last))?
+            said(api, &found, (*first, *last))?
         }
         _ => HashMap::new(),
     };

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tonic::Status;
 
+use crate::expose::api::acts::{self, Act, Fields};
 use crate::expose::api::endpoints::{ALL, Endpoint};
 use crate::expose::api::params::Param;
 
@@ -49,6 +50,25 @@ pub(super) fn given(
         }
     }
     Ok((path, query))
+}
+
+/// The act of a name.
+pub(super) fn act(name: &str) -> Option<&'static Act> {
+    acts::ALL.iter().find(|a| a.name == name)
+}
+
+/// What a request gives, for the path and for the body.
+pub(super) fn body(act: &'static Act, request: &impl Serialize) -> Result<(Given, Fields), Status> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(request) else {
+        return Err(Status::internal("BUG: a request is not an object"));
+    };
+    let mut path = Vec::new();
+    for param in act.params {
+        let value = fields.remove(param.name).map(texts).unwrap_or_default();
+        path.push((param.name.to_owned(), value.concat()));
+    }
+    fields.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+    Ok((path, Fields::of(fields)))
 }
 
 fn texts(value: Value) -> Vec<String> {

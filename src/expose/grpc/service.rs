@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::watch::{self, Told, Watchers};
 use super::{fields, score, v1};
 use crate::expose::api::Api;
+use crate::expose::api::params::Params;
 
 /// What a method gives.
 type Answer<T> = Result<Response<T>, Status>;
@@ -29,6 +30,20 @@ impl Service {
             .ok_or_else(|| Status::internal(format!("BUG: no endpoint {name}")))?;
         let (path, query) = fields::given(endpoint, request.get_ref())?;
         Ok(self.api.answer(endpoint, &path, &query).await?)
+    }
+
+    /// Has the act of this name done.
+    async fn act<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        name: &str,
+        request: Request<Q>,
+    ) -> Answer<A> {
+        let act =
+            fields::act(name).ok_or_else(|| Status::internal(format!("BUG: no act {name}")))?;
+        let (path, body) = fields::body(act, request.get_ref())?;
+        let params = Params::check(act.params, &path, &[])?;
+        let done = self.api.in_turn(move |api| (act.act)(api, &params, body));
+        Ok(Response::new(fields::message(&done.await?)?))
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(
@@ -55,6 +70,13 @@ impl v1::saimon_server::Saimon for Service {
         request: Request<v1::CountAnomaliesRequest>,
     ) -> Answer<v1::CountAnomaliesResponse> {
         self.ask("countAnomalies", request).await
+    }
+
+    async fn timeline_of_anomalies(
+        &self,
+        request: Request<v1::TimelineOfAnomaliesRequest>,
+    ) -> Answer<v1::TimelineOfAnomaliesResponse> {
+        self.ask("timelineOfAnomalies", request).await
     }
 
     async fn get_anomaly(&self, request: Request<v1::GetAnomalyRequest>) -> Answer<v1::Anomaly> {
@@ -109,6 +131,118 @@ impl v1::saimon_server::Saimon for Service {
             .api
             .in_turn(move |api| score::score(api.rules(), &request));
         Ok(Response::new(scored.await?))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Answer<v1::ListIncidentsResponse> {
+        self.ask("listIncidents", request).await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Answer<v1::IncidentDetail> {
+        self.ask("getIncident", request).await
+    }
+
+    async fn get_model(&self, request: Request<v1::GetModelRequest>) -> Answer<v1::Model> {
+        self.ask("getModel", request).await
+    }
+
+    async fn list_training_jobs(
+        &self,
+        request: Request<v1::ListTrainingJobsRequest>,
+    ) -> Answer<v1::ListTrainingJobsResponse> {
+        self.ask("listTrainingJobs", request).await
+    }
+
+    async fn retrain_model(&self, request: Request<v1::RetrainModelRequest>) -> Answer<v1::Model> {
+        self.ask("retrainModel", request).await
+    }
+
+    async fn roll_back_model(
+        &self,
+        request: Request<v1::RollBackModelRequest>,
+    ) -> Answer<v1::Model> {
+        self.ask("rollBackModel", request).await
+    }
+
+    async fn pin_model(&self, request: Request<v1::PinModelRequest>) -> Answer<v1::Model> {
+        self.ask("pinModel", request).await
+    }
+
+    async fn unpin_model(&self, request: Request<v1::UnpinModelRequest>) -> Answer<v1::Model> {
+        self.ask("unpinModel", request).await
+    }
+
+    async fn reset_model(&self, request: Request<v1::ResetModelRequest>) -> Answer<v1::Model> {
+        self.ask("resetModel", request).await
+    }
+
+    async fn get_feedback(&self, request: Request<v1::GetFeedbackRequest>) -> Answer<v1::Feedback> {
+        self.ask("getFeedback", request).await
+    }
+
+    async fn list_feedback(
+        &self,
+        request: Request<v1::ListFeedbackRequest>,
+    ) -> Answer<v1::ListFeedbackResponse> {
+        self.ask("listFeedback", request).await
+    }
+
+    async fn list_windows(
+        &self,
+        request: Request<v1::ListWindowsRequest>,
+    ) -> Answer<v1::ListWindowsResponse> {
+        self.ask("listWindows", request).await
+    }
+
+    async fn get_maintenance(
+        &self,
+        request: Request<v1::GetMaintenanceRequest>,
+    ) -> Answer<v1::MaintenanceWindow> {
+        self.ask("getMaintenance", request).await
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<v1::ListChangesRequest>,
+    ) -> Answer<v1::ListChangesResponse> {
+        self.ask("listChanges", request).await
+    }
+
+    async fn give_feedback(
+        &self,
+        request: Request<v1::GiveFeedbackRequest>,
+    ) -> Answer<v1::Feedback> {
+        self.act("giveFeedback", request).await
+    }
+
+    async fn undo_feedback(
+        &self,
+        request: Request<v1::UndoFeedbackRequest>,
+    ) -> Answer<v1::Feedback> {
+        self.act("undoFeedback", request).await
+    }
+
+    async fn add_window(
+        &self,
+        request: Request<v1::AddWindowRequest>,
+    ) -> Answer<v1::MaintenanceWindow> {
+        self.act("addWindow", request).await
+    }
+
+    async fn end_window(
+        &self,
+        request: Request<v1::EndWindowRequest>,
+    ) -> Answer<v1::MaintenanceWindow> {
+        self.act("endWindow", request).await
+    }
+
+    async fn say_change(&self, request: Request<v1::SayChangeRequest>) -> Answer<v1::TargetChange> {
+        self.act("sayChange", request).await
     }
 
     async fn list_groups(

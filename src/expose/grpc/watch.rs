@@ -264,14 +264,16 @@ impl Watcher {
             return Ok(Vec::new());
         }
         let records = Arc::clone(&self.records);
-        let read = self.api.in_turn(move |_| {
-            let found = records.get(&ids).map_err(Problem::from)?;
-            let message = |record| {
-                let json = serde_json::to_vec(&Anomaly::of(record)).unwrap_or_default();
-                fields::message(&json)
+        let read = self.api.in_turn(move |api| {
+            let told = anomalies::told(api, &records, &ids).map_err(Problem::from)?;
+            let message = |anomaly: &Anomaly| {
+                let json = serde_json::to_vec(anomaly).unwrap_or_default();
+                let message: v1::Anomaly = fields::message(&json)?;
+                let id = message.id.parse();
+                let id = id.map_err(|e| Status::internal(format!("BUG: {e}")))?;
+                Ok((id, message))
             };
-            let both = found.iter().map(|r| Ok((r.id, message(r)?)));
-            both.collect::<Result<Vec<_>, Status>>()
+            told.iter().map(message).collect::<Result<Vec<_>, Status>>()
         });
         Ok(read.await?)
     }

@@ -5,7 +5,7 @@
 
 use super::decode::Decoder;
 use crate::config::LimitsConfig;
-use crate::engine::journal::REQUEST;
+use crate::engine::journal::{ORDER, REQUEST};
 use crate::engine::keep::PARTITIONS;
 use crate::engine::router::{RouteError, Router};
 
@@ -52,6 +52,12 @@ impl<'a> Replay<'a> {
     /// See [`ReplayError`].
     pub fn take(&self, seq: u64, kind: u8, payload: &[u8]) -> Result<(), ReplayError> {
         let unreadable = |why: String| ReplayError::Unreadable { seq, why };
+        if kind == ORDER {
+            return match self.router.replay_order(payload, seq, self.covered)? {
+                true => Ok(()),
+                false => Err(unreadable("an order of another version".to_owned())),
+            };
+        }
         if kind != REQUEST {
             self.router.passed(seq);
             return Err(unreadable(format!(

@@ -89,8 +89,8 @@ impl GroupLine {
 /// The groups of which at least one line is selected; without selectors all.
 pub(super) fn select(groups: &Groups, now: &Standings, selectors: &[Selector]) -> Vec<GroupLine> {
     let standing = |standing: &Standing| {
-        let (names, group) = (groups.names(&standing.group), &standing.group);
-        let labels = labels(names, &group.values, groups.by(group));
+        let group = &standing.group;
+        let labels = labels(group.names(), &group.values, group.by());
         let (score, ratio) = (
             selected(&labels, Family::Score, selectors).then(|| standing.score()),
             selected(&labels, Family::Ratio, selectors).then(|| standing.ratio()),

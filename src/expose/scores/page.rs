@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 
 use super::group_lines;
-use super::plan::{self, ANOMALY, EntrySet, Plan, SCORE, Wanted};
+use super::plan::{self, ANOMALY, CONTRIBUTION, EntrySet, Plan, SCORE, Wanted};
 use crate::expose::accept::{Form, Format, Names};
 use crate::score::board::{Alarm, Block, Board};
-use crate::score::label_text::Family;
+use crate::score::label_text::{self, Family};
 
 /// Bytes that are rendered at once, in well under a millisecond: large enough to fill the socket,
 /// small enough for a thread that serves others too.
@@ -38,8 +38,12 @@ enum Position {
     Scores(usize),
     AnomalyHead,
     Anomalies(usize),
+    ContributionHead,
+    Contributions(usize),
     /// Lines of a family of groups, from this group on.
     Groups(group_lines::Family, usize),
+    /// Lines of incidents, from this one on.
+    Incidents(usize),
     End,
     Done,
 }
@@ -102,10 +106,21 @@ impl Page {
                 }
                 Position::Anomalies(from) => {
                     let next = self.lines(&self.plan.anomalies, from, out, enough, anomaly_line);
-                    let groups = Position::Groups(group_lines::Family::Score, 0);
-                    next.map_or(groups, Position::Anomalies)
+                    next.map_or(Position::ContributionHead, Position::Anomalies)
                 }
-                Position::Groups(_, _) if self.plan.groups.is_empty() => Position::End,
+                Position::ContributionHead => {
+                    let help =
+                        "share of a detector or rule in an active anomaly, at most three of each";
+                    head(out, CONTRIBUTION, help);
+                    Position::Contributions(0)
+                }
+                Position::Contributions(from) => {
+                    let of = &self.plan.contributions;
+                    let next = self.lines(of, from, out, enough, contribution_lines);
+                    let groups = Position::Groups(group_lines::Family::Score, 0);
+                    next.map_or(groups, Position::Contributions)
+                }
+                Position::Groups(_, _) if self.plan.groups.is_empty() => Position::Incidents(0),
                 Position::Groups(family, from) => {
                     if from == 0 {
                         head(out, family.name(), family.help());
@@ -117,10 +132,22 @@ impl Page {
                             Position::Groups(family, from + 1)
                         }
                         Some(family) => Position::Groups(family, 0),
-                        None => Position::End,
+                        None => Position::Incidents(0),
                     }
                 }
+                Position::Incidents(at) => match self.plan.incidents.get(at) {
+                    Some((family, line)) => {
+                        let before = at.checked_sub(1).and_then(|i| self.plan.incidents.get(i));
+                        if before.is_none_or(|(before, _)| before != family) {
+                            head(out, family.name(), family.help());
+                        }
+                        out.extend_from_slice(line.as_bytes());
+                        Position::Incidents(at + 1)
+                    }
+                    None => Position::End,
+                },
                 Position::End => {
+                    out.append(&mut self.plan.changes);
                     if self.form.format == Format::OpenMetrics {
                         out.extend_from_slice(b"# EOF\n");
                     }
@@ -219,6 +246,27 @@ fn anomaly_line(block: &Block, at: usize, names: Names, out: &mut Vec<u8>) {
     }
 }
 
+fn contribution_lines(block: &Block, at: usize, names: Names, out: &mut Vec<u8>) {
+    let parts = block[at].parts();
+    if parts.iter().next().is_none() {
+        return;
+    }
+    let Some(canonical) = block.labels(at) else {
+        return;
+    };
+    let source = label_text::form(&canonical, names, Family::Contribution);
+    for (part, share) in parts.iter() {
+        for text in [CONTRIBUTION, &source, ",part=\"", part, "\"} "] {
+            out.extend_from_slice(text.as_bytes());
+        }
+        match share < 1.0 {
+            true => number(share, out),
+            false => out.push(b'1'),
+        }
+        out.push(b'\n');
+    }
+}
+
 /// From here on a score is printed with all its digits: up here they tell the grave from the graver.
 const FINE: f32 = 0.999;
 
@@ -256,7 +304,9 @@ pub(super) fn number(score: f32, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::config::Severity;
-    use crate::score::board::{AlarmState, Reason, Side};
+    use crate::model::watch::Rule;
+    use crate::score::board::{AlarmState, Parts, Reason, Side};
+    use crate::score::judge::Evidence;
     use crate::series::labels::encode;
 
     fn printed(score: f32) -> String {
@@ -326,10 +376,31 @@ mod tests {
         let a = add(&[("__name__", "up"), ("job", "a")]);
         let b = add(&[("__name__", "x"), ("state", "on"), ("o.k", "\"")]);
         let ended = add(&[("__name__", "gone")]);
+        let still = add(&[("__name__", "y"), ("part", "p")]);
         let _young = add(&[("__name__", "young")]);
         writer.publish_labels();
         writer.set(a, 0.123_456, None);
         writer.set(b, 0.96, Some(alarm));
+        let evidence = |shares, rule| Evidence {
+            size: 9.0,
+            deviation: 2.0,
+            own: 2.0,
+            expected: 0.0,
+            side: Side::Up,
+            shares,
+            rule,
+        };
+        let parts = Parts::of(&evidence([0.75, 0.0, 0.0, 0.0, 0.25], None));
+        writer.tell_parts(b, parts);
+        writer.set(still, 0.8, Some(alarm));
+        let rule = evidence([0.0; 5], Some(Rule::Flatline));
+        writer.tell_parts(still, Parts::of(&rule));
+        writer.tell_parts(a, parts);
+        assert_eq!(
+            writer.entry(a).parts(),
+            Parts::default(),
+            "it has no anomaly"
+        );
         writer.set(ended, 0.5, None);
         writer.hide(ended);
         let expected = "\
@@ -337,9 +408,16 @@ mod tests {
 # TYPE saimon_anomaly_score gauge
 saimon_anomaly_score{job=\"a\",source_metric=\"up\"} 0.123
 saimon_anomaly_score{o_k=\"\\\"\",state=\"on\",source_metric=\"x\"} 0.960
+saimon_anomaly_score{part=\"p\",source_metric=\"y\"} 0.800
 # HELP saimon_anomaly 1 while an anomaly of the series is pending or active
 # TYPE saimon_anomaly gauge
 saimon_anomaly{exported_state=\"on\",o_k=\"\\\"\",source_metric=\"x\",state=\"active\",severity=\"high\",direction=\"up\",reason=\"level_shift\"} 1
+saimon_anomaly{part=\"p\",source_metric=\"y\",state=\"active\",severity=\"high\",direction=\"up\",reason=\"level_shift\"} 1
+# HELP saimon_anomaly_contribution share of a detector or rule in an active anomaly, at most three of each
+# TYPE saimon_anomaly_contribution gauge
+saimon_anomaly_contribution{o_k=\"\\\"\",state=\"on\",source_metric=\"x\",part=\"jump\"} 0.746
+saimon_anomaly_contribution{o_k=\"\\\"\",state=\"on\",source_metric=\"x\",part=\"forest\"} 0.238
+saimon_anomaly_contribution{exported_part=\"p\",source_metric=\"y\",part=\"flatline\"} 1
 ";
         let page = |form: Form| {
             let mut out = Vec::new();

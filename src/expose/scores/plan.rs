@@ -6,16 +6,20 @@
 //! scores go on changing.
 
 use super::group_lines::GroupLine;
+use super::incident_lines::IncidentLine;
 use super::twins;
 use crate::expose::accept::Names;
-use crate::score::board::{Block, Board};
+use crate::score::board::{AlarmState, Block, Board};
 use crate::score::label_text::{self, Family, read};
 use crate::series::labels::{self, METRIC_NAME};
 use crate::series::matcher::Selector;
 
-/// Names of the two families.
+/// Names of the families.
 pub(super) const SCORE: &str = "saimon_anomaly_score";
 pub(super) const ANOMALY: &str = "saimon_anomaly";
+pub(super) const CONTRIBUTION: &str = "saimon_anomaly_contribution";
+/// Lines that a series has at most of the last one.
+const PARTS_MAX: usize = 3;
 
 /// A set of entries, by their position over all blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,10 +62,16 @@ pub(super) struct Plan {
     pub(super) scores: EntrySet,
     /// Entries with a line of `saimon_anomaly`.
     pub(super) anomalies: EntrySet,
+    /// Entries with lines of `saimon_anomaly_contribution`.
+    pub(super) contributions: EntrySet,
     /// Lines that there was no room for.
     pub(super) left_out: usize,
     /// Groups that are selected; none if nobody asked for groups.
     pub(super) groups: Vec<GroupLine>,
+    /// Lines of changes at targets, as they are written.
+    pub(super) changes: Vec<u8>,
+    /// Lines of open incidents that are selected, family by family.
+    pub(super) incidents: Vec<IncidentLine>,
 }
 
 /// What is asked for.
@@ -95,6 +105,7 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
     let entries = blocks.iter().map(|b| b.len()).sum();
     let mut scores = Ranked::new();
     let mut anomalies = Ranked::new();
+    let mut contributions = Ranked::new();
     let each = blocks
         .iter()
         .flat_map(|b| b.iter().enumerate().map(move |(i, entry)| (b, i, entry)));
@@ -109,8 +120,11 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
         let ranked = (rank, u32::try_from(at).unwrap_or(u32::MAX));
         if selectors.is_empty() {
             scores.push(ranked);
-            if alarm.is_some() {
+            if let Some(alarm) = alarm {
                 anomalies.push(ranked);
+                if alarm.state == AlarmState::Active {
+                    contributions.push(ranked);
+                }
             }
             continue;
         }
@@ -132,21 +146,35 @@ pub(super) fn plan(board: &Board, wanted: &Wanted<'_>, gone: &dyn Fn() -> bool) 
             if selected(wanted, &canonical, Family::Anomaly, &own) {
                 anomalies.push(ranked);
             }
+            // Who asks for one part of an anomaly gets all of them.
+            let mut parts = entry.parts().iter();
+            if parts.any(|(part, _)| {
+                let own = [("__name__", CONTRIBUTION), (label_text::PART, part)];
+                selected(wanted, &canonical, Family::Contribution, &own)
+            }) {
+                contributions.push(ranked);
+            }
         }
     }
-    let choose = |ranked: Ranked, family| {
+    let choose = |ranked: Ranked, lines_max, family| {
         let (mut set, left_out) = keep_highest(ranked, lines_max, entries);
         let twins = twins::take_out(&blocks, &mut set, names, family);
         (set, left_out + twins)
     };
-    let (scores, scores_left) = choose(scores, Family::Score);
-    let (anomalies, anomalies_left) = choose(anomalies, Family::Anomaly);
+    let (scores, scores_left) = choose(scores, lines_max, Family::Score);
+    let (anomalies, anomalies_left) = choose(anomalies, lines_max, Family::Anomaly);
+    // Those of a series without a line of its own are not counted a second time; their texts are one
+    // where those of the score are.
+    let (contributions, _) = choose(contributions, lines_max / PARTS_MAX, Family::Score);
     Plan {
         blocks,
         scores,
         anomalies,
+        contributions,
         left_out: scores_left + anomalies_left,
         groups: Vec::new(),
+        changes: Vec::new(),
+        incidents: Vec::new(),
     }
 }
 
@@ -174,13 +202,12 @@ fn selected(
             })
         });
     }
-    let text = label_text::render(canonical);
     let (named, shown) = (
-        text.shown(Names::Utf8, family),
-        text.shown(wanted.names, family),
+        label_text::form(canonical, Names::Utf8, family),
+        label_text::form(canonical, wanted.names, family),
     );
     let named = read::labels(&named);
-    let shown = if text.is_odd() {
+    let shown = if label_text::is_odd(canonical) {
         read::labels(&shown)
     } else {
         read::Labels::new()
@@ -212,7 +239,7 @@ mod tests {
 
     use super::*;
     use crate::config::Severity;
-    use crate::score::board::{Alarm, AlarmState, Reason, Side};
+    use crate::score::board::{Alarm, Reason, Side};
     use crate::series::labels::encode;
 
     const ALARM: Alarm = Alarm {

@@ -341,6 +341,16 @@ impl Tier {
         self.state.wanted = true;
     }
 
+    /// Orders no more fits until one is asked for, or orders them again as they are due.
+    pub fn pin(&mut self, yes: bool) {
+        self.state.pinned = yes;
+    }
+
+    /// True if no fits are ordered until one is asked for.
+    pub fn is_pinned(&self) -> bool {
+        self.state.pinned
+    }
+
     /// Uses an earlier version from the next sample on, until a fit is asked for.
     ///
     /// # Errors
@@ -378,6 +388,27 @@ impl Tier {
     /// The version in use; `None` before the first fit.
     pub fn version(&self) -> Option<u32> {
         (self.state.current != 0).then_some(self.state.current)
+    }
+
+    /// The version in use, and the time of the sample at which it was ordered.
+    pub fn in_use(&self) -> Option<(u32, i64)> {
+        let version = self.version()?;
+        let own = || self.versions().find(|m| m.version == version).copied();
+        let mark = match &self.follows {
+            Some(fits) => fits.mark(version),
+            None => own(),
+        };
+        Some((version, mark?.t_ms))
+    }
+
+    /// The fit of the version in use, if it is done.
+    pub fn fit(&self) -> Option<&Work> {
+        self.current.as_deref().filter(|work| work.is_done())
+    }
+
+    /// The number of the newest fit that was ordered; 0: none yet.
+    pub fn newest(&self) -> u32 {
+        self.state.newest
     }
 
     /// The versions that can be gone back to, oldest first.

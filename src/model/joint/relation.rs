@@ -7,7 +7,8 @@
 //! is what its value alone would have to be put right by for the residual to be least (reconstruction
 //! based contribution, Alcala and Qin 2009): that names a single wrong member exactly.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
 use smartcore::linalg::traits::evd::EVDDecomposable as _;
 
 use super::MEMBERS_MAX;
@@ -38,14 +39,14 @@ pub struct Residual {
 }
 
 /// One fit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Relation {
     /// Places in the row.
     members: Vec<usize>,
     mean: Vec<f64>,
     deviation: Vec<f64>,
-    /// One column for each component.
-    components: Array2<f64>,
+    /// A row for each member, with a column for each component.
+    components: Vec<f64>,
     /// Usual size of each member's residual.
     usual: Vec<f64>,
     /// Share of each member's movement that is its own.
@@ -128,7 +129,7 @@ impl Relation {
             members: members.to_vec(),
             mean,
             deviation,
-            components,
+            components: components.into_raw_vec_and_offset().0,
             usual: vec![1.0; p],
             own,
         };
@@ -143,6 +144,17 @@ impl Relation {
             .map(|s| s.max(OWN_MIN * OWN_MIN).sqrt())
             .collect();
         Some((relation, together))
+    }
+
+    /// False for what was never a fit.
+    pub(super) fn is_sound(&self) -> bool {
+        let p = self.members.len();
+        let each = [&self.mean, &self.deviation, &self.usual, &self.own];
+        p >= MEMBERS_MIN
+            && each.iter().all(|of| of.len() == p)
+            && self.members.iter().all(|m| *m < MEMBERS_MAX)
+            && !self.components.is_empty()
+            && self.components.len().is_multiple_of(p)
     }
 
     pub fn members(&self) -> usize {
@@ -197,8 +209,11 @@ impl Relation {
 
     fn outside(&self, standard: &[f64]) -> Vec<f64> {
         let row = ndarray::ArrayView1::from(standard);
-        let along = self.components.t().dot(&row);
-        let inside = self.components.dot(&along);
+        let p = self.members.len();
+        let components = ArrayView2::from_shape((p, self.components.len() / p), &self.components)
+            .expect("BUG: a fit has whole rows of components");
+        let along = components.t().dot(&row);
+        let inside = components.dot(&along);
         row.iter().zip(&inside).map(|(x, y)| x - y).collect()
     }
 }

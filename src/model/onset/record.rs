@@ -9,6 +9,8 @@ use crate::model::ln::ln;
 /// must not blind a series for ever. Linear, so that a third of a year at five minutes costs next to
 /// nothing and three weeks at fifteen seconds are forgotten.
 const FORGETS: f32 = 100_000.0;
+/// By how much more than it shrinks something is inside.
+const LEAST_INSIDE: f32 = 1e-4;
 /// How fast worth rises with the excess, in units of the range.
 const STEEPNESS: f32 = 20.0;
 /// Most that one signal is worth, before its weight.
@@ -36,6 +38,14 @@ pub(super) struct Outside {
     pub(super) range: [f32; LANES],
 }
 
+impl Outside {
+    /// True if one lies outside.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        self.by.iter().fold(false, |any, by| any | (*by > 0.0))
+    }
+}
+
 impl Record {
     fn of(x: f32) -> Self {
         Self { high: x, low: x }
@@ -55,6 +65,15 @@ impl Records {
             high: self.high[signal],
             low: self.low[signal],
         }
+    }
+
+    /// What lies between these changes nothing: lowest and highest, both well inside of the records
+    /// and on either side of zero, or in the wrong order.
+    #[inline]
+    pub(super) fn inside(&self, signal: usize) -> (f32, f32) {
+        let (high, low) = (self.high[signal], self.low[signal]);
+        let shrink = (high - low) * (1.0 / FORGETS) + LEAST_INSIDE;
+        (low + shrink, high - shrink)
     }
 
     pub(super) fn put(&mut self, signal: usize, record: Record) {

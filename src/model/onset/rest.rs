@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, OnsetOutput};
+use super::{Families, Family, OnsetOutput};
+use crate::model::bound::smaller;
 
 /// Samples in which evidence grows to half its size: a young series knows few records.
 const MATURES: f32 = 150.0;
@@ -62,17 +63,30 @@ impl Rest {
         }
     }
 
-    /// Takes the evidence of the n-th sample, by family.
-    pub(super) fn hear(&mut self, n: u32, families: [f32; Family::ALL.len()]) -> OnsetOutput {
-        let n = n as f32;
+    /// What a sample does to it, whatever its evidence: gives how fast the rate is learned.
+    #[inline]
+    fn rest(&mut self, n: u32) -> f32 {
         self.habit *= 1.0 - 1.0 / HABIT_FADES;
         self.age = self.age.saturating_add(1);
-        let rate_gain = 1.0 / (n + RATE_FROM).min(RATE_HORIZON);
+        1.0 / smaller(n as f32 + RATE_FROM, RATE_HORIZON)
+    }
+
+    /// Takes the n-th sample, which is no evidence.
+    #[inline]
+    pub(super) fn pass(&mut self, n: u32) -> OnsetOutput {
+        let rate_gain = self.rest(n);
+        self.rate -= rate_gain * self.rate;
+        self.nothing()
+    }
+
+    /// Takes the evidence of the n-th sample, by family.
+    pub(super) fn hear(&mut self, n: u32, families: &Families) -> OnsetOutput {
         let sum: f32 = families.iter().sum();
         if sum <= 0.0 {
-            self.rate -= rate_gain * self.rate;
-            return self.nothing();
+            return self.pass(n);
         }
+        let rate_gain = self.rest(n);
+        let n = n as f32;
         let evidence = sum * n / (n + MATURES);
         let event = evidence / (1.0 + HABIT_WEIGHT * self.habit);
         let event = EVENT_CAP * (1.0 - (-event / EVENT_CAP).exp());
@@ -85,7 +99,7 @@ impl Rest {
         self.rate += rate_gain * (f32::from(u8::from(onset)) - self.rate);
         let mut out = OnsetOutput {
             evidence,
-            family: strongest(&families),
+            family: strongest(families),
             ..self.nothing()
         };
         if onset {
@@ -115,7 +129,7 @@ impl Default for Rest {
 }
 
 /// The family with the most evidence.
-pub(super) fn strongest(families: &[f32; Family::ALL.len()]) -> Option<Family> {
+pub(super) fn strongest(families: &Families) -> Option<Family> {
     let mut best = None;
     let mut most = 0.0;
     for (family, evidence) in Family::ALL.into_iter().zip(families) {
@@ -137,39 +151,39 @@ mod tests {
     #[test]
     fn an_onset_comes_once_and_again_after_the_rest() {
         let mut rest = Rest::default();
-        let first = rest.hear(5000, level(2.0));
+        let first = rest.hear(5000, &level(2.0));
         assert!(
             first.event > 0.36 && first.return_period < 1e-4,
             "{first:?}"
         );
         assert_eq!(first.family, Some(Family::Level));
         for n in 0..60 {
-            assert_eq!(rest.hear(5001 + n, level(1.5)).event, 0.0);
+            assert_eq!(rest.hear(5001 + n, &level(1.5)).event, 0.0);
         }
         for n in 0..300 {
-            rest.hear(5061 + n, level(0.0));
+            rest.hear(5061 + n, &level(0.0));
         }
-        assert!(rest.hear(5400, level(1.5)).event > 0.36);
+        assert!(rest.hear(5400, &level(1.5)).event > 0.36);
     }
 
     #[test]
     fn clearly_stronger_evidence_passes_the_bar() {
         let mut rest = Rest::default();
-        assert!(rest.hear(5000, level(0.5)).event > 0.0);
-        assert_eq!(rest.hear(5001, level(0.55)).event, 0.0);
-        assert!(rest.hear(5002, level(1.5)).event > 0.0);
+        assert!(rest.hear(5000, &level(0.5)).event > 0.0);
+        assert_eq!(rest.hear(5001, &level(0.55)).event, 0.0);
+        assert!(rest.hear(5002, &level(1.5)).event > 0.0);
     }
 
     #[test]
     fn a_series_with_many_onsets_needs_more_and_returns_sooner() {
         let mut rest = Rest::default();
-        let first = rest.hear(5000, level(1.0));
+        let first = rest.hear(5000, &level(1.0));
         let mut last = first;
         for i in 1..20 {
             for n in 0..400 {
-                rest.hear(5000 + 400 * i + n, level(0.0));
+                rest.hear(5000 + 400 * i + n, &level(0.0));
             }
-            last = rest.hear(5000 + 400 * (i + 1), level(1.0));
+            last = rest.hear(5000 + 400 * (i + 1), &level(1.0));
         }
         assert!(last.event < first.event);
         assert!(last.return_period > first.return_period);

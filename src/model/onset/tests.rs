@@ -159,3 +159,30 @@ proptest! {
 fn stored_and_back(onset: &Onset) -> Onset {
     postcard::from_bytes(&postcard::to_stdvec(onset).unwrap()).unwrap()
 }
+
+#[test]
+fn a_logarithm_that_is_spared_lies_inside_of_its_records() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut spared = 0;
+    for _ in 0..200_000 {
+        let mut onset = Onset::new();
+        for i in LOGARITHMS {
+            onset.records.begin(i, 3.0 * random.f32() - 1.5);
+        }
+        onset
+            .records
+            .take(&std::array::from_fn(|_| 3.0 * random.f32() - 1.5));
+        let z = 4.0 * random.f32() - 2.0;
+        let (one, two) = (0.2 + 2.0 * random.f32(), 0.2 + 2.0 * random.f32());
+        if onset.logarithms(z, one, two) != [0.0; 3] {
+            continue;
+        }
+        spared += 1;
+        let exact = [asinh(z), ln(f64::from(one)), ln(f64::from(two))];
+        for (i, x) in LOGARITHMS.into_iter().zip(exact) {
+            let (low, high) = onset.records.inside(i);
+            assert!(low < x && x < high && low < 0.0 && 0.0 < high, "{x}");
+        }
+    }
+    assert!(spared > 100, "{spared}");
+}

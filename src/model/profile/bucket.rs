@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::model::bound::larger;
 use crate::model::day::Part;
 use crate::model::robust::MAD_TO_SIGMA;
 
@@ -71,6 +72,7 @@ impl Bucket {
 
     /// Takes one value; `weight` below 1 says that it belongs to an anomaly. `day` is counted modulo
     /// whatever a multiple of four is.
+    #[inline]
     pub(super) fn take(&mut self, z: f64, gain_min: f32, day: u8, weight: f64) {
         let day = day % DAYS;
         let mut odd = self.odd();
@@ -97,11 +99,11 @@ impl Bucket {
             VISITS_MAX => 0.0,
             fewer => 1.0 / f32::from(fewer),
         };
-        let gain = f64::from(first.max(gain_min)) * weight;
+        let gain = f64::from(larger(first, gain_min)) * weight;
         let mut d = z - f64::from(self.mean);
         let spread = f64::from(self.spread());
         if visits >= CLIP_FROM {
-            let at = CLIP * spread.max(CLIP_SPREAD_MIN);
+            let at = CLIP * larger(spread, CLIP_SPREAD_MIN);
             d = d.clamp(-at, at);
         }
         self.mean += (gain * d) as f32;

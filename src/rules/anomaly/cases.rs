@@ -246,20 +246,45 @@ fn texts(config: &AlertingConfig, levels: &[Severity]) -> Vec<Case> {
     };
     let with_band = |name: &str, more: &str| {
         let told = Told {
-            more: " Value: 12. Expected: 40. Band: 35 to 45.5.",
+            more: " It was 12. 40 was expected. 35 to 45.5 would have been normal.",
             ..PLAIN
         };
         let mut all = band(GAUGE, more);
         all.push(gauge.clone());
         case(name, told, all)
     };
+    let part = |name: &str, share: &str| {
+        let more = format!(",part=\"{name}\"");
+        flat("saimon_anomaly_contribution", GAUGE, &more, share)
+    };
     vec![
+        case(
+            "which detectors say it",
+            Told {
+                more: " Said by forest 61.9%, burst 30.1%, jump 7.9%. It was 12.",
+                ..PLAIN
+            },
+            vec![
+                part("burst", "0.301"),
+                part("forest", "0.619"),
+                part("jump", "0.079"),
+                gauge.clone(),
+            ],
+        ),
+        case(
+            "which rule says it",
+            Told {
+                more: " Said by flatline 100%.",
+                ..PLAIN
+            },
+            vec![part("flatline", "1")],
+        ),
         with_band("the value and a band that was sent", ""),
         with_band("the value and a band by remote read", ",saimon=\"virtual\""),
         case(
             "what was expected, without its band",
             Told {
-                more: " Expected: 40.",
+                more: " 40 was expected.",
                 ..PLAIN
             },
             vec![flat("saimon_expected", GAUGE, "", "40")],
@@ -269,7 +294,7 @@ fn texts(config: &AlertingConfig, levels: &[Severity]) -> Vec<Case> {
             Told {
                 labels: COUNTER,
                 value: r#"rate({__name__="requests_total",instance="web-1:80",job="web",}[5m])"#,
-                more: " Value: 2.",
+                more: " It was 2.",
             },
             vec![own("requests_total", COUNTER, "", "0+60")],
         ),
@@ -278,7 +303,7 @@ fn texts(config: &AlertingConfig, levels: &[Severity]) -> Vec<Case> {
             Told {
                 labels: MEAN,
                 value: r#"rate({__name__="latency_seconds_sum",instance="web-1:80",job="web",}[5m]) / rate({__name__="latency_seconds_count",instance="web-1:80",job="web",}[5m])"#,
-                more: " Value: 4.",
+                more: " It was 4.",
             },
             vec![
                 own("latency_seconds_sum", MEAN, "", "0+60"),
@@ -290,7 +315,7 @@ fn texts(config: &AlertingConfig, levels: &[Severity]) -> Vec<Case> {
             Told {
                 labels: QUANTILE,
                 value: r#"histogram_quantile(0.99, rate({__name__="latency_seconds_bucket",instance="web-1:80",job="web",}[5m]))"#,
-                more: " Value: 990m.",
+                more: " It was 990m.",
             },
             vec![
                 own("latency_seconds_bucket", QUANTILE, ",le=\"1\"", "0+15"),

@@ -1,6 +1,7 @@
 //! What an alert about a series says, as templates of Prometheus.
 //!
-//! Everything that is not in the labels of the alert is asked for when it fires. A series that is not
+//! Everything that is not in the labels of the alert is asked for when it fires, and said in the words of
+//! an explanation (`/api/v1/series/{id}/explain`). A series that is not
 //! there leaves its words out: the value, because `external_labels` or relabelling made the source
 //! another series; what was expected and its band, because nothing sends them and nothing reads them.
 
@@ -8,7 +9,7 @@ use crate::config::client::Address;
 use crate::rules::format::{Annotations, literal};
 
 /// The series in one piece, in the notation of PromQL.
-pub(super) const SERIES: &str = r#"{{- $labels.source_metric }}{{ "{" }}
+pub(in crate::rules) const SERIES: &str = r#"{{- $labels.source_metric }}{{ "{" }}
 {{- $comma := "" }}
 {{- range $name, $value := $labels }}
   {{- if ne $name "source_metric" }}
@@ -77,8 +78,15 @@ const DESCRIPTION: &str = r#"{{- with query (printf "saimon_anomaly{%sstate=\"ac
   {{- with first . }} The score is {{ printf "%.2f" .Value }}; 0.7 is the edge of what is normal for this series.
   {{- end }}
 {{- end }}
+{{- with query (printf "sort_desc(saimon_anomaly_contribution{%s})" $series) }} Said by
+  {{- $comma := "" }}
+  {{- range . }}
+    {{- $comma }} {{ .Labels.part }} {{ humanizePercentage .Value }}
+    {{- $comma = "," }}
+  {{- end }}.
+{{- end }}
 {{- with query $value }}
-  {{- with first . }} Value: {{ humanize .Value }}.
+  {{- with first . }} It was {{ humanize .Value }}.
   {{- end }}
 {{- end }}
 {{- $where := $series }}
@@ -88,12 +96,12 @@ const DESCRIPTION: &str = r#"{{- with query (printf "saimon_anomaly{%sstate=\"ac
   {{- end }}
 {{- end }}
 {{- with query (printf "saimon_expected{%s}" $where) }}
-  {{- with first . }} Expected: {{ humanize .Value }}.
+  {{- with first . }} {{ humanize .Value }} was expected.
   {{- end }}
 {{- end }}
 {{- $upper := query (printf "saimon_upper_bound{%s}" $where) }}
 {{- with query (printf "saimon_lower_bound{%s}" $where) }}
-  {{- if $upper }} Band: {{ humanize (first .).Value }} to {{ humanize (first $upper).Value }}.
+  {{- if $upper }} {{ humanize (first .).Value }} to {{ humanize (first $upper).Value }} would have been normal.
   {{- end }}
 {{- end }}"#;
 

@@ -64,8 +64,43 @@ pub(super) fn panels(grid: &mut Grid) {
         ),
     );
     grid.next();
+    incidents(grid);
     over_time(grid);
     members(grid);
+}
+
+fn incidents(grid: &mut Grid) {
+    grid.add(
+        6,
+        7,
+        Panel::new(
+            "stat",
+            "Incidents",
+            "Incidents that are open, and those that were opened since the start of saimon.",
+        )
+        .query("open", &format!("sum(saimon_incidents_open{{{OWN}}})"))
+        .query(
+            "opened",
+            &format!("sum(saimon_incidents_opened_total{{{OWN}}})"),
+        ),
+    );
+    grid.add(
+        18,
+        7,
+        Panel::new(
+            "table",
+            "Open incidents",
+            "Anomalies of each, and the metric that it likely began with; incident is its id in \
+             /api/v1/incidents. One row of the value 0 if there is none.",
+        )
+        .table(
+            "saimon_incident_members{$labels} * on (incident) group_left (severity, source_metric) \
+             saimon_incident or on () label_replace(vector(0), \"incident\", \"none\", \"\", \"\")",
+            &[],
+            "Value",
+        ),
+    );
+    grid.next();
 }
 
 fn over_time(grid: &mut Grid) {

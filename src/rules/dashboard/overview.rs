@@ -166,10 +166,10 @@ fn tables(grid: &mut Grid) {
         Panel::new(
             "table",
             "Longest over the line",
-            "Of the last hour, by the share of it that their score was 0.7 or more.",
+            "Of the last hour, by the share of it that their score was 0.7 or more. Empty if none was.",
         )
         .table(
-            &format!("topk(20, avg_over_time(({score} >= bool 0.7)[1h:1m]))"),
+            &format!("topk(20, avg_over_time(({score} >= bool 0.7)[1h:1m]) > 0)"),
             &[],
             "Value",
         )

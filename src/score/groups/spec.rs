@@ -1,5 +1,7 @@
 //! By which labels series are grouped: the configuration, checked.
 
+use std::sync::Arc;
+
 use crate::config::GroupsConfig;
 use crate::series::labels::is_plain_label_name;
 
@@ -24,8 +26,8 @@ pub enum GroupError {
     Twice(String),
 }
 
-/// Labels that make groups.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Labels that make groups; in the order of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
     pub(super) number: usize,
     /// In the order of the configuration.
@@ -37,7 +39,7 @@ pub(super) struct Kind {
 /// By which labels series are grouped, and how many groups there may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSpec {
-    pub(super) kinds: Vec<Kind>,
+    pub(super) kinds: Vec<Arc<Kind>>,
     pub(super) max: usize,
     /// The labels of the groups whose series are looked at together.
     pub joint_by: Box<[Box<str>]>,
@@ -52,18 +54,18 @@ impl TryFrom<&GroupsConfig> for GroupSpec {
         if config.by.len() > KINDS_MAX {
             return Err(GroupError::TooMany(config.by.len()));
         }
-        let mut kinds: Vec<Kind> = Vec::new();
+        let mut kinds: Vec<Arc<Kind>> = Vec::new();
         for (number, by) in config.by.iter().enumerate() {
             let names = names(by)?;
             let text = names.join(",").into_boxed_str();
             if kinds.iter().any(|k| k.text == text) {
                 return Err(GroupError::Twice(text.into()));
             }
-            kinds.push(Kind {
+            kinds.push(Arc::new(Kind {
                 number,
                 names: names.into(),
                 text,
-            });
+            }));
         }
         Ok(Self {
             kinds,

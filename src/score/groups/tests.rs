@@ -50,7 +50,7 @@ fn series_are_in_the_groups_of_their_labels_and_count_while_they_are_of_now() {
     assert_eq!(all(&groups, &board, NOW_MS), [node, one, both]);
     let now = groups.now(&board, NOW_MS);
     assert_eq!(now.left_out, 0);
-    assert_eq!(groups.by(&now.groups[2].group), "job,instance");
+    assert_eq!(now.groups[2].group.by(), "job,instance");
     assert!(now.groups.iter().all(|s| s.score() >= 0.7));
     assert_eq!(now.groups[1].ratio(), 0.5);
     // A minute and more later nobody has said anything new.
@@ -61,6 +61,34 @@ fn series_are_in_the_groups_of_their_labels_and_count_while_they_are_of_now() {
             .iter()
             .all(|s| s.deviation == 0.0 && s.members > 1)
     );
+}
+
+#[test]
+fn other_labels_group_from_the_next_page_on() {
+    let (board, mut writers) = Board::new(1);
+    let writer = &mut writers[0];
+    for instance in ["1", "2", "2"] {
+        let labels = [("__name__", "a"), ("job", "node"), ("instance", instance)];
+        add(writer, &labels, 0.4, false);
+    }
+    let groups = groups(&["job"], 100);
+    let node = ("node".to_owned(), 3, 0);
+    assert_eq!(all(&groups, &board, NOW_MS), std::slice::from_ref(&node));
+    let by = |by: &[&str], max| {
+        let config = GroupsConfig {
+            by: by.iter().map(|b| (*b).to_owned()).collect(),
+            max,
+            ..GroupsConfig::default()
+        };
+        GroupSpec::try_from(&config).unwrap()
+    };
+    groups.renew(by(&["instance", "job"], 100));
+    let two = ("2".to_owned(), 2, 0);
+    assert_eq!(all(&groups, &board, NOW_MS), [two, node]);
+    groups.renew(by(&["instance", "job"], 1));
+    assert!(groups.now(&board, NOW_MS).left_out > 0);
+    groups.renew(by(&[], 1));
+    assert_eq!(all(&groups, &board, NOW_MS), []);
 }
 
 #[test]

@@ -88,6 +88,6 @@ impl Judge {
             interval_ms,
             day_ms: spec.day_ms,
         };
-        tier.absorb(&spec.forest, at, &step.features)
+        tier.absorb(&spec.forest, at, &step.features())
     }
 }

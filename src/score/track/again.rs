@@ -12,7 +12,8 @@ use super::{Taken, Track};
 use crate::model::forest::Tier;
 use crate::model::forest::tier::{Fits, Outline};
 use crate::model::{Point, SeriesSpec};
-use crate::score::judge::{Judge, Phase};
+use crate::score::band::Band;
+use crate::score::judge::{Judge, Judgement, Phase};
 use crate::series::fingerprint::fingerprint;
 use crate::series::kind::{Kind, Source};
 
@@ -20,9 +21,16 @@ use crate::series::kind::{Kind, Source};
 /// rarity is adds one: what was said before is then not said again.
 const SCORING: u32 = 1;
 
-/// What tells rules, and the way in which samples are scored, from others.
+/// What tells rules, and the way in which samples are scored, from others. Orders are left out: they
+/// say themselves from which sample on they count.
 pub fn mark(spec: &SeriesSpec) -> u64 {
-    fingerprint(format!("{SCORING} {spec:?}").as_bytes())
+    let mut spec = spec.clone();
+    spec.orders = None;
+    // As it was written before there were orders; rules that ask for neither of the others are those
+    // from before it could be asked.
+    let text = format!("{spec:?}").replacen(" orders: None,", "", 1);
+    let text = text.replacen(" confirm_of: 5, min_duration_ms: 0,", "", 1);
+    fingerprint(format!("{SCORING} {text}").as_bytes())
 }
 
 #[derive(Serialize)]
@@ -57,6 +65,29 @@ pub struct Numbers {
     pub rarity: f64,
     /// Lower and upper bound, if they were asked for.
     pub band: Option<(f64, f64)>,
+}
+
+/// All that was said of one sample, and what was known before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Told {
+    /// What was judged: of a counter its rate per second.
+    pub x: Point,
+    pub judged: Judgement,
+    /// If it was asked for; `None` in warm-up.
+    pub band: Option<Band>,
+    /// Usual distance of two samples in milliseconds.
+    pub interval_ms: f64,
+    /// Values judged before this one.
+    pub before: u32,
+    /// Values until there are scores.
+    pub warmup: u32,
+    pub phase: Phase,
+    /// It knew its days, and judged by them.
+    pub knows_the_day: bool,
+    /// Where its values lay, whatever the time of the day, and how far they were spread.
+    pub usual: (f64, f64),
+    /// The version of the forest in use, and the time of the sample at which it was ordered.
+    pub forest: Option<(u32, i64)>,
 }
 
 impl Track {
@@ -146,5 +177,44 @@ impl Track {
                 })
             }
         }
+    }
+
+    /// Takes a sample and tells all that is said of it, with its band if that is wanted; `None` if it
+    /// gives no value to judge.
+    pub fn tell(
+        &mut self,
+        spec: &SeriesSpec,
+        (t_ms, value): (i64, f64),
+        start_ms: Option<i64>,
+        wants_band: bool,
+    ) -> Option<Told> {
+        let (before, phase) = (self.judge.seen(), self.phase(spec));
+        let (knows_the_day, usual) = (self.judge.knows_the_day(), self.judge.usual());
+        let mut seen = None;
+        let look = |judge: &Judge, interval_ms: f64, x: Point| {
+            let band = || judge.band(spec, interval_ms, x.t_ms, Some(x.value));
+            seen = Some((x, interval_ms, wants_band.then(band).flatten()));
+        };
+        let taken = self.take_seen(spec, t_ms, value, start_ms, look, |_, _, _, _| {});
+        let Taken::Kept {
+            judgement: Some(judged),
+            ..
+        } = taken
+        else {
+            return None;
+        };
+        let (x, interval_ms, band) = seen?;
+        Some(Told {
+            x,
+            judged,
+            band,
+            interval_ms,
+            before,
+            warmup: spec.warmup,
+            phase,
+            knows_the_day,
+            usual,
+            forest: self.judge.forest().and_then(Tier::in_use),
+        })
     }
 }

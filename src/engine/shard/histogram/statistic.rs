@@ -7,6 +7,7 @@ use crate::engine::tally::Shown;
 use crate::score::judge::Judge;
 use crate::series::family;
 use crate::series::fingerprint::fingerprint;
+use crate::series::label_store::Place;
 
 impl Slot {
     /// True if a statistic has a forest, or is yet to come and may have one.
@@ -26,7 +27,23 @@ impl Slot {
         }
     }
 
+    /// The number of the spec of each.
+    pub(in crate::engine::shard) fn each_spec(&mut self, mut one: impl FnMut(&mut u32)) {
+        for stat in &mut self.stats {
+            if let StatSlot::Judged(stat) = stat {
+                one(&mut stat.spec);
+            }
+        }
+    }
+
     /// The judge of a statistic, and the number of its spec.
+    pub(in crate::engine::shard) fn stat_labels(&self, i: usize) -> Option<Place> {
+        match self.stats.get(i)? {
+            StatSlot::Judged(stat) => Some(stat.labels),
+            StatSlot::New | StatSlot::LeftOut => None,
+        }
+    }
+
     pub(in crate::engine::shard) fn judge_mut(&mut self, i: usize) -> Option<(&mut Judge, u32)> {
         match &mut self.stats[i] {
             StatSlot::Judged(stat) => Some((&mut stat.judge, stat.spec)),

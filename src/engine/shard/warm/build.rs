@@ -11,6 +11,7 @@ use crate::engine::shard::native::{Native, closed_native};
 use crate::engine::shard::{Shard, closed};
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
+use crate::model::SeriesSpec;
 use crate::score::board::Alarm;
 use crate::score::judge::Phase;
 use crate::score::track::{GAP_INTERVALS, Taken, Track};
@@ -30,7 +31,8 @@ const SLICE: usize = 2048;
 enum Model {
     Track {
         track: Box<Track>,
-        spec: u32,
+        /// Not its number: that may be another one before the history is in.
+        spec: Box<SeriesSpec>,
         /// What its newest sample shows.
         shown: Option<(f32, Option<Alarm>)>,
     },
@@ -183,7 +185,7 @@ impl Build {
         }
         let model = Model::Track {
             track,
-            spec: slot.spec,
+            spec: Box::new(spec.clone()),
             shown: None,
         };
         let place = (slot.group, slot.position);
@@ -310,7 +312,7 @@ impl Build {
         let (mut chunks, mut offered, mut stats) = (Vec::new(), None, None);
         match (&mut stream.model, &stream.samples) {
             (Model::Track { track, spec, shown }, Samples::Floats(floats)) => {
-                let spec = shard.parts.specs.get(*spec);
+                let spec = &**spec;
                 let finished = match track.take(spec, t_ms, floats[at].1) {
                     Taken::Old(_) => None,
                     Taken::Ended { finished, .. } => {

@@ -34,6 +34,12 @@ impl Fits {
             .find(|(mark, _)| is(mark))
             .map(|(_, work)| Arc::clone(work))
     }
+
+    /// When the fit of this number was ordered.
+    pub(super) fn mark(&self, version: u32) -> Option<Mark> {
+        let mut marks = self.0.iter().map(|(mark, _)| *mark);
+        marks.find(|mark| mark.version == version)
+    }
 }
 
 impl Tier {
