@@ -185,7 +185,19 @@ fn specs(labels: &[u8], live: &Live, anchors: &[(i64, Anchor)]) -> Specs {
         .iter()
         .any(|(_, a)| matches!(a, Anchor::State { rules, .. } if *rules != live.rules));
     if has_others {
-        specs.extend(rules::may_have_had(&live.past, labels));
+        // Orders say themselves since when they count, whatever the rules were.
+        let orders = &live.spec.orders;
+        let ordered = |(mark, spec)| {
+            (
+                mark,
+                SeriesSpec {
+                    orders: orders.clone(),
+                    ..spec
+                },
+            )
+        };
+        let before = rules::may_have_had(&live.past, labels).into_iter();
+        specs.extend(before.map(ordered));
     }
     specs
 }
