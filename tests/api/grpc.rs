@@ -125,8 +125,10 @@ fn grpc_answers_what_rest_answers() {
         .unwrap()
         .into_inner();
     let mut next = || {
-        let next = tokio::time::timeout(PATIENCE, changes.message());
-        runtime.block_on(async { next.await.unwrap() })
+        runtime.block_on(async {
+            let next = tokio::time::timeout(PATIENCE, changes.message());
+            next.await.unwrap()
+        })
     };
     assert_eq!(next().unwrap().unwrap().change, "mark");
 
@@ -170,7 +172,7 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
             .await
             .unwrap()
             .into_inner();
-        let mut rest = get(saimon, &format!("{path}{rest_token}"));
+        let rest = get(saimon, &format!("{path}{rest_token}"));
         same(&page, &rest);
         pages += 1;
         match page.next_page_token {
@@ -180,7 +182,6 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
             }
             None => break,
         }
-        rest.take();
     }
     assert!(pages > 2, "{pages}");
     let one = client
@@ -297,10 +298,8 @@ async fn compare_series(saimon: &Serving, client: &mut SaimonClient<Channel>) ->
         .unwrap()
         .into_inner();
     assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
-    assert_eq!(
-        (status.stage.as_str(), status.records),
-        ("ready", Some(201))
-    );
+    assert_eq!(status.stage, "ready");
+    assert!(status.records >= Some(201), "{status:?}");
     let config = client
         .get_config(v1::GetConfigRequest {})
         .await
