@@ -141,12 +141,11 @@ impl Reader {
         let labels: Vec<_> = of.iter().map(|found| found.labels.clone()).collect();
         let said = self
             .gather(of, first, last, move |windows| {
-                let all = labels.iter().zip(lives).zip(windows);
-                let one =
-                    |((labels, live), chunks): ((&Box<[u8]>, Option<Live>), Vec<_>)| match live {
-                        Some(live) => again(labels, &live, chunks, (from_ms, to_ms), how, &own),
-                        None => Ok(Vec::new()),
-                    };
+                let all = labels.iter().map(|l| &**l).zip(lives).zip(windows);
+                let one = |((labels, live), chunks): ((&[u8], Option<Live>), Vec<_>)| match live {
+                    Some(live) => again(labels, &live, chunks, (from_ms, to_ms), how, &own),
+                    None => Ok(Vec::new()),
+                };
                 all.map(one).collect::<Result<Vec<_>, _>>()
             })
             .await??;

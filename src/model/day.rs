@@ -123,6 +123,14 @@ impl<T: Part> Day<T> {
     }
 }
 
+/// A part of which nothing is known. Apart, so that the processor guesses that it is not asked for and
+/// reads those that are held at once.
+#[cold]
+#[inline(never)]
+fn unknown<T: Part>() -> &'static T {
+    T::NONE
+}
+
 impl<T> Default for Day<T> {
     fn default() -> Self {
         Self {
@@ -138,7 +146,10 @@ impl<T: Part> Index<usize> for Day<T> {
 
     #[inline]
     fn index(&self, at: usize) -> &T {
-        self.held.get(self.offset(at)).unwrap_or(T::NONE)
+        match self.held.get(self.offset(at)) {
+            Some(part) => part,
+            None => unknown(),
+        }
     }
 }
 

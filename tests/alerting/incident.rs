@@ -48,7 +48,7 @@ fn webhook() -> (u16, Receiver<Value>) {
     let (to, posted) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            if to.send(body(stream)).is_err() {
+            if to.send(body(&stream)).is_err() {
                 return;
             }
         }
@@ -56,8 +56,8 @@ fn webhook() -> (u16, Receiver<Value>) {
     (port, posted)
 }
 
-fn body(stream: TcpStream) -> Value {
-    let mut reader = BufReader::new(&stream);
+fn body(stream: &TcpStream) -> Value {
+    let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -72,7 +72,8 @@ fn body(stream: TcpStream) -> Value {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    (&stream)
+    let mut answer = stream;
+    answer
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         .unwrap();
     serde_json::from_slice(&body).unwrap()

@@ -125,10 +125,9 @@ fn grpc_answers_what_rest_answers() {
         .unwrap()
         .into_inner();
     let mut next = || {
-        runtime.block_on(async {
-            let next = tokio::time::timeout(PATIENCE, changes.message());
-            next.await.unwrap()
-        })
+        // A timeout is made where there is a clock for it.
+        let next = async { tokio::time::timeout(PATIENCE, changes.message()).await };
+        runtime.block_on(next).unwrap()
     };
     assert_eq!(next().unwrap().unwrap().change, "mark");
 
@@ -172,7 +171,7 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
             .await
             .unwrap()
             .into_inner();
-        let rest = get(saimon, &format!("{path}{rest_token}"));
+        let mut rest = get(saimon, &format!("{path}{rest_token}"));
         same(&page, &rest);
         pages += 1;
         match page.next_page_token {
@@ -182,6 +181,7 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
             }
             None => break,
         }
+        rest.take();
     }
     assert!(pages > 2, "{pages}");
     let one = client
