@@ -298,10 +298,8 @@ async fn compare_series(saimon: &Serving, client: &mut SaimonClient<Channel>) ->
         .unwrap()
         .into_inner();
     assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
-    assert_eq!(
-        (status.stage.as_str(), status.records),
-        ("ready", Some(201))
-    );
+    assert_eq!(status.stage, "ready");
+    assert!(status.records >= Some(201), "{status:?}");
     let config = client
         .get_config(v1::GetConfigRequest {})
         .await
