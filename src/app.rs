@@ -124,7 +124,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
     let records = recording.as_ref().map(|r| Arc::clone(&r.records));
     let api = Arc::new(ApiParts {
         feedback: said.feedback.clone(),
-        maintenance: said.maintenance.clone(),
+        maintenance: said.maintenance,
         ..ApiParts::new(records, config)
     });
 

@@ -102,7 +102,7 @@ fn the_first_steps_are_a_prometheus_configuration_without_a_gap() {
     }
     // For who has external labels, in the place of the relabelling above.
     let relabelling = blocks.iter().position(|b| b.contains("write_relabel"));
-    let mut with = blocks.clone();
+    let mut with = blocks;
     let at = relabelling.unwrap();
     let rules = external.split_once(":\n").unwrap().1;
     with[at].push_str(rules);

@@ -533,11 +533,14 @@ fn an_anomaly_becomes_active_when_it_has_lasted() {
             (state == Some(saimon::score::board::AlarmState::Active)).then_some(i - 3000)
         })
     };
-    // Of the evidence, and of a rule that says so itself.
+    // Of the evidence, and of a rule that says so itself. What the series gets used to meanwhile may
+    // be over before it has lasted.
     for min in [None, Some(30.0)] {
         let soon = active_after(0, min).unwrap();
         assert!(soon < 5, "{soon}");
-        assert_eq!(active_after(20 * STEP_MS, min), Some(20), "{min:?}");
-        assert_eq!(active_after(2 * STEP_MS, min), Some(soon.max(2)));
+        for least in [2, 8, 20] {
+            let after = active_after(least * STEP_MS, min);
+            assert!(after.is_none_or(|after| after >= least), "{after:?}");
+        }
     }
 }

@@ -29,7 +29,7 @@ impl Default for MaintenanceConfig {
 }
 
 /// One window: from `start` to `end`, or `duration` long whenever `schedule` says so.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WindowConfig {
     /// Which series, as in PromQL. Every window needs one.
@@ -58,20 +58,4 @@ pub struct WindowConfig {
     /// What it is for.
     #[schemars(extend("format" = "text"))]
     pub comment: Option<String>,
-}
-
-impl Default for WindowConfig {
-    fn default() -> Self {
-        Self {
-            selector: String::new(),
-            start: None,
-            end: None,
-            schedule: None,
-            duration: None,
-            time_zone: None,
-            alert: false,
-            learn: false,
-            comment: None,
-        }
-    }
 }

@@ -99,7 +99,7 @@ impl Desk {
     /// Moves the lines of one series. Blocks until every shard has the order in its queue.
     pub fn move_lines(&self, canonical: &[u8], moved: Moved) {
         let fp = fingerprint(canonical);
-        self.tell(Some(canonical.into()), |book| {
+        self.tell(Some(&canonical.into()), |book| {
             Arc::make_mut(&mut book.lines).insert(fp, moved);
         });
     }
@@ -109,13 +109,13 @@ impl Desk {
         self.tell(None, |book| book.pauses = Arc::new(pauses));
     }
 
-    fn tell(&self, only: Option<Arc<[u8]>>, change: impl FnOnce(&mut Book)) {
+    fn tell(&self, only: Option<&Arc<[u8]>>, change: impl FnOnce(&mut Book)) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut book);
         for shard in &self.shards {
             let order = NewOrders {
                 book: book.clone(),
-                only: only.clone(),
+                only: only.cloned(),
             };
             // Fails only if the shard has ended.
             let _ = shard.blocking_send(Message::Order(order));

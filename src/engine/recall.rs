@@ -141,12 +141,11 @@ impl Reader {
         let labels: Vec<_> = of.iter().map(|found| found.labels.clone()).collect();
         let said = self
             .gather(of, first, last, move |windows| {
-                let all = labels.iter().zip(lives).zip(windows);
-                let one =
-                    |((labels, live), chunks): ((&Box<[u8]>, Option<Live>), Vec<_>)| match live {
-                        Some(live) => again(labels, &live, chunks, (from_ms, to_ms), how, &own),
-                        None => Ok(Vec::new()),
-                    };
+                let all = labels.iter().map(|l| &**l).zip(lives).zip(windows);
+                let one = |((labels, live), chunks): ((&[u8], Option<Live>), Vec<_>)| match live {
+                    Some(live) => again(labels, &live, chunks, (from_ms, to_ms), how, &own),
+                    None => Ok(Vec::new()),
+                };
                 all.map(one).collect::<Result<Vec<_>, _>>()
             })
             .await??;
@@ -186,7 +185,19 @@ fn specs(labels: &[u8], live: &Live, anchors: &[(i64, Anchor)]) -> Specs {
         .iter()
         .any(|(_, a)| matches!(a, Anchor::State { rules, .. } if *rules != live.rules));
     if has_others {
-        specs.extend(rules::may_have_had(&live.past, labels));
+        // Orders say themselves since when they count, whatever the rules were.
+        let orders = &live.spec.orders;
+        let ordered = |(mark, spec)| {
+            (
+                mark,
+                SeriesSpec {
+                    orders: orders.clone(),
+                    ..spec
+                },
+            )
+        };
+        let before = rules::may_have_had(&live.past, labels).into_iter();
+        specs.extend(before.map(ordered));
     }
     specs
 }

@@ -20,7 +20,7 @@ fn windows_are_kept_end_and_are_forgotten_long_after() {
     let labels = |job: &str| labels::encode([("job", job)]);
     // What came before it was known is not of it.
     assert!(all.holding(&labels("a"), 2999).is_empty());
-    assert_eq!(all.holding(&labels("a"), 3000), [first.clone()]);
+    assert_eq!(all.holding(&labels("a"), 3000), [first]);
     assert!(all.holding(&labels("b"), 3000).is_empty());
     let recurs = Wanted {
         selector: "up".to_owned(),

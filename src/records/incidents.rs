@@ -224,7 +224,7 @@ fn follow(incident: &mut Incident, index: &Index) {
     let end = rows().filter_map(|(_, row)| row.end_ms).max();
     let severity = rows().map(|(_, row)| row.severity).max();
     let score = rows().map(|(_, row)| row.score).max_by(f32::total_cmp);
-    let origin = origin::of(rows().map(|(id, row)| (id, row.score)));
+    let origin = origin::of(&rows().map(|(id, row)| (id, row.score)));
     incident.severity = severity.map_or(incident.severity, |s| s.max(incident.severity));
     incident.score = score.map_or(incident.score, |s| s.max(incident.score));
     incident.origin = origin.map_or(incident.origin, |o| o.id);

@@ -251,10 +251,16 @@ mod tests {
                 keep: Duration::from_secs(100),
                 max,
             },
+            incidents: IncidentSpec::default(),
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&clock) as _,
         };
-        (Keeper { parts, said: None }, taps.remove(0), clock)
+        let keeper = Keeper {
+            incidental: Incidental::new(parts.incidents.clone()),
+            parts,
+            said: None,
+        };
+        (keeper, taps.remove(0), clock)
     }
 
     fn absent(tap: &mut RecordTap, name: &str, last_ms: i64) -> Vec<u8> {

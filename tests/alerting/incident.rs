@@ -48,7 +48,7 @@ fn webhook() -> (u16, Receiver<Value>) {
     let (to, posted) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            if to.send(body(stream)).is_err() {
+            if to.send(body(&stream)).is_err() {
                 return;
             }
         }
@@ -56,8 +56,8 @@ fn webhook() -> (u16, Receiver<Value>) {
     (port, posted)
 }
 
-fn body(stream: TcpStream) -> Value {
-    let mut reader = BufReader::new(&stream);
+fn body(stream: &TcpStream) -> Value {
+    let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -72,7 +72,8 @@ fn body(stream: TcpStream) -> Value {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    (&stream)
+    let mut answer = stream;
+    answer
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         .unwrap();
     serde_json::from_slice(&body).unwrap()
@@ -214,6 +215,7 @@ fn an_incident_of_twelve_series_pages_once() {
     let one: Value = serde_json::from_str(one.text()).unwrap();
     assert_eq!(one["incident"]["series"], SERIES);
     assert_eq!(one["incident"]["labels"]["instance"], "a:1");
+    selected(&saimon, id);
     // All twelve do alert, and are silenced.
     let alerts = format!("http://127.0.0.1:{alerts}/api/v2/alerts");
     let alerts = Command::new("curl").args(["-s", &alerts]).output().unwrap();
@@ -226,6 +228,28 @@ fn an_incident_of_twelve_series_pages_once() {
         alerts.iter().filter(silenced).count() >= SERIES,
         "{alerts:?}"
     );
+}
+
+/// Lines of incidents are selected as all others are.
+fn selected(saimon: &Serving, id: &str) {
+    let lines = |selector: &str| {
+        let page = saimon
+            .connect()
+            .get(&format!("/metrics/scores?match[]={selector}"), "");
+        let page = page.text().to_owned();
+        let lines = page.lines().filter(|l| !l.starts_with('#'));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let one = lines("saimon_incident_members");
+    let wanted =
+        format!("saimon_incident_members{{incident=\"{id}\",instance=\"a:1\",job=\"shop\"}} 12");
+    assert_eq!(one, [wanted]);
+    let member = "saimon_incident_member%7Bsource_metric%3D%22shop_metric_3%22%7D";
+    let one = lines(member);
+    assert_eq!(one.len(), 1, "{one:?}");
+    let begins = "saimon_incident_member{instance=\"a:1\",job=\"shop\",source_metric=\"shop_metric_3\",incident=";
+    assert!(one[0].starts_with(begins), "{one:?}");
+    assert_eq!(lines(&format!("%7Bincident%3D%22{id}%22%7D")).len(), 15);
 }
 
 fn is_of_health(notification: &Value) -> bool {

@@ -71,19 +71,19 @@ impl Browser {
             asked: Vec::new(),
             _profile: profile,
         };
-        let made = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let made = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let target = json!({"targetId": made["targetId"], "flatten": true});
-        let attached = browser.call("Target.attachToTarget", target);
+        let attached = browser.call("Target.attachToTarget", &target);
         browser.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
 
     /// Sends an order and waits for its answer.
     #[track_caller]
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let mut order = json!({"id": self.next, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -131,14 +131,14 @@ impl Browser {
     }
 
     pub(crate) fn open(&mut self, url: &str) {
-        self.call("Page.navigate", json!({"url": url}));
+        self.call("Page.navigate", &json!({"url": url}));
     }
 
     /// The value of an expression.
     #[track_caller]
     pub(crate) fn value(&mut self, script: &str) -> Value {
         let params = json!({"expression": script, "returnByValue": true, "awaitPromise": true});
-        let answer = self.call("Runtime.evaluate", params);
+        let answer = self.call("Runtime.evaluate", &params);
         assert!(
             answer["exceptionDetails"].is_null(),
             "{script}: {}",
@@ -199,7 +199,7 @@ impl Browser {
         for kind in ["mousePressed", "mouseReleased"] {
             let event =
                 json!({"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", event);
+            self.call("Input.dispatchMouseEvent", &event);
         }
     }
 
@@ -217,29 +217,29 @@ impl Browser {
             if kind == "keyDown" && !text.is_empty() {
                 event["text"] = json!(text);
             }
-            self.call("Input.dispatchKeyEvent", event);
+            self.call("Input.dispatchKeyEvent", &event);
         }
     }
 
     /// Types into what has the focus.
     pub(crate) fn type_text(&mut self, text: &str) {
-        self.call("Input.insertText", json!({"text": text}));
+        self.call("Input.insertText", &json!({"text": text}));
     }
 
     /// As wide and as high as a device, in its colours.
     pub(crate) fn device(&mut self, width: u32, height: u32, scale: f64, dark: bool) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600});
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.call("Emulation.setEmulatedMedia", media);
+        self.call("Emulation.setEmulatedMedia", &media);
     }
 
     /// A picture of what is seen.
     pub(crate) fn picture(&mut self, to: &Path) {
         use base64::Engine as _;
         let params = json!({"format": "png"});
-        let taken = self.call("Page.captureScreenshot", params);
+        let taken = self.call("Page.captureScreenshot", &params);
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(taken["data"].as_str().unwrap())
             .unwrap();

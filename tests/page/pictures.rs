@@ -37,7 +37,7 @@ fn pictures() {
     town.tell(&saimon, now_ms + 1);
     saimon.settled(town.sent);
     let mut browser = Browser::start();
-    let mut open = |browser: &mut Browser, route: &str, ready: &str| {
+    let open = |browser: &mut Browser, route: &str, ready: &str| {
         browser.open("about:blank");
         browser.open(&format!("http://{}/{route}", saimon.address));
         browser.until(&format!("document.querySelector('{ready}')"));

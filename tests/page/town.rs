@@ -34,8 +34,8 @@ impl Town {
     }
 
     /// Something that goes wrong at a time.
-    pub(crate) fn fault(&mut self, at_ms: i64, spec: Value) {
-        let spec = FaultSpec::from_json(&spec).unwrap();
+    pub(crate) fn fault(&mut self, at_ms: i64, spec: &Value) {
+        let spec = FaultSpec::from_json(spec).unwrap();
         self.world.plan(&spec, at_ms).unwrap();
     }
 
@@ -161,6 +161,6 @@ pub(crate) fn trouble(town: &mut Town, now_ms: i64) {
         if !size.is_null() {
             spec["size"] = size;
         }
-        town.fault(before(hours), spec);
+        town.fault(before(hours), &spec);
     }
 }

@@ -1,9 +1,10 @@
 //! The graph page of Prometheus with a series in its band and its score, and what that page draws: the
 //! demo prints its address, the end-to-end test takes its picture.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use saimon::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use super::http;
@@ -59,7 +60,7 @@ impl Band<'_> {
     /// # Errors
     /// If one of them is missing or has hardly a point.
     pub(crate) fn drawn(&self, prometheus: u16) -> Result<Vec<String>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let now = u64::try_from(SystemClock.now_ms() / 1000)?;
         let mut drawn = Vec::new();
         for query in self.queries() {
             let path = format!(

@@ -81,7 +81,7 @@ impl IncidentSpec {
     /// What a series may share with others: equal numbers mean equal labels of one kind. A series that
     /// lacks a label shares nothing of that kind.
     pub fn keys(&self, canonical: &[u8]) -> Vec<u64> {
-        let key = |(number, names): (usize, &Box<[Box<str>]>)| {
+        let key = |(number, names): (usize, &[Box<str>])| {
             let mut hash = xxhash_rust::xxh3::Xxh3::new();
             hash.update(&(number as u64).to_le_bytes());
             for name in names {
@@ -91,7 +91,8 @@ impl IncidentSpec {
             }
             Some(hash.digest())
         };
-        self.kinds.iter().enumerate().filter_map(key).collect()
+        let kinds = self.kinds.iter().map(|names| &**names);
+        kinds.enumerate().filter_map(key).collect()
     }
 }
 

@@ -182,7 +182,7 @@ impl Together {
             return None;
         }
         entry.told.sort_by_key(|(g, m, x)| (*g, x.t_ms, *m));
-        let updates = self.hear(&entry);
+        let updates = self.hear(&entry, true);
         Some((entry, updates))
     }
 
@@ -213,10 +213,11 @@ impl Together {
                 self.join(labels, *partition);
             }
         }
-        self.hear(entry)
+        self.hear(entry, false)
     }
 
-    fn hear(&mut self, entry: &Entry) -> Vec<Update> {
+    /// `fresh` says that anomalies are to be counted.
+    fn hear(&mut self, entry: &Entry, fresh: bool) -> Vec<Update> {
         let stored = &mut self.stored;
         stored.seq = stored.seq.max(entry.seq);
         let last_ms = stored.received_ms.unwrap_or(entry.received_ms);
@@ -242,7 +243,7 @@ impl Together {
                 failed,
             } = group.look();
             updates.append(&mut more);
-            for _ in 0..began {
+            for _ in 0..if fresh { began } else { 0 } {
                 self.metrics.groups.began();
             }
             if failed > 0 {
@@ -331,8 +332,8 @@ impl Together {
 
 /// The values of the labels that make the group of a series; `None` if it lacks one.
 pub(super) fn values(canonical: &[u8], by: &[Box<str>]) -> Option<Vec<Box<str>>> {
-    let value = |name: &Box<str>| labels::get(canonical, name).map(Box::from);
-    by.iter().map(value).collect()
+    let value = |name: &str| labels::get(canonical, name).map(Box::from);
+    by.iter().map(|name| value(name)).collect()
 }
 
 /// Shows how a group stands.

@@ -9,7 +9,7 @@ use super::{
 
 /// Whether an endpoint looks or changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(in crate::expose) enum Verb {
     Get,
     Post,
 }
@@ -28,7 +28,7 @@ impl Verb {
 pub(in crate::expose) struct Endpoint {
     /// With parameters in braces.
     pub(in crate::expose) path: &'static str,
-    pub(super) verb: Verb,
+    pub(in crate::expose) verb: Verb,
     /// A name that clients may use for it.
     pub(in crate::expose) name: &'static str,
     pub(super) summary: &'static str,

@@ -14,7 +14,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::config::client::Secret;
 use crate::config::web::{Right, UserRightsConfig, WebFile};
-use crate::expose::api::endpoints::{ALL, Endpoint};
+use crate::expose::api::acts;
+use crate::expose::api::endpoints::{ALL, Endpoint, Verb};
 use crate::expose::secure::{Door, rights};
 
 fn descriptors() -> FileDescriptorSet {
@@ -147,6 +148,38 @@ fn every_field_of_a_request_is_a_parameter_of_its_endpoint() {
         }
     }
     assert!(seen >= 11, "{seen}");
+}
+
+/// The same under another name, and what only HTTP needs.
+const NOT_HERE: [&str; 2] = ["summarizeAnomalies", "getDescription"];
+
+#[test]
+fn every_endpoint_and_every_act_has_its_method() {
+    let names: BTreeSet<String> = methods()
+        .into_iter()
+        .filter_map(|(path, _)| path.strip_prefix("/saimon.v1.Saimon/").map(str::to_owned))
+        .collect();
+    let acts = acts::ALL.iter().map(|a| a.name);
+    let all = ALL.iter().map(|e| e.name).chain(acts);
+    for name in all.filter(|name| !NOT_HERE.contains(name)) {
+        let method = name[..1].to_uppercase() + &name[1..];
+        let known = names.contains(&method);
+        assert!(
+            known,
+            "{name} has no method in proto/saimon/v1/service.proto"
+        );
+    }
+}
+
+/// Who may only read changes nothing.
+#[test]
+fn what_changes_something_is_for_administrators() {
+    let posts = ALL.iter().filter(|e| e.verb == Verb::Post).map(|e| e.name);
+    for name in acts::ALL.iter().map(|a| a.name).chain(posts) {
+        let method = name[..1].to_uppercase() + &name[1..];
+        let need = rights::needed_by(&format!("/saimon.v1.Saimon/{method}"));
+        assert_eq!(need, Some(Right::Admin), "{name}");
+    }
 }
 
 #[tokio::test]

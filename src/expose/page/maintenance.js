@@ -22,7 +22,7 @@ export function maintenance(main, {query}) {
     field('Series', input('selector', {required: true, placeholder: '{job="node", instance="a:9100"}', value: query.get('selector') ?? '', spellcheck: 'false', autocapitalize: 'off'})),
     h('div', {class: 'trio'},
       field('From (now if empty)', input('start', {type: 'datetime-local'})),
-      field('For', select({name: 'length'}, LENGTHS, '1h')),
+      field('For', select({name: 'lasts'}, LENGTHS, '1h')),
       field('Again and again (cron, if so)', input('schedule', {placeholder: '0 2 * * SUN', spellcheck: 'false'})),
       field('Time zone of that', input('zone', {value: Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'UTC', spellcheck: 'false'}))),
     h('div', {class: 'checks'}, check('quiet', 'Alert nobody', true), check('still', 'Learn nothing', true)),
@@ -56,8 +56,8 @@ export function maintenance(main, {query}) {
     const of = form.elements, start = of.start.value ? new Date(of.start.value) : undefined, schedule = of.schedule.value.trim();
     const text = (name) => of[name].value.trim() || undefined;
     const times = schedule
-      ? {schedule, duration: of.length.value, time_zone: text('zone'), start_time: start?.toISOString()}
-      : {start_time: start?.toISOString(), end_time: new Date((start ?? new Date()).getTime() + seconds(of.length.value) * 1000).toISOString()};
+      ? {schedule, duration: of.lasts.value, time_zone: text('zone'), start_time: start?.toISOString()}
+      : {start_time: start?.toISOString(), end_time: new Date((start ?? new Date()).getTime() + seconds(of.lasts.value) * 1000).toISOString()};
     act(async () => {
       await send('POST', PATH, {selector: of.selector.value, ...times, alert: !of.quiet.checked, learn: !of.still.checked, author: text('author'), comment: text('comment')});
       for (const name of ['selector', 'start', 'schedule', 'comment']) of[name].value = '';

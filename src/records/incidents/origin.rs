@@ -31,7 +31,7 @@ pub struct Origin {
 }
 
 /// The likely origin among anomalies with the scores of their peaks; `None` of none.
-pub fn of(anomalies: impl Iterator<Item = (RecordId, f32)> + Clone) -> Option<Origin> {
+pub fn of(anomalies: &(impl Iterator<Item = (RecordId, f32)> + Clone)) -> Option<Origin> {
     let starts = || anomalies.clone().map(|(id, _)| id.start_ms);
     let first = starts().min()?;
     let seconds = |from: i64, to: i64| to.saturating_sub(from) as f64 / 1000.0;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn named(anomalies: &[(RecordId, f32)]) -> (u64, String) {
-        let origin = of(anomalies.iter().copied()).unwrap();
+        let origin = of(&anomalies.iter().copied()).unwrap();
         (origin.id.fingerprint, origin.why())
     }
 
@@ -126,6 +126,6 @@ mod tests {
         );
         // Of equal ones always the same.
         assert_eq!(named(&[at(9, 8, 1.5), at(9, 7, 1.5)]).0, 7);
-        assert_eq!(of(std::iter::empty()), None);
+        assert_eq!(of(&std::iter::empty()), None);
     }
 }

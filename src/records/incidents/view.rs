@@ -42,7 +42,7 @@ impl IncidentView {
         };
         let series: BTreeSet<u64> = incident.members.iter().map(|m| m.id.fingerprint).collect();
         let active = rows().filter(|(_, row)| row.state != RecordState::Resolved);
-        let origin = origin::of(rows().map(|(id, row)| (id, row.score)));
+        let origin = origin::of(&rows().map(|(id, row)| (id, row.score)));
         let origin = origin.and_then(|origin| {
             Some(OriginView {
                 row: *index.get(origin.id)?,

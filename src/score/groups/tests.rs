@@ -73,7 +73,7 @@ fn other_labels_group_from_the_next_page_on() {
     }
     let groups = groups(&["job"], 100);
     let node = ("node".to_owned(), 3, 0);
-    assert_eq!(all(&groups, &board, NOW_MS), [node.clone()]);
+    assert_eq!(all(&groups, &board, NOW_MS), std::slice::from_ref(&node));
     let by = |by: &[&str], max| {
         let config = GroupsConfig {
             by: by.iter().map(|b| (*b).to_owned()).collect(),
