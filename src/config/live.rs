@@ -147,6 +147,9 @@ mod tests {
         c.detect.confirm = 3;
         c.detect.release = 6;
         c.detect.adapt = Duration::from_secs(60);
+        c.detect.confirm_of = 7;
+        c.detect.min_duration = Duration::from_secs(30);
+        c.maintenance.change_window = Duration::from_secs(61);
         c.detect.absent = Duration::from_secs(61);
         c.detect.severity.high = 0.96;
         c.detect.rules = vec![RuleConfig::default()];

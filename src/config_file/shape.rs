@@ -358,6 +358,7 @@ mod tests {
                 "outputs",
                 "web",
                 "records",
+                "maintenance",
                 "incidents",
                 "limits"
             ]
