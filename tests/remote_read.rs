@@ -144,7 +144,7 @@ impl Readers {
                 .arg(dir.join("saimon.yaml"))
                 .arg("--data-dir")
                 .arg(dir.join("saimon"))
-                .args(["--http-listen", &saimon_at]),
+                .args(["--http-listen", &saimon_at, "--grpc-listen", "off"]),
             dir,
             &watchdog,
         )

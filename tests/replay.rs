@@ -182,6 +182,8 @@ fn start(shards: usize, bodies: &[Body]) -> Saimon {
         // So that models have something to say within five minutes.
         setup.detect.warmup = 20;
         setup.detect.young = 40;
+        // Which series have a forest when there are too few depends on who asks first.
+        setup.detect.forest.memory = bytesize::ByteSize::mib(128);
     });
     let samples = bodies
         .iter()

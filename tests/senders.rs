@@ -111,7 +111,8 @@ impl Scene {
 
     fn saimon(&self) -> Process {
         let mut saimon = Command::new(env!("CARGO_BIN_EXE_saimon"))
-            .args(["serve", "--http-listen", &self.at(SAIMON), "--data-dir"])
+            .args(["serve", "--grpc-listen", "off"])
+            .args(["--http-listen", &self.at(SAIMON), "--data-dir"])
             .arg(self.dir().join("saimon"))
             .run(self, "saimon");
         self.ready(&mut saimon, SAIMON, "/-/ready");

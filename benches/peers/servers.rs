@@ -91,7 +91,7 @@ impl Server {
                 let mut command = Command::new(crate::SAIMON);
                 command
                     .arg("serve")
-                    .args(["--http-listen", &listen])
+                    .args(["--http-listen", &listen, "--grpc-listen", "off"])
                     .args(["--data-dir", &format!("{dir}/data")])
                     .args(["--log-level", "warn"]);
                 command

@@ -322,7 +322,7 @@ async fn scores(client: &mut SaimonClient<Channel>, now_ms: i64, received: &v1::
         labels: received.labels.clone(),
         samples: all,
         start_time: Some(moment(now_ms - 10 * STEP_MS)),
-        forest: false,
+        forest: true,
         bands: true,
     };
     let scored = client

@@ -244,8 +244,8 @@ fn description(saimon: &Serving, id: &str) {
     assert!(packed.body.starts_with(&[0x1f, 0x8b]));
     assert!(paths.len() >= 12);
     for (path, item) in paths {
-        let unlike = ["/api/v1/anomalies/{", "/api/v1/incidents/{"];
-        if unlike.iter().any(|p| path.starts_with(p)) || item["get"].is_null() {
+        let unlike = ["anomalies", "incidents", "maintenance"].map(|of| format!("/api/v1/{of}/{{"));
+        if unlike.iter().any(|p| path.starts_with(p.as_str())) || item["get"].is_null() {
             continue;
         }
         let answer = get(saimon, &path.replace("{id}", id));

@@ -252,7 +252,7 @@ fn drills_down(browser: &mut Browser) {
 }
 
 fn answers(browser: &mut Browser, saimon: &Serving) {
-    let path = "document.querySelector('.plot') && location.hash.replace('#', '/api/v1')";
+    let path = "location.hash.replace('#', '/api/v1')";
     let path = browser.value(path).as_str().unwrap().to_owned() + "/feedback";
     browser.until("document.querySelector('[data-verdict=rejected]')?.offsetParent");
     browser.value("document.querySelector('[name=author]').select()");

@@ -23,6 +23,8 @@ impl Spawned {
     pub(crate) fn start(data: &Path, listen: &str, args: &[&str]) -> Self {
         let mut command = Command::new(SAIMON);
         command
+            // The port after that of HTTP may be somebody else's.
+            .env("SAIMON_GRPC_LISTEN", "127.0.0.1:0")
             .args(["serve", "--http-listen", listen, "--data-dir"])
             .arg(data)
             .args(args);
