@@ -1,11 +1,11 @@
 //! gRPC: the resources of REST, a stream of changes, scores on demand, health and reflection (`proto/saimon/v1`).
 //!
 //! One meaning, two protocols: a method asks the endpoint of REST that has its name, with the fields of
-//! the request as parameters, and the answer's JSON becomes the message ([`fields`]). So filters,
+//! the request as parameters, and the answer's JSON becomes the message (`fields`). So filters,
 //! limits, pages and errors are the same, and an endpoint that learns something teaches both.
 //!
 //! What always holds: every call passes the same door as every request of HTTP; no more than
-//! [`CALLS_AT_ONCE`] calls are under way, none of them for longer than `limits.request`; streams end
+//! `CALLS_AT_ONCE` calls are under way, none of them for longer than `limits.request`; streams end
 //! when saimon stops. tonic is named here, below, and nowhere else in `src/`.
 
 mod cut;

@@ -1,6 +1,6 @@
 //! What has changed, one after the other, for those who watch.
 //!
-//! Changes have numbers. The newest [`CHANGES_MAX`] are held: who asks for older ones, or for those of
+//! Changes have numbers. The newest `CHANGES_MAX` are held: who asks for older ones, or for those of
 //! an earlier process, is told that they are lost, and looks at everything instead. Nobody is waited
 //! for.
 

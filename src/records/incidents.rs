@@ -1,9 +1,9 @@
 //! Incidents: anomalies that are one thing, as they are shown.
 //!
-//! An incident has the ids of its anomalies and what follows from their records ([`Incidents::look`]):
+//! An incident has the ids of its anomalies and what follows from their records:
 //! whether one is active, the gravest severity, the likely origin. What always holds: an anomaly is in
 //! one incident at most (one that was merged only remembers what it had), and there are no more than
-//! [`INCIDENTS_MAX`]. Which anomalies belong together is decided in [`gather`].
+//! `INCIDENTS_MAX`. Which anomalies belong together is decided in `gather`.
 
 pub(super) mod gather;
 pub mod origin;

@@ -1,6 +1,7 @@
 //! Free ports for the processes of a stack.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -9,9 +10,13 @@ use anyhow::{Context, Result};
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
+/// What was given out already, and may not be in use yet: tests start their stacks at once.
+static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+
 /// Ports on 127.0.0.1 on which nobody listens, nor on the one after each: that is where saimon answers
 /// gRPC.
 pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     // two stacks that start at once look at different places first
     let start = fastrand::u16(FIRST..LAST);
     // held until all are chosen, or one port would be chosen twice
@@ -19,10 +24,12 @@ pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
     let held: Vec<(u16, [TcpListener; 2])> = (start..LAST)
         .chain(FIRST..start)
         .step_by(2)
+        .filter(|port| given.iter().all(|g| g.abs_diff(*port) > 1))
         .filter_map(|port| Some((port, [listen(port)?, listen(port + 1)?])))
         .take(N)
         .collect();
     let ports: Vec<u16> = held.iter().map(|(port, _)| *port).collect();
+    given.extend(&ports);
     ports
         .try_into()
         .ok()
