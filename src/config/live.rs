@@ -24,7 +24,7 @@ pub const LIVE: [&str; 29] = [
     "groups.by",
     "groups.max",
     "alerting",
-    "maintenance",
+    "maintenance.windows",
     "read",
     "limits.series",
     "limits.memory",
@@ -67,7 +67,10 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     config.groups.by.clone_from(&new.groups.by);
     config.groups.max = new.groups.max;
     config.alerting = new.alerting.clone();
-    config.maintenance = new.maintenance.clone();
+    config
+        .maintenance
+        .windows
+        .clone_from(&new.maintenance.windows);
     config.read = new.read.clone();
     let (to, from) = (&mut config.limits, &new.limits);
     to.series = from.series;
@@ -133,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::config::client::Secret;
-    use crate::config::{Preset, RuleConfig, Severity};
+    use crate::config::{Preset, RuleConfig, Severity, WindowConfig};
 
     /// Another value for every key that is live, and for some that are not.
     fn other() -> Config {
@@ -150,6 +153,7 @@ mod tests {
         c.detect.confirm_of = 7;
         c.detect.min_duration = Duration::from_secs(30);
         c.maintenance.change_window = Duration::from_secs(61);
+        c.maintenance.windows = vec![WindowConfig::default()];
         c.detect.absent = Duration::from_secs(61);
         c.detect.severity.high = 0.96;
         c.detect.rules = vec![RuleConfig::default()];
@@ -194,6 +198,7 @@ mod tests {
                 "detect.day",
                 "groups.joint_max",
                 "history.basic_auth.password",
+                "maintenance.change_window",
                 "store.window"
             ]
         );

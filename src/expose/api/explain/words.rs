@@ -64,9 +64,9 @@ pub(super) fn second(told: &Told) -> String {
         (None, None) => knows.to_owned(),
     };
     let times = number(e.deviation);
-    let often = number(10_f64.powf(told.judged.rarity));
+    let often = often(told.judged.rarity);
     format!(
-        "That {why}: the evidence is {times} times what it takes, which this series reaches about once in {often} values, and {who}."
+        "That {why}: the evidence is {times} times what it takes, which this series reaches {often}, and {who}."
     )
 }
 
@@ -80,6 +80,23 @@ fn words(reason: &str) -> String {
         "joint" => "a parting from its group".to_owned(),
         other => format!("a {other}"),
     }
+}
+
+/// How often that is, with two digits that matter: rarity is known no better.
+fn often(rarity: f64) -> String {
+    if rarity >= 9.0 {
+        return "less than once in a billion values".to_owned();
+    }
+    let unit = 10_f64.powf((rarity.floor() - 1.0).max(0.0));
+    let digits = ((10_f64.powf(rarity) / unit).round() * unit).to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("about once in {grouped} values")
 }
 
 fn percent(share: f64) -> String {
@@ -108,6 +125,19 @@ fn number(x: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_often_has_no_more_digits_than_are_known() {
+        for (rarity, said) in [
+            (0.0, "about once in 1 values"),
+            (1.1, "about once in 13 values"),
+            (3.53, "about once in 3,400 values"),
+            (7.83, "about once in 68,000,000 values"),
+            (11.6, "less than once in a billion values"),
+        ] {
+            assert_eq!(often(rarity), said);
+        }
+    }
 
     #[test]
     fn numbers_are_short() {
