@@ -10,7 +10,6 @@
 mod backlog;
 pub mod block;
 mod disk;
-mod files;
 mod folder;
 pub mod joint;
 mod key;
@@ -23,6 +22,7 @@ pub mod records;
 mod rollup;
 mod sled;
 mod snapshot;
+mod states;
 mod value;
 pub mod view;
 pub mod writer;

@@ -1,14 +1,12 @@
-//! Files of values: what is large, beside sled and not in it.
+//! Files of states: values that are rewritten whole at each checkpoint, beside sled and not in it.
 //!
 //! In sled a value that is replaced leaves a hole in its log, which is filled by copying what is live
-//! around it: most of the disk, of the bytes written and of the memory of a store were states. A value
-//! that stays is written again with its leaf, each time the leaf grows: blocks of chunks took twice
-//! their size. Here each atomic step writes its values into one new file, which is never changed; sled
-//! holds pointers. Values that live as long as each other have a folder of their own, so that a file
-//! goes as a whole. What always holds: a file is on the disk before sled points to it, and stays until
-//! a second flush after the last pointer to it has gone, so that neither a power cut nor the loss of
-//! sled's newest flush leads to a value that is no more; a record that is missing, cut or flipped is no
-//! value. This does not know what a value means, nor where its pointer is.
+//! around it: most of the disk, of the bytes written and of the memory of a store were states. Here
+//! each atomic step writes its states into one new file, which is never changed; sled holds pointers.
+//! What always holds: a file is on the disk before sled points to it, and stays until a second flush
+//! after the last pointer to it has gone, so that neither a power cut nor the loss of sled's newest
+//! flush leads to a state that is no more; a record that is missing, cut or flipped is no value. This
+//! does not know what a value means, nor where its pointer is.
 
 pub(super) mod record;
 
@@ -30,7 +28,7 @@ const MAGIC: [u8; 8] = *b"\x89smnsts1";
 /// where they fell asleep.
 const OPEN_MAX: usize = 8;
 
-/// What one [`Files::wasteful`] gives has at most so many bytes: moving them takes a fraction of the
+/// What one [`States::wasteful`] gives has at most so many bytes: moving them takes a fraction of the
 /// time that a job on the disk may.
 const MOVED_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -55,8 +53,8 @@ struct Extent {
     stuck: bool,
 }
 
-/// All files of one folder.
-pub(super) struct Files {
+/// All files of states.
+pub(super) struct States {
     dir: PathBuf,
     files: BTreeMap<u64, Extent>,
     next: u64,
@@ -69,18 +67,18 @@ pub(super) struct Files {
     decompressor: Decompressor<'static>,
 }
 
-impl std::fmt::Debug for Files {
+impl std::fmt::Debug for States {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} files of values", self.files.len())
+        write!(f, "States({} files)", self.files.len())
     }
 }
 
 /// A record that may be moved: its key, where it is, and its bytes.
 pub(super) type Moved = (Vec<u8>, Pointer, Vec<u8>);
 
-impl Files {
-    /// Makes the folder if it is not there and looks which files are in it. [`Files::point`] for every
-    /// pointer, then [`Files::settle`], are to follow.
+impl States {
+    /// Makes the folder if it is not there and looks which files are in it. [`States::point`] for every
+    /// pointer, then [`States::settle`], are to follow.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
         if !dir.try_exists()? {
             fs::create_dir_all(&dir)?;
@@ -139,7 +137,7 @@ impl Files {
             };
             match append(key, value, compressor, out) {
                 true => Ok(true),
-                false => Err(io::Error::other("a value is too large to be written")),
+                false => Err(io::Error::other("a state is too large to be written")),
             }
         })
     }
@@ -165,7 +163,7 @@ impl Files {
         self.next += 1;
         let path = self.path(number);
         let mut file = File::options().write(true).create_new(true).open(&path)?;
-        let too_large = |_| io::Error::other("a file of values is too large");
+        let too_large = |_| io::Error::other("a file of states is too large");
         let mut pointers = Vec::new();
         let mut out = MAGIC.to_vec();
         let (mut written, mut live) = (0u64, 0u64);
