@@ -10,6 +10,7 @@
 mod backlog;
 pub mod block;
 mod disk;
+mod files;
 mod folder;
 pub mod joint;
 mod key;
@@ -22,7 +23,6 @@ pub mod records;
 mod rollup;
 mod sled;
 mod snapshot;
-mod states;
 mod value;
 pub mod view;
 pub mod writer;

@@ -54,16 +54,35 @@ pub(super) const SLEEPERS: (&[u8], &[u8]) = (&[SLEEPER], &[SLEEPER + 1]);
 /// All blocks of rollups, as a half-open range.
 pub(super) const ROLLUPS: (&[u8], &[u8]) = (&[ROLLUP], &[ROLLUP + 1]);
 
-/// Kinds whose values are states.
-pub(super) const FILED_KINDS: [u8; 3] = [STATE, APPENDIX, SLEEPER];
+/// What lives as long as each other, and lies in files of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lot {
+    /// Rewritten at each checkpoint.
+    States,
+    /// Written once, and dropped when it is old: blocks of chunks and of rollups.
+    Blocks,
+}
 
-/// True for the key of a state.
-pub(super) fn is_filed(key: &[u8]) -> bool {
-    key.first().is_some_and(|kind| FILED_KINDS.contains(kind))
+impl Lot {
+    pub(super) const ALL: [Self; 2] = [Self::States, Self::Blocks];
+
+    /// Kinds of keys whose values are of this lot.
+    pub(super) fn kinds(self) -> &'static [u8] {
+        match self {
+            Self::States => &[STATE, APPENDIX, SLEEPER],
+            Self::Blocks => &[BLOCK, ROLLUP],
+        }
+    }
+
+    /// Where the value of `key` lies, if it is in a file.
+    pub(super) fn of(key: &[u8]) -> Option<Self> {
+        let kind = key.first()?;
+        Self::ALL.into_iter().find(|l| l.kinds().contains(kind))
+    }
 }
 
 /// Added to the kind of a key whose value is in a file: under that, sled has the pointer to it. So a
-/// value that sled has itself, from before format 4, is never taken for one.
+/// value that sled has itself, from before format 4 or 5, is never taken for one.
 const FILED: u8 = 0x10;
 
 /// The key of the pointer to the value of `key`, or the end of their range.

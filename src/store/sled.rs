@@ -1,7 +1,8 @@
 //! The store's files: the only place that names sled.
 //!
-//! States (of groups, of forests, of series that sleep) are in files of their own ([`super::states`]);
-//! under their keys, as [`key::filed`] has them, sled holds pointers, so that both are changed in one step.
+//! States (of groups, of forests, of series that sleep) and blocks are in files of their own
+//! ([`super::files`]); under their keys, as [`key::filed`] has them, sled holds pointers, so that both
+//! are changed in one step.
 //!
 //! What has been learnt about sled 0.34.7 and is kept here: nodes above 128 KiB go to files of their
 //! own that its `flush` does not sync, so it is done here (larger segments keep them in the log, for
@@ -18,15 +19,16 @@ use std::time::Duration;
 use ::sled::{Batch, Config, Db, Mode};
 
 use super::disk::{Backend, DiskError, Edit, OpenFailure, Opener, Pairs, Waits};
-use super::states::{Pointer, States};
+use super::files::{Files, Moved, Pointer};
+use super::key::Lot;
 use super::{key, value};
 
 /// The format of the whole store: keys, kinds, and what may be in a value of each version. A store
 /// of a newer format is left alone, so a new value version that an older saimon must not skip over
 /// silently needs a new format too. Format 1 had fewer partitions, no rollups and no decimal chunks,
 /// and did not say which records of the journal are in it; in format 2 no series slept; in format 3
-/// states were in sled. They are read and become format 4.
-const FORMAT: u32 = 4;
+/// states were in sled, in format 4 blocks. They are read and become format 5.
+const FORMAT: u32 = 5;
 /// What stands before the number.
 const FORMAT_TEXT: &str = "saimon store ";
 
@@ -34,13 +36,18 @@ const FORMAT_TEXT: &str = "saimon store ";
 /// that a store that lost its newest part is noticed.
 const FLUSHES_FILE: &str = "flushes";
 
-/// Folder in the store's folder with the files of states.
-const STATES_FOLDER: &str = "states";
+/// Folder in the store's folder with the files of a lot.
+const fn folder(lot: Lot) -> &'static str {
+    match lot {
+        Lot::States => "states",
+        Lot::Blocks => "chunks",
+    }
+}
 
 /// Version of a pointer.
 const POINTER_VERSION: u8 = 1;
 
-/// Bytes of states that are moved into files in one step.
+/// Bytes of values that are moved into files in one step.
 const CONVERT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a taken lock is tried again, and after how long. Threads of sled hold the file for some
@@ -66,7 +73,8 @@ struct SledStore {
     blobs: PathBuf,
     /// The highest of them that is synced.
     synced: Option<u64>,
-    states: States,
+    states: Files,
+    chunks: Files,
 }
 
 fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
@@ -80,15 +88,18 @@ fn open(dir: &Path, cache: u64) -> Result<SledStore, OpenFailure> {
         .try_exists()
         .map_err(|e| OpenFailure::Failed(e.to_string()))?;
     let db = open_files(dir, cache)?;
-    let states = States::open(dir.join(STATES_FOLDER))
-        .map_err(|e| OpenFailure::Failed(format!("{STATES_FOLDER}: {e}")))?;
+    let files = |lot| {
+        let name = folder(lot);
+        Files::open(dir.join(name)).map_err(|e| OpenFailure::Failed(format!("{name}: {e}")))
+    };
     let flushes = db.get(key::FLUSHES).map_err(open_failure)?;
     let mut store = SledStore {
         flushes: flushes.map_or(0, |n| number(&n).unwrap_or(0)),
         flushes_file,
         blobs: dir.join("blobs"),
         synced: None,
-        states,
+        states: files(Lot::States)?,
+        chunks: files(Lot::Blocks)?,
         db,
     };
     match store.db.get(key::FORMAT).map_err(open_failure)? {
@@ -123,25 +134,35 @@ impl SledStore {
         Ok(self.flush()?)
     }
 
+    fn files(&mut self, lot: Lot) -> &mut Files {
+        match lot {
+            Lot::States => &mut self.states,
+            Lot::Blocks => &mut self.chunks,
+        }
+    }
+
     /// Counts what is pointed to.
     fn count(&mut self) -> Result<(), OpenFailure> {
-        for kind in key::FILED_KINDS {
-            for pair in self.db.range(key::filed(&[kind])..key::filed(&[kind + 1])) {
-                let (key, sealed) = pair.map_err(open_failure)?;
-                if let Some(pointer) = pointer(&key, &sealed) {
-                    self.states.point(pointer);
+        for lot in Lot::ALL {
+            for kind in lot.kinds() {
+                let (from, to) = (key::filed(&[*kind]), key::filed(&[*kind + 1]));
+                for pair in self.db.range(from..to) {
+                    let (key, sealed) = pair.map_err(open_failure)?;
+                    if let Some(pointer) = pointer(&key, &sealed) {
+                        self.files(lot).point(pointer);
+                    }
                 }
             }
+            self.files(lot).settle();
         }
-        self.states.settle();
         Ok(())
     }
 
-    /// Moves states out of sled, if an older saimon has put them there; begun by one that was killed or
+    /// Moves values out of sled that an older saimon has put there; begun by one that was killed or
     /// not.
     fn convert(&mut self) -> Result<(), OpenFailure> {
         let mut any = false;
-        for kind in key::FILED_KINDS {
+        for kind in Lot::ALL.iter().flat_map(|l| l.kinds()).copied() {
             loop {
                 let (mut edits, mut sum) = (Vec::new(), 0);
                 for pair in self.db.range([kind]..[kind + 1]) {
@@ -181,7 +202,10 @@ impl SledStore {
     /// there or not what was written: whoever opens it says so.
     fn filed_value(&mut self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DiskError> {
         let read = match pointer(&key::filed(key), sealed) {
-            Some(pointer) => self.states.read(key, pointer).map_err(failed)?,
+            Some(pointer) => {
+                let lot = Lot::of(key).expect("BUG: only a key that has one is asked for");
+                self.files(lot).read(key, pointer).map_err(failed)?
+            }
             None => None,
         };
         Ok(read.unwrap_or_default())
@@ -190,39 +214,59 @@ impl SledStore {
     /// Does all edits and those that `batch` has already, or none.
     fn apply_with(&mut self, edits: Vec<Edit>, mut batch: Batch) -> Result<(), DiskError> {
         // The last edit of a key counts, as in a batch.
-        let mut states: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        let mut lots: BTreeMap<Lot, BTreeMap<Vec<u8>, Option<Vec<u8>>>> = BTreeMap::new();
         for edit in edits {
-            match edit {
-                Edit::Put(key, value) if key::is_filed(&key) => {
-                    states.insert(key, Some(value));
+            let (key, value) = match edit {
+                Edit::Put(key, value) => (key, Some(value)),
+                Edit::Remove(key) => (key, None),
+            };
+            match (Lot::of(&key), value) {
+                (Some(lot), value) => {
+                    lots.entry(lot).or_default().insert(key, value);
                 }
-                Edit::Remove(key) if key::is_filed(&key) => {
-                    states.insert(key, None);
-                }
-                Edit::Put(key, value) => batch.insert(key, value),
-                Edit::Remove(key) => batch.remove(key),
+                (None, Some(value)) => batch.insert(key, value),
+                (None, None) => batch.remove(key),
             }
         }
         let mut gone = Vec::new();
-        for (key, value) in &states {
-            let filed = key::filed(key);
-            gone.extend(self.pointer(&filed)?);
-            if value.is_none() {
-                batch.remove(filed);
+        for (lot, values) in &lots {
+            for (key, value) in values {
+                let filed = key::filed(key);
+                gone.extend(self.pointer(&filed)?.map(|p| (*lot, p)));
+                if value.is_none() {
+                    batch.remove(filed);
+                }
+            }
+            let put = values
+                .iter()
+                .filter_map(|(k, v)| Some((&**k, v.as_deref()?)));
+            let put: Vec<(&[u8], &[u8])> = put.collect();
+            if !put.is_empty() {
+                let pointers = self.files(*lot).write(&put).map_err(failed)?;
+                let keys = put.iter().map(|(key, _)| *key);
+                insert_pointers(&mut batch, keys.zip(pointers));
             }
         }
-        let put = states
-            .iter()
-            .filter_map(|(k, v)| Some((&**k, v.as_deref()?)));
-        let put: Vec<(&[u8], &[u8])> = put.collect();
-        if !put.is_empty() {
-            let pointers = self.states.write(&put).map_err(failed)?;
-            let keys = put.iter().map(|(key, _)| *key);
-            insert_pointers(&mut batch, keys.zip(pointers));
-        }
         self.db.apply_batch(batch).map_err(disk_error)?;
-        gone.into_iter().for_each(|p| self.states.unpoint(p));
+        for (lot, pointer) in gone {
+            self.files(lot).unpoint(pointer);
+        }
         Ok(())
+    }
+
+    /// What is live in files of a lot that are wasteful.
+    fn wasted(&mut self, lot: Lot) -> Result<Vec<Moved>, DiskError> {
+        let mut moved = Vec::new();
+        for file in self.files(lot).wasteful() {
+            let db = self.db.clone();
+            let is_live = |key: &[u8], at: Pointer| -> Result<bool, DiskError> {
+                let filed = key::filed(key);
+                let sealed = db.get(&filed).map_err(disk_error)?;
+                Ok(sealed.and_then(|s| pointer(&filed, &s)) == Some(at))
+            };
+            moved.extend(self.files(lot).live(file, is_live)?);
+        }
+        Ok(moved)
     }
 
     /// Notices that sled has dropped what was flushed.
@@ -319,7 +363,7 @@ fn open_files(dir: &Path, cache: u64) -> Result<Db, OpenFailure> {
 
 impl Backend for SledStore {
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        if !key::is_filed(key) {
+        if Lot::of(key).is_none() {
             return Ok(self.db.get(key).map_err(disk_error)?.map(|v| v.to_vec()));
         }
         match self.db.get(key::filed(key)).map_err(disk_error)? {
@@ -329,7 +373,7 @@ impl Backend for SledStore {
     }
 
     fn scan(&mut self, from: &[u8], to: &[u8], bytes: usize) -> Result<Pairs, DiskError> {
-        let is_filed = key::is_filed(from);
+        let is_filed = Lot::of(from).is_some();
         let range = match is_filed {
             true => self.db.range(key::filed(from)..key::filed(to)),
             false => self.db.range(from..to),
@@ -360,27 +404,20 @@ impl Backend for SledStore {
     }
 
     fn tidy(&mut self) -> Result<(), DiskError> {
-        let mut moved = Vec::new();
-        for file in self.states.wasteful() {
-            let db = &self.db;
-            let is_live = |key: &[u8], at: Pointer| -> Result<bool, DiskError> {
-                let filed = key::filed(key);
-                let sealed = db.get(&filed).map_err(disk_error)?;
-                Ok(sealed.and_then(|s| pointer(&filed, &s)) == Some(at))
-            };
-            moved.extend(self.states.live(file, is_live)?);
+        for lot in Lot::ALL {
+            let moved = self.wasted(lot)?;
+            if moved.is_empty() {
+                continue;
+            }
+            let files = self.files(lot);
+            let pointers = files.write_moved(&moved).map_err(failed)?;
+            let mut batch = Batch::default();
+            let keys = moved.iter().map(|(key, ..)| &**key);
+            insert_pointers(&mut batch, keys.zip(pointers));
+            self.db.apply_batch(batch).map_err(disk_error)?;
+            let files = self.files(lot);
+            moved.into_iter().for_each(|(_, at, _)| files.unpoint(at));
         }
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let pointers = self.states.write_moved(&moved).map_err(failed)?;
-        let mut batch = Batch::default();
-        let keys = moved.iter().map(|(key, ..)| &**key);
-        insert_pointers(&mut batch, keys.zip(pointers));
-        self.db.apply_batch(batch).map_err(disk_error)?;
-        moved
-            .into_iter()
-            .for_each(|(_, at, _)| self.states.unpoint(at));
         Ok(())
     }
 
@@ -395,11 +432,12 @@ impl Backend for SledStore {
         // Not synced: after a power cut it may name an older flush, which does no harm.
         std::fs::write(&self.flushes_file, format!("{next}\n")).map_err(failed)?;
         self.states.flushed();
+        self.chunks.flushed();
         Ok(())
     }
 
     fn bytes(&mut self) -> Result<u64, DiskError> {
-        Ok(self.db.size_on_disk().map_err(disk_error)? + self.states.bytes())
+        Ok(self.db.size_on_disk().map_err(disk_error)? + self.states.bytes() + self.chunks.bytes())
     }
 }
 

@@ -101,7 +101,7 @@ fn a_store_of_a_newer_saimon_is_left_alone() {
     spoil(&dir, key::FORMAT.to_vec(), |v| *v.last_mut().unwrap() += 1);
     let error = open(&dir, &Arc::new(Metrics::new())).unwrap_err();
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
-    assert!(error.to_string().contains("saimon store 5"), "{error}");
+    assert!(error.to_string().contains("saimon store 6"), "{error}");
     let beside = fs::read_dir(temp.path()).unwrap().count();
     assert_eq!(beside, 2, "the store and its lock");
 }
@@ -117,7 +117,7 @@ fn a_store_of_format_1_is_read_and_becomes_one_of_today() {
     let store = reopened(&dir);
     assert_eq!(all(&store).1.groups, 3);
     let format = store.disk().get(key::FORMAT.to_vec()).unwrap().unwrap();
-    assert_eq!(format, b"saimon store 4");
+    assert_eq!(format, b"saimon store 5");
 }
 
 #[test]

@@ -355,7 +355,7 @@ fn a_store_of_the_format_before_is_taken_over() {
     let store = reopened(&dir);
     assert_eq!(all(&store).1.groups, 1);
     let now = store.disk().get(key::FORMAT.to_vec()).unwrap().unwrap();
-    assert_eq!(now, b"saimon store 4");
+    assert_eq!(now, b"saimon store 5");
 }
 
 #[test]

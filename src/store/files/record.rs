@@ -1,4 +1,4 @@
-//! One value in a file of states, and the pointer to it that sled has in its place.
+//! One value in a file of values, and the pointer to it that sled has in its place.
 //!
 //! ```text
 //! 0   form of the value: as it is, or a zstd frame     1 byte

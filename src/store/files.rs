@@ -1,12 +1,14 @@
-//! Files of states: values that are rewritten whole at each checkpoint, beside sled and not in it.
+//! Files of values: what is large, beside sled and not in it.
 //!
 //! In sled a value that is replaced leaves a hole in its log, which is filled by copying what is live
-//! around it: most of the disk, of the bytes written and of the memory of a store were states. Here
-//! each atomic step writes its states into one new file, which is never changed; sled holds pointers.
-//! What always holds: a file is on the disk before sled points to it, and stays until a second flush
-//! after the last pointer to it has gone, so that neither a power cut nor the loss of sled's newest
-//! flush leads to a state that is no more; a record that is missing, cut or flipped is no value. This
-//! does not know what a value means, nor where its pointer is.
+//! around it: most of the disk, of the bytes written and of the memory of a store were states. A value
+//! that stays is written again with its leaf, each time the leaf grows: blocks of chunks took twice
+//! their size. Here each atomic step writes its values into one new file, which is never changed; sled
+//! holds pointers. Values that live as long as each other have a folder of their own, so that a file
+//! goes as a whole. What always holds: a file is on the disk before sled points to it, and stays until
+//! a second flush after the last pointer to it has gone, so that neither a power cut nor the loss of
+//! sled's newest flush leads to a value that is no more; a record that is missing, cut or flipped is no
+//! value. This does not know what a value means, nor where its pointer is.
 
 pub(super) mod record;
 
@@ -28,7 +30,7 @@ const MAGIC: [u8; 8] = *b"\x89smnsts1";
 /// where they fell asleep.
 const OPEN_MAX: usize = 8;
 
-/// What one [`States::wasteful`] gives has at most so many bytes: moving them takes a fraction of the
+/// What one [`Files::wasteful`] gives has at most so many bytes: moving them takes a fraction of the
 /// time that a job on the disk may.
 const MOVED_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -53,8 +55,8 @@ struct Extent {
     stuck: bool,
 }
 
-/// All files of states.
-pub(super) struct States {
+/// All files of one folder.
+pub(super) struct Files {
     dir: PathBuf,
     files: BTreeMap<u64, Extent>,
     next: u64,
@@ -67,18 +69,18 @@ pub(super) struct States {
     decompressor: Decompressor<'static>,
 }
 
-impl std::fmt::Debug for States {
+impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "States({} files)", self.files.len())
+        write!(f, "{} files of values", self.files.len())
     }
 }
 
 /// A record that may be moved: its key, where it is, and its bytes.
 pub(super) type Moved = (Vec<u8>, Pointer, Vec<u8>);
 
-impl States {
-    /// Makes the folder if it is not there and looks which files are in it. [`States::point`] for every
-    /// pointer, then [`States::settle`], are to follow.
+impl Files {
+    /// Makes the folder if it is not there and looks which files are in it. [`Files::point`] for every
+    /// pointer, then [`Files::settle`], are to follow.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
         if !dir.try_exists()? {
             fs::create_dir_all(&dir)?;
@@ -137,7 +139,7 @@ impl States {
             };
             match append(key, value, compressor, out) {
                 true => Ok(true),
-                false => Err(io::Error::other("a state is too large to be written")),
+                false => Err(io::Error::other("a value is too large to be written")),
             }
         })
     }
@@ -163,7 +165,7 @@ impl States {
         self.next += 1;
         let path = self.path(number);
         let mut file = File::options().write(true).create_new(true).open(&path)?;
-        let too_large = |_| io::Error::other("a file of states is too large");
+        let too_large = |_| io::Error::other("a file of values is too large");
         let mut pointers = Vec::new();
         let mut out = MAGIC.to_vec();
         let (mut written, mut live) = (0u64, 0u64);
