@@ -111,10 +111,16 @@ impl Head {
         }
     }
 
-    /// The window of a new series. Its fingerprint may say that the first chunk is shorter, so that
-    /// series of one birth do not finish theirs in one scrape; for now it says so of none.
-    pub fn of_series(_fingerprint: u64) -> Self {
-        Self::new()
+    /// The window of a new series, which finishes its first chunk early, how early is up to its
+    /// fingerprint: series of one birth would finish all theirs in one scrape else, and what is
+    /// finished takes memory until a checkpoint has written it.
+    pub fn of_series(fingerprint: u64) -> Self {
+        // The lower bits say which partition and place.
+        let first = 1 + (fingerprint >> 32) % CHUNK_SAMPLES as u64;
+        Self {
+            stage: Stage((first as u8) << 1 | Stage::EMPTY),
+            ..Self::new()
+        }
     }
 
     /// Time of the newest sample; `None` before the first.
@@ -205,28 +211,31 @@ impl Default for Head {
 mod tests {
     use super::*;
 
-    fn first_of(samples: u8) -> Head {
-        Head {
-            stage: Stage(samples << 1 | Stage::EMPTY),
-            ..Head::new()
-        }
-    }
-
     fn chunks(mut head: Head, samples: i64) -> Vec<usize> {
         let finished = (0..samples).filter_map(|t| head.take(t, 1.0));
         finished.map(|c| usize::from(c.samples)).collect()
     }
 
     #[test]
-    fn chunks_are_full_but_for_a_first_one_that_says_otherwise() {
+    fn only_the_first_chunk_is_shorter_and_as_the_fingerprint_says() {
         assert_eq!(chunks(Head::new(), 360), [120, 120, 120]);
-        assert_eq!(chunks(Head::of_series(9 << 32), 240), [120, 120]);
-        assert_eq!(chunks(first_of(58), 298), [58, 120, 120]);
+        let mut first = [0u32; CHUNK_SAMPLES + 1];
+        for n in 0..12_000u64 {
+            let fingerprint = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let found = chunks(Head::of_series(fingerprint), 361);
+            assert_eq!(found[1..3], [120, 120]);
+            assert_eq!(found, chunks(Head::of_series(fingerprint), 361));
+            first[found[0]] += 1;
+        }
+        assert!(
+            first[0] == 0 && first[1..].iter().all(|n| (60..140).contains(n)),
+            "{first:?}"
+        );
     }
 
     #[test]
     fn the_stage_is_kept_and_windows_of_before_are_read() {
-        let mut head = first_of(58);
+        let mut head = Head::of_series(57 << 32);
         head.take(1, 2.0);
         let mut back: Head = postcard::from_bytes(&postcard::to_stdvec(&head).unwrap()).unwrap();
         let rest = (2..58).map(|t| back.take(t, 2.0)).collect::<Vec<_>>();
