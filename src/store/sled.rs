@@ -9,7 +9,9 @@
 //! 20 % more disk and half as much CPU again); the first I/O error makes every later call fail until the store is opened again; damage
 //! may be an error or a panic, at open or at any call after; or sled takes the damaged place for the
 //! end of its log and opens without what came after, silently, down to an empty store, hence the
-//! count of flushes beside it; `len()` reads everything.
+//! count of flushes beside it; a snapshot that could not be written whole when it was opened (a full
+//! disk, a kill) is taken for the newest one the next time, and the store for a damaged one, so it is
+//! deleted first; `len()` reads everything.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -55,6 +57,10 @@ const CONVERT_BYTES: usize = 4 * 1024 * 1024;
 /// is noticed before this by the lock beside the folder.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// How the name of a snapshot ends while sled writes it. It is renamed when it is whole, and only then
+/// is the one before deleted, so one that is found has no part in the store.
+const UNFINISHED: &str = ".generating";
 
 /// Opens the store in `dir` with at most `cache` bytes of cached pages.
 pub(super) fn opener(dir: &Path, cache: u64) -> Opener {
@@ -342,6 +348,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
 fn open_files(dir: &Path, cache: u64) -> Result<Db, OpenFailure> {
     let mut tries = 0;
     loop {
+        remove_unfinished(dir).map_err(|e| open_failure(e.into()))?;
         // A config is used up by opening with it.
         let config = Config::default()
             .path(dir)
@@ -359,6 +366,23 @@ fn open_files(dir: &Path, cache: u64) -> Result<Db, OpenFailure> {
             opened => return opened,
         }
     }
+}
+
+/// Deletes snapshots of sled that are not whole.
+fn remove_unfinished(dir: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(UNFINISHED) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Backend for SledStore {

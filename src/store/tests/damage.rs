@@ -194,6 +194,20 @@ fn without_a_place_for_it_there_is_no_store() {
 }
 
 #[test]
+fn a_snapshot_that_was_not_finished_is_no_damage() {
+    for content in [&b""[..], b"cut", &[0; 4096]] {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("store");
+        written(&dir);
+        // As sled leaves it if the disk is full, or the process killed, while it opens.
+        let unfinished = dir.join("snap.FFFFFFFFFFFFFFFF.generating");
+        fs::write(&unfinished, content).unwrap();
+        assert_eq!(all(&reopened(&dir)).1.groups, 3);
+        assert!(!unfinished.exists());
+    }
+}
+
+#[test]
 fn a_store_that_lost_its_newest_checkpoint_goes_on_from_the_one_before() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("store");
