@@ -185,6 +185,7 @@ fn what_was_shown_is_what_is_read_by_prometheus_too() {
             );
         }
     }
+    in_the_api(&saimon, time(0), said[5].len());
     let part = read(&saimon, "saimon_rarity", (time(50), time(59)));
     assert!(part.len() == SCORED.len() && part.iter().all(|(_, s)| s.len() == 10));
     by_prometheus(&saimon, dir, time(99) as f64 / 1000.0);
@@ -198,6 +199,31 @@ fn read(saimon: &serving::Serving, name: &str, (from, to): (i64, i64)) -> Read {
     let whole = samples(&ask(&mut saimon.connect(), &request(&[], queries.clone())));
     assert_eq!(chunks(&streamed, &queries), whole);
     whole.into_iter().next().unwrap()
+}
+
+/// The values of a statistic and what was said of them, as the page draws them.
+fn in_the_api(saimon: &serving::Serving, from_ms: i64, scored: usize) {
+    let get = |path: &str| -> Value {
+        let answer = saimon.connect().get(path, "");
+        serde_json::from_str(answer.text()).unwrap()
+    };
+    let all = get("/api/v1/series?kind=statistic");
+    let is_p99 = |s: &&Value| s["labels"]["stat"] == "p99";
+    let p99 = all["series"].as_array().unwrap().iter().find(is_p99);
+    let id = p99.unwrap_or_else(|| panic!("{all}"))["id"]
+        .as_str()
+        .unwrap();
+    let start = from_ms / 1000;
+    let window = get(&format!(
+        "/api/v1/series/{id}/window?start_time={start}&scores=true"
+    ));
+    let samples = window["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), scored, "{window}");
+    let is_drawn = |s: &&Value| s["scored"]["upper_bound"].is_number() && s["value"].is_number();
+    assert!(
+        samples.iter().filter(is_drawn).count() > scored / 2,
+        "{window}"
+    );
 }
 
 /// A Prometheus with the block of the documentation, without data of its own.
