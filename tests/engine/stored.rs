@@ -6,6 +6,7 @@ use saimon::engine::keep::{GROUP_SERIES, GroupId};
 use saimon::engine::router::partition;
 use saimon::series::{family, labels};
 use saimon::telemetry::Outcome;
+use saimon::window::encoding::Encoding;
 
 use crate::driver::Driver;
 use crate::histograms::{detect, native, parts, scrape};
