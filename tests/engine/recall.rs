@@ -348,6 +348,7 @@ fn what_other_rules_said_is_said_again_under_them_after_reloads() {
             rules: Arc::new(Rules::try_from(&other).unwrap()),
             series_max: 1000,
             memory_max: None,
+            wants_history: true,
         };
         let senders = &live.running.engine().senders;
         live.running

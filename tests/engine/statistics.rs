@@ -130,6 +130,7 @@ fn what_other_rules_said_of_statistics_is_said_again_under_them() {
         rules: Arc::new(Rules::try_from(&other).unwrap()),
         series_max: 1000,
         memory_max: None,
+        wants_history: true,
     };
     let senders = &live.running.engine().senders;
     live.running
