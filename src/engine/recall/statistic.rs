@@ -353,7 +353,7 @@ impl Again<'_> {
         });
         parts
             .filter(|parts| parts.last_ms.saturating_sub(1) <= t_ms)
-            .last()
+            .next_back()
     }
 
     fn judge(&self, anchor: &Anchor, spec: &SeriesSpec, fits: &Fits) -> Option<Judge> {
