@@ -27,6 +27,7 @@ pub mod presence;
 pub mod recall;
 pub mod record;
 pub mod records;
+pub mod resets;
 pub mod router;
 pub mod rules;
 pub mod shard;

@@ -15,6 +15,8 @@ mod history;
 mod recall;
 #[path = "engine/renew.rs"]
 mod renew;
+#[path = "engine/resets.rs"]
+mod resets;
 #[path = "support/running.rs"]
 mod running;
 #[path = "engine/siblings.rs"]

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::keep::{ClosedChunk, GroupId, PastChunks};
 use super::recall::Live;
 use super::recall::statistic::LiveStatistic;
+use super::resets::Resets;
 use super::shard::Message;
 use super::training::{FitListed, Training};
 use crate::series::matcher::Selector;
@@ -57,6 +58,8 @@ pub(super) struct Place {
 pub struct Found {
     /// Its canonical label bytes.
     pub labels: Box<[u8]>,
+    /// It is modelled as a counter.
+    pub counter: bool,
     pub(super) place: Place,
     /// Which statistic, if it is one of the histogram at this place.
     pub(super) statistic: Option<u8>,
@@ -136,6 +139,7 @@ pub struct Reader {
     shards: Arc<[mpsc::Sender<Message>]>,
     past: Option<Arc<dyn PastChunks>>,
     training: Arc<Training>,
+    resets: Arc<Resets>,
 }
 
 impl Reader {
@@ -145,6 +149,7 @@ impl Reader {
             shards: shards.into(),
             past,
             training: Arc::default(),
+            resets: Arc::default(),
         }
     }
 
@@ -155,6 +160,20 @@ impl Reader {
             training: Arc::clone(training),
             ..self
         }
+    }
+
+    /// The same, of a process whose shards note resets here.
+    #[must_use]
+    pub fn with_resets(self, resets: &Arc<Resets>) -> Self {
+        Self {
+            resets: Arc::clone(resets),
+            ..self
+        }
+    }
+
+    /// Targets some of whose counters began anew.
+    pub fn resets(&self) -> &Arc<Resets> {
+        &self.resets
     }
 
     /// Fits that were handed to the trainers, the newest first.

@@ -89,6 +89,7 @@ impl Reader {
         let (first, last) = (range.0.saturating_sub(reach), range.1.saturating_add(reach));
         let at = |place: Place| Found {
             labels: Box::default(),
+            counter: false,
             place,
             statistic: None,
         };

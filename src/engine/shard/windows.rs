@@ -6,6 +6,7 @@ use crate::engine::ask::{Found, Place};
 use crate::engine::keep::ClosedChunk;
 use crate::engine::table::Home;
 use crate::score::track::Track;
+use crate::series::kind::Kind;
 use crate::series::matcher::Selector;
 use crate::window::chunk;
 use crate::window::head::{Finished, Head};
@@ -37,6 +38,7 @@ impl Shard {
             if overlaps && selector.matches_labels(labels) {
                 found.push(Found {
                     labels: labels.into(),
+                    counter: self.is_counter(at),
                     place: Place {
                         shard: 0,
                         group,
@@ -48,6 +50,16 @@ impl Shard {
             }
         }
         (end < self.table.end()).then_some(end)
+    }
+
+    fn is_counter(&self, at: u32) -> bool {
+        match self.table.home(at) {
+            Home::Tracked(n) => {
+                let slot = self.tracked.get(n);
+                slot.is_some_and(|s| s.track.kind() == Kind::Counter)
+            }
+            _ => false,
+        }
     }
 
     /// Group, position, and the times that the open chunks of a series span; `None` if it has no

@@ -213,6 +213,7 @@ impl Shard {
             if selector.matches_labels(labels) {
                 found.push(Found {
                     labels: labels.into(),
+                    counter: false,
                     place: Place {
                         shard: 0,
                         group: slot.group,
