@@ -39,6 +39,7 @@ use crate::score::groups::Groups;
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
+use history::Warming;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
@@ -193,7 +194,8 @@ async fn run(
         )
     });
     let shutdown = CancellationToken::new();
-    let warmer = history::warmer(config, engine, metrics, clock)?;
+    let warming = Warming::new(engine, metrics, clock, &shutdown);
+    let warmer = warming.warmer(config)?;
     let address = listener.local_addr()?;
     let (reloads, reload_inbox) = Reloads::channel();
     let entrance = || Arc::clone(&web.entrance);
@@ -211,7 +213,7 @@ async fn run(
     serving.push(tokio::spawn(surface.serve(listener, shutdown.clone())));
     // Before there is anything to reload: without a handler the signal ends the process.
     let hangup = signal(SignalKind::hangup())?;
-    let reloader = Reloader {
+    let mut reloader = Reloader {
         source: Arc::clone(source),
         running: config.clone(),
         shards: engine.senders.clone(),
@@ -219,6 +221,8 @@ async fn run(
         web: Arc::clone(web),
         maintenance: api.maintenance.clone(),
         groups,
+        warming: warming.clone(),
+        replaced: None,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
         rules_in: (metrics.store_ok.get() == 1).then(|| options.data_dir.clone()),
@@ -264,12 +268,10 @@ async fn run(
                 version = env!("CARGO_PKG_VERSION"),
                 "saimon is ready"
             );
+            reloader.replaced = Some(warming.start(warmer));
             let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
             // What reading states and the log took for a while.
             tokio::task::spawn_blocking(allocator::give_back);
-            if let Some(warmer) = warmer {
-                tokio::spawn(warmer.run(shutdown.clone()));
-            }
             let signal = signalled.await?;
             ticking.abort();
             if let Some(looking) = looking {

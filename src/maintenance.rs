@@ -7,6 +7,7 @@
 //! answered when it is on disk.
 
 pub mod changes;
+pub mod restarts;
 pub mod watch;
 pub mod window;
 

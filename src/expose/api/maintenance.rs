@@ -130,7 +130,7 @@ pub(super) struct ChangeGiven {
 /// A change at a target. Anomalies of its series that begin until `until_time` are marked with it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct ChangeShown {
-    /// `restart`: `process_start_time_seconds` is another; `build`: a `*_build_info` has other labels;
+    /// `restart`: `process_start_time_seconds` is another, or most counters began anew; `build`: a `*_build_info` has other labels;
     /// `deploy`: somebody said so.
     kind: &'static str,
     job: String,
