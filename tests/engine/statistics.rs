@@ -80,7 +80,7 @@ fn anchored(groups: &[GroupSnapshot]) -> usize {
     let chunks = groups.iter().flat_map(|g| g.chunks.iter());
     let anchors = chunks.filter(|c| c.encoding == Encoding::Anchor);
     let packed = |c: &ClosedChunk| zstd::bulk::compress(&c.bytes, 3).unwrap().len();
-    anchors.map(|c| packed(c)).sum()
+    anchors.map(packed).sum()
 }
 
 fn statistics(live: &Live) -> usize {
