@@ -12,6 +12,7 @@ use super::churn::Churn;
 use super::history::Historian;
 use super::joint::{Feed, Joints};
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
+use super::long_past::LongPasts;
 use super::memory::Budget;
 use super::orders::{Book, Desk, NewOrders};
 use super::presence::Presence;
@@ -277,6 +278,7 @@ impl Pool {
         let trainers = (self.shards.len() / SHARDS_A_TRAINER).max(1);
         let list = Arc::<Training>::default();
         let (trainers, training) = Trainers::start(trainers, &self.metrics, &list)?;
+        let beside = trainers.beside();
         for (index, mut shard) in self.shards.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
             shard.train_with(trainers.clone());
@@ -304,6 +306,7 @@ impl Pool {
             senders,
             board: self.board,
             training: list,
+            long: Arc::new(LongPasts::new(beside)),
             threads,
         })
     }
@@ -330,13 +333,14 @@ pub struct Engine {
     pub board: Arc<Board>,
     /// Fits that were handed to the trainers.
     pub training: Arc<Training>,
+    long: Arc<LongPasts>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
-        Reader::new(self.senders.clone(), past).with_training(&self.training)
+        Reader::new(self.senders.clone(), past).with_training(&self.training, &self.long)
     }
 
     /// Where orders are given; the shards have those of `book`.
