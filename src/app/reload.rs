@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::keeping::memory_max;
 use super::ruled;
+use super::silences;
 use super::web::Web;
 use crate::clock::Clock;
 use crate::config::{Config, live};
@@ -39,6 +40,8 @@ pub(super) struct Reloader {
     pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
     pub(super) maintenance: Option<Arc<Maintenance>>,
+    /// To who reads silences.
+    pub(super) silences: watch::Sender<silences::Wanted>,
     pub(super) groups: Arc<Groups>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
@@ -105,6 +108,12 @@ impl Reloader {
     /// Nothing here can fail, but for windows of maintenance that cannot be kept: these stay as they were.
     async fn put(&mut self, read: Read) -> String {
         self.put_windows(read.windows).await;
+        let silences = silences::Wanted::of(&read.config);
+        self.silences.send_if_modified(|now| {
+            let other = *now != silences;
+            *now = silences;
+            other
+        });
         let renewal = Renewal {
             rules: Arc::new(read.rules),
             series_max: read.config.limits.series,
