@@ -142,7 +142,9 @@ impl Silence {
                 Some(values) if values.iter().any(|v| matcher.matches(v)) => {}
                 Some(_) => return None,
                 None if said.name == SERIES && names_metric => {}
-                None if said.name == METRIC => matchers.push(matcher.of_label(labels::METRIC_NAME)),
+                None if said.name == METRIC => {
+                    matchers.insert(0, matcher.of_label(labels::METRIC_NAME))
+                }
                 None => matchers.push(matcher),
             }
         }

@@ -20,8 +20,10 @@ struct Alertmanager(Child, u16);
 
 impl Alertmanager {
     fn start(folder: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        // None that a connection may have for its own end, and so be connected to itself.
+        let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..30_000));
+        let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = ports.find(is_free).unwrap();
         let config = folder.join("alertmanager.yml");
         std::fs::write(&config, "route: {receiver: x}\nreceivers: [{name: x}]\n").unwrap();
         let child = Command::new("prometheus-alertmanager")
@@ -152,7 +154,7 @@ fn in_a_silence_nothing_is_learned() {
         assert_eq!(shown[field], value, "{shown}");
     }
     let other = window(&saimon, &of_c).unwrap();
-    let selector = "{instance=~\"c\", __name__=~\"queue_length\"}";
+    let selector = "{__name__=~\"queue_length\", instance=~\"c\"}";
     assert_eq!(other["selector"], selector);
     assert_eq!(metric(&saimon, "saimon_silences_held "), 2.0);
     assert_eq!(metric(&saimon, "saimon_silences_left_out "), 1.0);
