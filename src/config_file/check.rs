@@ -311,9 +311,6 @@ impl Walk<'_> {
         }
         let history = &config.history;
         self.client("history", &history.client, history.url.as_ref());
-        let alertmanager = &config.maintenance.alertmanager;
-        let key = "maintenance.alertmanager";
-        self.client(key, &alertmanager.client, alertmanager.url.as_ref());
         self.outputs(&config.outputs);
         let store = &config.store;
         self.pair(
