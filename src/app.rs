@@ -41,6 +41,7 @@ use crate::score::groups::Groups;
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
+use history::Warming;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
@@ -204,7 +205,8 @@ async fn run(
         silences.run(silences_wanted)
     });
     let shutdown = CancellationToken::new();
-    let warmer = history::warmer(config, engine, metrics, clock)?;
+    let warming = Warming::new(engine, metrics, clock, &shutdown);
+    let warmer = warming.warmer(config)?;
     let address = listener.local_addr()?;
     let (reloads, reload_inbox) = Reloads::channel();
     let entrance = || Arc::clone(&web.entrance);
@@ -222,7 +224,7 @@ async fn run(
     serving.push(tokio::spawn(surface.serve(listener, shutdown.clone())));
     // Before there is anything to reload: without a handler the signal ends the process.
     let hangup = signal(SignalKind::hangup())?;
-    let reloader = Reloader {
+    let mut reloader = Reloader {
         source: Arc::clone(source),
         running: config.clone(),
         shards: engine.senders.clone(),
@@ -231,6 +233,8 @@ async fn run(
         maintenance: api.maintenance.clone(),
         silences: silences_to,
         groups,
+        warming: warming.clone(),
+        replaced: None,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
         rules_in: (metrics.store_ok.get() == 1).then(|| options.data_dir.clone()),
@@ -277,12 +281,10 @@ async fn run(
                 version = env!("CARGO_PKG_VERSION"),
                 "saimon is ready"
             );
+            reloader.replaced = Some(warming.start(warmer));
             let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
             // What reading states and the log took for a while.
             tokio::task::spawn_blocking(allocator::give_back);
-            if let Some(warmer) = warmer {
-                tokio::spawn(warmer.run(shutdown.clone()));
-            }
             let signal = signalled.await?;
             ticking.abort();
             if let Some(looking) = looking {

@@ -250,7 +250,7 @@ fn fault_alerts(stack: &mut Stack) {
         FAULT_LASTS + Duration::from_secs(40),
         |stack| {
             let alerts = pages::alerts(stack.ports.alertmanager).ok()?;
-            alerts.into_iter().find(is_target)
+            alerts.into_iter().map(|a| a.labels).find(is_target)
         },
     );
 }
@@ -413,7 +413,7 @@ fn alert_ends(stack: &mut Stack) {
         Duration::from_secs(90),
         |stack| {
             let alerts = pages::alerts(stack.ports.alertmanager).ok()?;
-            (!alerts.iter().any(is_target)).then_some(())
+            (!alerts.iter().any(|a| is_target(&a.labels))).then_some(())
         },
     );
 }

@@ -23,6 +23,8 @@ mod running;
 mod siblings;
 #[path = "engine/sleep.rs"]
 mod sleep;
+#[path = "engine/statistics.rs"]
+mod statistics;
 #[path = "engine/stored.rs"]
 mod stored;
 #[path = "engine/tap.rs"]

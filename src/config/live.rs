@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 30] = [
+pub const LIVE: [&str; 31] = [
     "presets",
     "detect.warmup",
     "detect.young",
@@ -24,6 +24,7 @@ pub const LIVE: [&str; 30] = [
     "groups.by",
     "groups.max",
     "alerting",
+    "history",
     "maintenance.windows",
     "maintenance.alertmanager",
     "read",
@@ -68,6 +69,7 @@ pub fn merged(running: &Config, new: &Config) -> Config {
     config.groups.by.clone_from(&new.groups.by);
     config.groups.max = new.groups.max;
     config.alerting = new.alerting.clone();
+    config.history = new.history.clone();
     config
         .maintenance
         .windows
@@ -207,7 +209,6 @@ mod tests {
             [
                 "detect.day",
                 "groups.joint_max",
-                "history.basic_auth.password",
                 "maintenance.change_window",
                 "store.window"
             ]

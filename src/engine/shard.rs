@@ -16,7 +16,7 @@ mod forest;
 pub mod histogram;
 mod keeping;
 mod kin;
-mod native;
+pub(super) mod native;
 mod orders;
 mod plain;
 mod renew;

@@ -143,7 +143,7 @@ impl Silence {
                 Some(_) => return None,
                 None if said.name == SERIES && names_metric => {}
                 None if said.name == METRIC => {
-                    matchers.insert(0, matcher.of_label(labels::METRIC_NAME))
+                    matchers.insert(0, matcher.of_label(labels::METRIC_NAME));
                 }
                 None => matchers.push(matcher),
             }

@@ -95,7 +95,7 @@ fn silences_are_windows_until_their_end_and_follow_it() {
     assert!(matches!(all.end(1, 4000), Err(MaintenanceError::Silenced)));
     // One is extended in time, as a tool does that keeps silences alive, and stays what it is.
     let longer = vec![silence("x", a, DAY_MS), silence("y", b, 120_000)];
-    all.silence(longer.clone(), 50_000).unwrap();
+    all.silence(longer, 50_000).unwrap();
     assert_eq!(
         shown(&all, 100_000)[0],
         (2, Some(120_000), None, Stage::Active)

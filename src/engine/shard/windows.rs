@@ -14,10 +14,11 @@ use crate::window::histogram_chunk::FinishedHistograms;
 
 impl Shard {
     /// Series among those with numbers from `from` on that match and may have samples in
-    /// `[from_ms, to_ms]`; at most `slice` are looked at. Gives where to go on, if anywhere.
+    /// `[from_ms, to_ms]`, and statistics of histograms if they are wanted; at most `slice` are looked
+    /// at. Gives where to go on, if anywhere.
     pub fn select(
         &self,
-        selector: &Selector,
+        (selector, statistics): (&Selector, bool),
         (from_ms, to_ms): (i64, i64),
         from: u32,
         slice: u32,
@@ -25,6 +26,9 @@ impl Shard {
     ) -> Option<u32> {
         let end = self.table.end().min(from.saturating_add(slice));
         for at in from..end {
+            if statistics && let Home::Histogram(h) = self.table.home(at) {
+                self.select_statistics(h, selector, from_ms, found);
+            }
             let Some((group, position, oldest_ms, newest_ms)) = self.reach(at) else {
                 continue;
             };
@@ -41,6 +45,7 @@ impl Shard {
                         position,
                         id: self.groups.get(group).id,
                     },
+                    statistic: None,
                 });
             }
         }
