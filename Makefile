@@ -15,7 +15,7 @@ help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Prometheus, Alertmanager and saimon on free ports, with a fault to find (CHECK=1: unattended)
-	@$(INSTALL) build stack
+	@$(INSTALL) build stack $(if $(CHECK),browser)
 	cargo build --release --bin saimon --example demo
 	@cargo run --quiet --release --example demo -- $(if $(CHECK),--check) $(ARGS)
 

@@ -18,6 +18,8 @@ use saimon::store::records::RecordFiles;
 
 const RECORDS: i64 = 100_000;
 const SERIES: usize = 20_000;
+const FIRST_MS: i64 = 1_700_000_000_000;
+const DAY_MS: i64 = 86_400_000;
 /// Times that each question is asked for its percentile.
 const ASKED: usize = 2_000;
 
@@ -29,7 +31,7 @@ fn record(random: &mut fastrand::Rng, n: i64) -> Record {
         ("instance", &*instance),
         ("job", "node"),
     ]);
-    let start_ms = 1_700_000_000_000 + n * 25_000;
+    let start_ms = FIRST_MS + n * 25_000;
     let over = random.usize(..200) > 0;
     let end_ms = over.then_some(start_ms + 300_000);
     Record {
@@ -114,6 +116,33 @@ fn lists(c: &mut Criterion) {
             selector("{instance=~\"host1.*:9100\", job!=\"x\"}"),
         ),
         ("nothing", selector("{instance=\"nobody\"}")),
+        (
+            "a reason",
+            Filter {
+                reasons: vec![Reason::ALL[3]],
+                ..Filter::default()
+            },
+        ),
+        (
+            "a day",
+            Filter {
+                from_ms: Some(FIRST_MS + 10 * DAY_MS),
+                to_ms: Some(FIRST_MS + 11 * DAY_MS),
+                ..Filter::default()
+            },
+        ),
+        (
+            "all at once",
+            Filter {
+                metrics: vec!["metric_3".to_owned()],
+                severities: vec![Severity::High, Severity::Critical],
+                states: vec![RecordState::Resolved],
+                reasons: vec![Reason::ALL[3]],
+                from_ms: Some(FIRST_MS),
+                to_ms: Some(FIRST_MS + 25 * DAY_MS),
+                ..selector("{instance=~\"host1.*:9100\"}")
+            },
+        ),
     ];
     let mut group = c.benchmark_group("100,000 records");
     group

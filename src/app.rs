@@ -13,6 +13,7 @@ mod output;
 mod records;
 mod reload;
 mod ruled;
+mod silences;
 mod web;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
@@ -39,6 +41,7 @@ use crate::score::groups::Groups;
 use crate::store::writer::{KEPT_MAX, WriterHandle};
 use crate::telemetry::Metrics;
 
+use history::Warming;
 pub use history::{BackfillOptions, backfill};
 use keeping::{Keeping, Recovery};
 use output::Outputs;
@@ -192,8 +195,18 @@ async fn run(
             move || window_ms,
         )
     });
+    let (silences_to, silences_wanted) = watch::channel(silences::Wanted::of(config));
+    let silencing = api.maintenance.clone().map(|maintenance| {
+        let silences = silences::Silences {
+            maintenance,
+            metrics: Arc::clone(metrics),
+            clock: Arc::clone(clock),
+        };
+        silences.run(silences_wanted)
+    });
     let shutdown = CancellationToken::new();
-    let warmer = history::warmer(config, engine, metrics, clock)?;
+    let warming = Warming::new(engine, metrics, clock, &shutdown);
+    let warmer = warming.warmer(config)?;
     let address = listener.local_addr()?;
     let (reloads, reload_inbox) = Reloads::channel();
     let entrance = || Arc::clone(&web.entrance);
@@ -211,14 +224,17 @@ async fn run(
     serving.push(tokio::spawn(surface.serve(listener, shutdown.clone())));
     // Before there is anything to reload: without a handler the signal ends the process.
     let hangup = signal(SignalKind::hangup())?;
-    let reloader = Reloader {
+    let mut reloader = Reloader {
         source: Arc::clone(source),
         running: config.clone(),
         shards: engine.senders.clone(),
         surfaces,
         web: Arc::clone(web),
         maintenance: api.maintenance.clone(),
+        silences: silences_to,
         groups,
+        warming: warming.clone(),
+        replaced: None,
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock),
         rules_in: (metrics.store_ok.get() == 1).then(|| options.data_dir.clone()),
@@ -253,6 +269,7 @@ async fn run(
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
             let looking = looking.map(tokio::spawn);
+            let silencing = silencing.map(tokio::spawn);
             // Whoever reads that it is ready finds it so.
             health.set_ready();
             tracing::info!(
@@ -264,16 +281,17 @@ async fn run(
                 version = env!("CARGO_PKG_VERSION"),
                 "saimon is ready"
             );
+            reloader.replaced = Some(warming.start(warmer));
             let reloading = tokio::spawn(reloader.run(reload_inbox, hangup));
             // What reading states and the log took for a while.
             tokio::task::spawn_blocking(allocator::give_back);
-            if let Some(warmer) = warmer {
-                tokio::spawn(warmer.run(shutdown.clone()));
-            }
             let signal = signalled.await?;
             ticking.abort();
             if let Some(looking) = looking {
                 looking.abort();
+            }
+            if let Some(silencing) = silencing {
+                silencing.abort();
             }
             reloading.abort();
             signal

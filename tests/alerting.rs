@@ -99,10 +99,12 @@ fn configs() -> Vec<(&'static str, Config)> {
             with(&|c| c.alerting.keep_firing_for = Duration::ZERO),
         ),
         (
-            "a Grafana",
+            "a Grafana and a page",
             with(&|c| {
                 let url = Address::parse("https://me:secret@grafana.example/{{x}}/").unwrap();
                 c.alerting.grafana_url = Some(url);
+                let url = Address::parse("https://me:secret@saimon.example/{{x}}/").unwrap();
+                c.alerting.saimon_url = Some(url);
             }),
         ),
         ("no groups", with(&|c| c.alerting.groups = false)),
@@ -138,7 +140,7 @@ fn rules_and_their_tests_pass_for_every_configuration() {
         let groups = [
             "default",
             "other groups",
-            "a Grafana",
+            "a Grafana and a page",
             "an older Prometheus",
             "labels",
         ];

@@ -352,12 +352,30 @@ fn send_live(saimon: &Serving, sent: &[Sent], t_ms: i64, i: i64) {
     send(saimon, &series);
 }
 
+/// Has saimon read its configuration again; what it says.
+fn reload(saimon: &Serving) -> String {
+    let answer = saimon.connect().post_to("/-/reload", "", b"");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text().to_owned()
+}
+
 /// New series are warm with their first samples: they have scores long before a warm-up is over.
-fn warms(store: &Store, sent: &[Sent]) {
+/// `late`: only a reload says where history is, and another one that there is none any more.
+fn warms(store: &Store, sent: &[Sent], late: bool) {
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(store, folder.path());
+    let text = std::fs::read_to_string(&config).unwrap();
+    if late {
+        std::fs::write(&config, "{}\n").unwrap();
+    }
     let data = folder.path().join("data");
     let saimon = Serving::start_with(&data, "127.0.0.1:0", &["--config", &config]);
+    if late {
+        std::fs::write(&config, text).unwrap();
+        let said = reload(&saimon);
+        assert!(said.contains("in use now: history."), "{said}");
+        assert!(!said.contains("restart"), "{said}");
+    }
     let now = now_ms();
     send_live(&saimon, sent, now, SAMPLES);
     let warmed = "saimon_history_series_total{outcome=\"warmed\"}";
@@ -380,6 +398,14 @@ fn warms(store: &Store, sent: &[Sent]) {
         let page = saimon.connect().get("/metrics/scores", "");
         page.text().lines().filter(|l| l.starts_with(SCORE)).count() == 3
     });
+    if late {
+        std::fs::write(&config, "{}\n").unwrap();
+        assert!(reload(&saimon).contains("in use now: history."));
+        send(&saimon, &[(&[("__name__", "young")], vec![(now, 1.0)])]);
+        until(&saimon, "one learns by itself", || {
+            value(&saimon, "/metrics", "saimon_series{phase=\"warmup\"}") == Some(1.0)
+        });
+    }
     let (code, log) = saimon.terminate();
     assert_eq!(code, 0, "{log:?}");
     assert!(
@@ -397,7 +423,7 @@ fn new_series_are_warm_at_once_from_a_prometheus() {
         .into_iter()
         .map(with_external)
         .collect();
-    warms(&store, &sent);
+    warms(&store, &sent, true);
 }
 
 #[test]
@@ -411,7 +437,7 @@ fn new_series_are_warm_at_once_from_a_victoria_metrics() {
         .into_iter()
         .map(|l| l.to_vec())
         .collect();
-    warms(&store, &sent);
+    warms(&store, &sent, false);
 }
 
 fn backfill(args: &[&str]) -> std::process::Output {

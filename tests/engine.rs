@@ -15,12 +15,16 @@ mod history;
 mod recall;
 #[path = "engine/renew.rs"]
 mod renew;
+#[path = "engine/resets.rs"]
+mod resets;
 #[path = "support/running.rs"]
 mod running;
 #[path = "engine/siblings.rs"]
 mod siblings;
 #[path = "engine/sleep.rs"]
 mod sleep;
+#[path = "engine/statistics.rs"]
+mod statistics;
 #[path = "engine/stored.rs"]
 mod stored;
 #[path = "engine/tap.rs"]

@@ -8,6 +8,7 @@ mod screen;
 #[allow(dead_code, reason = "the end-to-end test uses the rest of it")]
 mod stack;
 mod story;
+mod surfaces;
 mod watch;
 
 use std::io::IsTerminal;
@@ -43,8 +44,8 @@ const BAND: Band<'_> = Band {
 #[derive(Debug, Parser)]
 #[command(about = "a monitoring stack with saimon in it, and a fault for it to find")]
 struct Args {
-    /// Run unattended, and fail unless the alert came, ended, and was the only one, and Prometheus has
-    /// the band
+    /// Run unattended, and fail unless the alert came, ended, and was the only one, Prometheus has the
+    /// band, and the incident and its explanation are the same by REST, by gRPC and on the page
     #[arg(long)]
     check: bool,
     /// The saimon to run; by default the one that was built beside this program
@@ -151,6 +152,14 @@ fn watch_it(
         let drawn = BAND.drawn(stack.ports.prometheus);
         let drawn = drawn.context("the graph page would not show the series in its band")?;
         println!("the graph page shows {}", drawn.join(", "));
+        if let Some(incident) = story.incident() {
+            let seen = surfaces::agree(stack.ports, incident, watcher.links());
+            println!(
+                "\n{}",
+                seen.context("the incident is not the same everywhere")?
+                    .join("\n")
+            );
+        }
     }
     Ok(verdict.good || !args.check)
 }
@@ -207,8 +216,17 @@ fn welcome(stack: &Stack) -> Vec<String> {
     let ports = stack.ports;
     vec![
         format!(
-            "saimon        http://127.0.0.1:{}/metrics/scores      every score, as Prometheus gets it",
+            "saimon        http://127.0.0.1:{}/                    its page: anomalies, incidents, and why",
             ports.saimon
+        ),
+        format!(
+            "              http://127.0.0.1:{}/metrics/scores      every score, as Prometheus gets it",
+            ports.saimon
+        ),
+        format!(
+            "              http://127.0.0.1:{}/docs                its API; gRPC on port {}",
+            ports.saimon,
+            ports.saimon + 1
         ),
         format!(
             "Prometheus    http://127.0.0.1:{}/graph               try saimon_anomaly_score >= 0.7, or {}",

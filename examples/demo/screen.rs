@@ -106,7 +106,7 @@ impl Screen {
         );
         section(
             &mut lines,
-            "the incident (/api/v1/incidents)",
+            "the incident, and its page",
             2,
             view.incident
                 .iter()

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::stack::pace::SHIFT;
 use crate::stack::pages::{Labels, display};
-use crate::watch::View;
+use crate::watch::{Incident, View};
 
 /// What is broken on purpose.
 #[derive(Debug)]
@@ -83,8 +83,7 @@ pub(crate) struct Story {
     watched: bool,
     times: Times,
     peak: f64,
-    /// The address of the incident.
-    incident: Option<String>,
+    incident: Option<Incident>,
     others: BTreeSet<String>,
 }
 
@@ -110,6 +109,11 @@ impl Story {
 
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// The id of the incident, once there is one.
+    pub(crate) fn incident(&self) -> Option<&str> {
+        self.incident.as_ref().map(|i| i.id.as_str())
     }
 
     /// One line that says where we are.
@@ -231,7 +235,7 @@ impl Story {
             && self.times.incident.is_none()
         {
             self.times.incident = Some(now);
-            self.incident = Some(incident.address.clone());
+            self.incident = Some(incident.clone());
             events.push(since(&format!("one incident: {}", incident.summary)));
             events.push(format!("         {}", incident.address));
         }
@@ -294,7 +298,7 @@ impl Story {
             format!(
                 "incident           {} {}",
                 after(self.times.incident),
-                self.incident.as_deref().unwrap_or_default()
+                self.incident.as_ref().map_or("", |i| i.address.as_str())
             ),
             format!("other alerts       {}", others.len()),
         ];

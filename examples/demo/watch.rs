@@ -1,12 +1,13 @@
 //! Looks at the running stack, as an operator with many browser tabs would.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::stack::http;
-use crate::stack::pages::{self, Labels};
+use crate::stack::pages::{self, Alert, Labels};
 use crate::stack::ports::Ports;
 use crate::story::{FAULT, Fault, SECOND};
 
@@ -24,8 +25,20 @@ pub(crate) struct Score {
 /// What saimon says of the incident that the faults are.
 #[derive(Debug, Clone)]
 pub(crate) struct Incident {
+    pub(crate) id: String,
+    /// On the page.
     pub(crate) address: String,
     pub(crate) summary: String,
+}
+
+/// Where an alert says that saimon's page is, for what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Link {
+    /// Its name.
+    pub(crate) alert: String,
+    /// The label `node` of its series.
+    pub(crate) node: Option<String>,
+    pub(crate) page: String,
 }
 
 /// What was seen at one moment.
@@ -52,6 +65,8 @@ pub(crate) struct Watcher {
     ports: Ports,
     view: View,
     slow: Option<Instant>,
+    /// Of all alerts so far.
+    links: BTreeSet<Link>,
 }
 
 impl Watcher {
@@ -60,6 +75,7 @@ impl Watcher {
             ports,
             view: View::default(),
             slow: None,
+            links: BTreeSet::new(),
         }
     }
 
@@ -81,7 +97,9 @@ impl Watcher {
         scores.sort_by(|a, b| b.score.total_cmp(&a.score));
         self.view.scores = scores;
         self.view.anomalies = anomalies;
-        self.view.alerts = pages::alerts(self.ports.alertmanager)?;
+        let alerts = pages::alerts(self.ports.alertmanager)?;
+        self.links.extend(alerts.iter().filter_map(Link::of));
+        self.view.alerts = alerts.into_iter().map(|a| a.labels).collect();
 
         if self.slow.is_none_or(|then| then.elapsed() >= SLOW) {
             self.slow = Some(Instant::now());
@@ -122,13 +140,20 @@ impl Watcher {
                 all.any(|a| a["metric_name"] == fault.metric && a["labels"]["node"] == fault.node)
             };
             if has(&FAULT) && has(&SECOND) {
+                let id = incident["id"].as_str().unwrap_or_default().to_owned();
                 return Ok(Some(Incident {
-                    address: format!("http://127.0.0.1:{}{link}", self.ports.saimon),
+                    address: format!("http://127.0.0.1:{}/#/incidents/{id}", self.ports.saimon),
+                    id,
                     summary: incident["summary"].as_str().unwrap_or_default().to_owned(),
                 }));
             }
         }
         Ok(None)
+    }
+
+    /// The links of all alerts that were seen.
+    pub(crate) fn links(&self) -> &BTreeSet<Link> {
+        &self.links
     }
 
     /// The labels of everything that ever fired in this Prometheus.
@@ -138,6 +163,16 @@ impl Watcher {
             "max_over_time(ALERTS{alertstate=\"firing\"}[1h])",
         )?;
         Ok(rows.into_iter().map(|(labels, _)| labels).collect())
+    }
+}
+
+impl Link {
+    fn of(alert: &Alert) -> Option<Self> {
+        Some(Self {
+            alert: alert.labels.get("alertname")?.clone(),
+            node: alert.labels.get("node").cloned(),
+            page: alert.annotations.get("page")?.clone(),
+        })
     }
 }
 

@@ -155,12 +155,13 @@ def main():
 
     unit = DEPLOY / "systemd/saimon.service"
     with tempfile.TemporaryDirectory() as folder:
-        # its program need not be installed here
+        # its programs need not be installed here
         root = Path(folder)
-        for path in ["usr/bin", "etc/systemd/system", "usr/lib/systemd/system"]:
+        for path in ["bin", "usr/bin", "etc/systemd/system", "usr/lib/systemd/system"]:
             (root / path).mkdir(parents=True)
-        (root / "usr/bin/saimon").write_text("#!/bin/sh\n")
-        (root / "usr/bin/saimon").chmod(0o755)
+        for program in ["usr/bin/saimon", "bin/sh"]:
+            (root / program).write_text("#!/bin/sh\n")
+            (root / program).chmod(0o755)
         shutil.copy(unit, root / "etc/systemd/system")
         for other in ["network-online.target", "multi-user.target", "sysinit.target", "basic.target",
                       "shutdown.target"]:

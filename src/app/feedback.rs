@@ -114,6 +114,11 @@ pub(super) async fn look(
 ) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    if window_ms() > 0
+        && let Err(error) = watch::begin(&reader, clock.now_ms()).await
+    {
+        tracing::debug!(%error, "restarts from before the start could not be looked for");
+    }
     loop {
         every.tick().await;
         let (now_ms, window_ms) = (clock.now_ms(), window_ms());

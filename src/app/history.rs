@@ -17,6 +17,7 @@ use crate::backfill::span::Span;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::config::client::Address;
+use crate::engine::history::Historian;
 use crate::engine::pool::{Engine, Pool};
 use crate::engine::rules::Rules;
 use crate::series::matcher::Selector;
@@ -36,25 +37,58 @@ pub struct BackfillOptions {
     pub shards: Option<usize>,
 }
 
-/// What warms new series, if there is a `history.url`.
-pub(super) fn warmer(
-    config: &Config,
-    engine: &Engine,
-    metrics: &Arc<Metrics>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Warmer>> {
-    let Some(address) = &config.history.url else {
-        return Ok(None);
-    };
-    let selector = config.history.selector.as_deref().map(Selector::parse);
-    Ok(Some(Warmer::new(
-        fetcher(config, address, metrics)?,
-        engine.historian(),
-        Arc::clone(clock),
-        &config.history,
-        selector.transpose()?,
-        Progress::new(&metrics.history),
-    )))
+/// Makes what warms new series, at the start and after reloads.
+#[derive(Clone)]
+pub(super) struct Warming {
+    historian: Historian,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+}
+
+impl Warming {
+    pub(super) fn new(
+        engine: &Engine,
+        metrics: &Arc<Metrics>,
+        clock: &Arc<dyn Clock>,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self {
+            historian: engine.historian(),
+            metrics: Arc::clone(metrics),
+            clock: Arc::clone(clock),
+            stop: stop.clone(),
+        }
+    }
+
+    /// What warms new series as they are configured, if there is a `history.url`.
+    ///
+    /// # Errors
+    /// If the server cannot be asked as it is configured: a file of a secret or a certificate cannot
+    /// be read.
+    pub(super) fn warmer(&self, config: &Config) -> anyhow::Result<Option<Warmer>> {
+        let Some(address) = &config.history.url else {
+            return Ok(None);
+        };
+        let selector = config.history.selector.as_deref().map(Selector::parse);
+        Ok(Some(Warmer::new(
+            fetcher(config, address, &self.metrics)?,
+            self.historian.clone(),
+            Arc::clone(&self.clock),
+            &config.history,
+            selector.transpose()?,
+            Progress::new(&self.metrics.history),
+        )))
+    }
+
+    /// Has it run until the end, or until another takes its place: when what is given is cancelled.
+    pub(super) fn start(&self, warmer: Option<Warmer>) -> CancellationToken {
+        let replaced = CancellationToken::new();
+        if let Some(warmer) = warmer {
+            tokio::spawn(warmer.run(self.stop.clone(), replaced.clone()));
+        }
+        replaced
+    }
 }
 
 fn fetcher(config: &Config, address: &Address, metrics: &Metrics) -> anyhow::Result<Fetcher> {

@@ -8,11 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
+use super::history::Warming;
 use super::keeping::memory_max;
 use super::ruled;
+use super::silences;
 use super::web::Web;
+use crate::backfill::live::Warmer;
 use crate::clock::Clock;
 use crate::config::{Config, live};
 use crate::engine::pool::Engine;
@@ -39,7 +43,12 @@ pub(super) struct Reloader {
     pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
     pub(super) maintenance: Option<Arc<Maintenance>>,
+    /// To who reads silences.
+    pub(super) silences: watch::Sender<silences::Wanted>,
     pub(super) groups: Arc<Groups>,
+    pub(super) warming: Warming,
+    /// Cancelled when what warms series now has another in its place.
+    pub(super) replaced: Option<CancellationToken>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
     /// The folder in which rules are noted, if there is a store.
@@ -53,6 +62,8 @@ struct Read {
     groups: GroupSpec,
     door: Option<Door>,
     windows: Vec<Wanted>,
+    /// If it is another one: what warms series, if anything does.
+    warmer: Option<Option<Warmer>>,
     /// Keys that differ and are used now, and those that need a restart.
     changed: Vec<String>,
     waiting: Vec<String>,
@@ -86,8 +97,9 @@ impl Reloader {
 
     async fn reload(&mut self) -> Reloaded {
         let (source, web) = (Arc::clone(&self.source), Arc::clone(&self.web));
-        let running = self.running.clone();
-        let read = tokio::task::spawn_blocking(move || read(&source, &running, &web)).await;
+        let (running, warming) = (self.running.clone(), self.warming.clone());
+        let read = move || read(&source, &running, &web, &warming);
+        let read = tokio::task::spawn_blocking(read).await;
         let read = read.unwrap_or_else(|e| Err(format!("reading it failed: {e}")));
         match read {
             Ok(read) => Ok(self.put(read).await),
@@ -105,10 +117,17 @@ impl Reloader {
     /// Nothing here can fail, but for windows of maintenance that cannot be kept: these stay as they were.
     async fn put(&mut self, read: Read) -> String {
         self.put_windows(read.windows).await;
+        let silences = silences::Wanted::of(&read.config);
+        self.silences.send_if_modified(|now| {
+            let other = *now != silences;
+            *now = silences;
+            other
+        });
         let renewal = Renewal {
             rules: Arc::new(read.rules),
             series_max: read.config.limits.series,
             memory_max: memory_max(&read.config.limits),
+            wants_history: read.config.history.url.is_some(),
         };
         if let Some(folder) = self.rules_in.clone() {
             let detect = read.config.detect.clone();
@@ -116,6 +135,12 @@ impl Reloader {
             let _ = noted.await;
         }
         Engine::renew(&self.shards, &renewal).await;
+        if let Some(warmer) = read.warmer {
+            if let Some(replaced) = self.replaced.take() {
+                replaced.cancel();
+            }
+            self.replaced = Some(self.warming.start(warmer));
+        }
         for surface in &self.surfaces {
             surface.retune(&read.config);
         }
@@ -164,7 +189,7 @@ impl Reloader {
 }
 
 /// Blocks.
-fn read(source: &Source, running: &Config, web: &Web) -> Result<Read, String> {
+fn read(source: &Source, running: &Config, web: &Web, warming: &Warming) -> Result<Read, String> {
     let new = source().map_err(|e| format!("{e:#}"))?;
     // As it would be after a restart, and as it is from now on.
     Rules::try_from(&new.detect).map_err(|e| e.to_string())?;
@@ -173,7 +198,11 @@ fn read(source: &Source, running: &Config, web: &Web) -> Result<Read, String> {
     let groups = GroupSpec::try_from(&config.groups).map_err(|e| e.to_string())?;
     let door = web.read()?;
     let windows = super::feedback::windows(&config).map_err(|e| e.to_string())?;
+    let others = config.history != running.history;
+    let warmer = others.then(|| warming.warmer(&config));
+    let warmer = warmer.transpose().map_err(|e| format!("{e:#}"))?;
     Ok(Read {
+        warmer,
         changed: live::differences(running, &config),
         waiting: live::differences(&config, &new),
         config,

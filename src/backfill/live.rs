@@ -73,8 +73,9 @@ impl Warmer {
         }
     }
 
-    /// Runs until `stop` is cancelled or the engine is gone.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Runs until `stop` is cancelled or the engine is gone. Once another is in its place (`replaced`) it
+    /// takes no more series, and ends when those that it has are done.
+    pub async fn run(self, stop: CancellationToken, replaced: CancellationToken) {
         tracing::info!(url = %self.fetcher.source().shown(), range = ?self.config.range, "history: new series are warmed from here");
         // Dropped at the end, which aborts what is under way.
         let mut reading = JoinSet::new();
@@ -82,7 +83,11 @@ impl Warmer {
         let mut busy: Option<Instant> = None;
         let mut logged = Instant::now();
         loop {
-            if batches.is_empty() {
+            if replaced.is_cancelled() {
+                if batches.is_empty() && reading.is_empty() {
+                    return;
+                }
+            } else if batches.is_empty() {
                 let asked = stop.run_until_cancelled(self.wanted()).await;
                 match asked {
                     Some(Ok(more)) => batches = more,

@@ -37,6 +37,9 @@ pub struct AlertingConfig {
     /// Where Grafana is, for example `https://grafana.example`. Alerts then link to the dashboard of
     /// their series or group, which `saimon dashboards` writes.
     pub grafana_url: Option<Address>,
+    /// Where people reach saimon, for example `https://saimon.example`. Alerts then link to the page of
+    /// their series, group or incident, see docs/page.md.
+    pub saimon_url: Option<Address>,
     /// The `job` label under which your Prometheus scrapes saimon's own `/metrics`. The rules about
     /// saimon's health select by it.
     #[schemars(length(min = 1), extend("format" = "text"))]
@@ -57,6 +60,7 @@ impl Default for AlertingConfig {
             groups: true,
             incidents: true,
             grafana_url: None,
+            saimon_url: None,
             job: "saimon".to_owned(),
             labels: std::collections::BTreeMap::new(),
         }

@@ -373,6 +373,7 @@ mod tests {
                 "groups",
                 "incidents",
                 "grafana_url",
+                "saimon_url",
                 "job",
                 "labels"
             ]

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::feed::Parts;
 use super::keep::{ClosedChunk, GROUP_SERIES};
 use crate::series::kind::{Kind, Source};
 use crate::window::encoding::Encoding;
@@ -38,6 +39,24 @@ pub enum Anchor {
     Declared(Option<(Kind, Source)>),
     /// The next sample has a time from which it counts, in milliseconds.
     Starts(i64),
+    /// A statistic of a histogram, its judge; as [`Anchor::State`]. A histogram has it at its own place.
+    Statistic {
+        statistic: u8,
+        rules: u64,
+        before: Option<u64>,
+        /// As `Judge::anchor` writes it.
+        state: Vec<u8>,
+    },
+    /// A statistic has its first value next.
+    Begins {
+        statistic: u8,
+        rules: u64,
+        forest: bool,
+    },
+    /// What the statistics of a histogram are made of, and what they were at this time.
+    Parts(Box<Parts>),
+    /// A histogram ended, and this is the time that was said of it.
+    Ended(i64),
 }
 
 impl Anchor {
@@ -47,6 +66,8 @@ impl Anchor {
             Self::State { .. } => 0,
             Self::Declared(_) => 1,
             Self::Starts(_) => 2,
+            Self::Statistic { .. } | Self::Begins { .. } | Self::Parts(_) => 0,
+            Self::Ended(_) => 3,
         }
     }
 

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use super::keep::{ClosedChunk, GroupId, PastChunks};
 use super::long_past::{LongPast, LongPasts, Wanted};
 use super::recall::Live;
+use super::recall::statistic::LiveStatistic;
+use super::resets::Resets;
 use super::shard::Message;
 use super::training::{FitListed, Training};
 use crate::series::fingerprint::fingerprint;
@@ -58,7 +60,11 @@ pub(super) struct Place {
 pub struct Found {
     /// Its canonical label bytes.
     pub labels: Box<[u8]>,
+    /// It is modelled as a counter.
+    pub counter: bool,
     pub(super) place: Place,
+    /// Which statistic, if it is one of the histogram at this place.
+    pub(super) statistic: Option<u8>,
 }
 
 impl Found {
@@ -102,6 +108,8 @@ pub enum Question {
         from_ms: i64,
         to_ms: i64,
         limit: usize,
+        /// Statistics of histograms are wanted as well.
+        statistics: bool,
         answer: oneshot::Sender<Result<Vec<Found>, AskError>>,
     },
     /// What is in memory of the series at these places: (group, position).
@@ -116,6 +124,11 @@ pub enum Question {
         of: Vec<(u32, u16)>,
         answer: oneshot::Sender<Vec<Option<Live>>>,
     },
+    /// The statistics of histograms at these places as they are now: (group, position), and which.
+    Statistics {
+        of: Vec<((u32, u16), u8)>,
+        answer: oneshot::Sender<Vec<Option<LiveStatistic>>>,
+    },
     /// Something about history.
     History(super::history::Order),
     /// What series there are.
@@ -129,6 +142,7 @@ pub struct Reader {
     past: Option<Arc<dyn PastChunks>>,
     training: Arc<Training>,
     long: Arc<LongPasts>,
+    resets: Arc<Resets>,
 }
 
 impl Reader {
@@ -139,6 +153,7 @@ impl Reader {
             past,
             training: Arc::default(),
             long: Arc::default(),
+            resets: Arc::default(),
         }
     }
 
@@ -150,6 +165,20 @@ impl Reader {
             long: Arc::clone(long),
             ..self
         }
+    }
+
+    /// The same, of a process whose shards note resets here.
+    #[must_use]
+    pub fn with_resets(self, resets: &Arc<Resets>) -> Self {
+        Self {
+            resets: Arc::clone(resets),
+            ..self
+        }
+    }
+
+    /// Targets some of whose counters began anew.
+    pub fn resets(&self) -> &Arc<Resets> {
+        &self.resets
     }
 
     /// Fits that were handed to the trainers, the newest first.
@@ -173,6 +202,31 @@ impl Reader {
         to_ms: i64,
         limit: usize,
     ) -> Result<Vec<Found>, AskError> {
+        self.find(selector, (from_ms, to_ms), limit, false).await
+    }
+
+    /// The same with the statistics of histograms, of which there are scores and no samples:
+    /// [`Reader::recall`] knows them, [`Reader::windows`] has nothing of them.
+    ///
+    /// # Errors
+    /// As [`Reader::select`].
+    pub async fn select_scored(
+        &self,
+        selector: Arc<Selector>,
+        from_ms: i64,
+        to_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Found>, AskError> {
+        self.find(selector, (from_ms, to_ms), limit, true).await
+    }
+
+    async fn find(
+        &self,
+        selector: Arc<Selector>,
+        (from_ms, to_ms): (i64, i64),
+        limit: usize,
+        statistics: bool,
+    ) -> Result<Vec<Found>, AskError> {
         let mut answers = Vec::with_capacity(self.shards.len());
         for sender in self.shards.iter() {
             let (answer, answered) = oneshot::channel();
@@ -181,6 +235,7 @@ impl Reader {
                 from_ms,
                 to_ms,
                 limit,
+                statistics,
                 answer,
             };
             ask(sender, question).await?;
@@ -274,11 +329,30 @@ impl Reader {
             .await
     }
 
+    /// Each of these statistics as it is now; `None` for one that is not there.
+    pub(super) async fn statistics(
+        &self,
+        of: &[Found],
+    ) -> Result<Vec<Option<LiveStatistic>>, AskError> {
+        let place = |f: &Found| ((f.place.group, f.place.position), f.statistic.unwrap_or(0));
+        let question = |of, answer| Question::Statistics { of, answer };
+        self.each_by(of, place, question).await
+    }
+
     /// Asks the shards of these series about their places; answers in the order of the series.
     async fn each<T: Default>(
         &self,
         of: &[Found],
         question: impl Fn(Vec<(u32, u16)>, oneshot::Sender<Vec<T>>) -> Question,
+    ) -> Result<Vec<T>, AskError> {
+        self.each_by(of, Found::group_and_position, question).await
+    }
+
+    async fn each_by<P, T: Default>(
+        &self,
+        of: &[Found],
+        place: impl Fn(&Found) -> P,
+        question: impl Fn(Vec<P>, oneshot::Sender<Vec<T>>) -> Question,
     ) -> Result<Vec<T>, AskError> {
         let mut by_shard = vec![Vec::new(); self.shards.len()];
         for (i, found) in of.iter().enumerate() {
@@ -292,8 +366,8 @@ impl Reader {
                 continue;
             }
             let (answer, answered) = oneshot::channel();
-            let place = |i: &usize| (of[*i].place.group, of[*i].place.position);
-            ask(sender, question(asked.iter().map(place).collect(), answer)).await?;
+            let places = asked.iter().map(|i| place(&of[*i])).collect();
+            ask(sender, question(places, answer)).await?;
             answers.push((asked, answered));
         }
         let mut all: Vec<T> = of.iter().map(|_| T::default()).collect();

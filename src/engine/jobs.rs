@@ -13,6 +13,7 @@ use super::catalogue::{self, Asked};
 use super::history::{Given, Order};
 use super::keep::ClosedChunk;
 use super::recall::Live;
+use super::recall::statistic::LiveStatistic;
 use super::shard::Shard;
 use super::shard::warm::Warming;
 use crate::clock::Clock;
@@ -42,6 +43,7 @@ enum Job {
         selector: Arc<Selector>,
         range: (i64, i64),
         limit: usize,
+        statistics: bool,
         next: u32,
         found: Vec<Found>,
         answer: oneshot::Sender<Result<Vec<Found>, AskError>>,
@@ -56,6 +58,11 @@ enum Job {
         of: Vec<(u32, u16)>,
         lives: Vec<Option<Live>>,
         answer: oneshot::Sender<Vec<Option<Live>>>,
+    },
+    Statistics {
+        of: Vec<((u32, u16), u8)>,
+        lives: Vec<Option<LiveStatistic>>,
+        answer: oneshot::Sender<Vec<Option<LiveStatistic>>>,
     },
     Wanting {
         limit: usize,
@@ -102,11 +109,13 @@ impl From<Question> for Job {
                 from_ms,
                 to_ms,
                 limit,
+                statistics,
                 answer,
             } => Self::Select {
                 selector,
                 range: (from_ms, to_ms),
                 limit,
+                statistics,
                 next: 0,
                 found: Vec::new(),
                 answer,
@@ -123,6 +132,11 @@ impl From<Question> for Job {
                 answer,
             },
             Question::Lives { of, answer } => Self::Lives {
+                lives: Vec::with_capacity(of.len()),
+                of,
+                answer,
+            },
+            Question::Statistics { of, answer } => Self::Statistics {
                 lives: Vec::with_capacity(of.len()),
                 of,
                 answer,
@@ -153,6 +167,7 @@ impl Job {
             Self::Select { answer, .. } => answer.is_closed(),
             Self::Windows { answer, .. } => answer.is_closed(),
             Self::Lives { answer, .. } => answer.is_closed(),
+            Self::Statistics { answer, .. } => answer.is_closed(),
             Self::Wanting { answer, .. } => answer.is_closed(),
             Self::Series(asked) => asked.answer.is_closed(),
             // Once begun it is brought to its end, whoever waits for it.
@@ -166,6 +181,7 @@ impl Job {
                 selector,
                 range,
                 limit,
+                statistics,
                 next,
                 mut found,
                 answer,
@@ -175,13 +191,13 @@ impl Job {
                 } else {
                     (SELECT_SLICE, 0)
                 };
-                let mut next = shard.select(&selector, range, next, few, &mut found);
+                let mut next = shard.select((&selector, statistics), range, next, few, &mut found);
                 while let Some(from) = next
                     && from < until
                     && found.len() <= limit
                     && clock.now_ms().saturating_sub(now_ms) < SELECT_MS
                 {
-                    next = shard.select(&selector, range, from, few, &mut found);
+                    next = shard.select((&selector, statistics), range, from, few, &mut found);
                 }
                 if found.len() > limit {
                     let _ = answer.send(Err(AskError::TooMany { limit }));
@@ -195,6 +211,7 @@ impl Job {
                     selector,
                     range,
                     limit,
+                    statistics,
                     next,
                     found,
                     answer,
@@ -235,6 +252,21 @@ impl Job {
                     return None;
                 }
                 Some(Self::Lives { of, lives, answer })
+            }
+            Self::Statistics {
+                of,
+                mut lives,
+                answer,
+            } => {
+                let done = lives.len();
+                for (place, which) in of.iter().skip(done).take(LIVES_SLICE) {
+                    lives.push(shard.live_statistic(*place, usize::from(*which)));
+                }
+                if lives.len() == of.len() {
+                    let _ = answer.send(lives);
+                    return None;
+                }
+                Some(Self::Statistics { of, lives, answer })
             }
             Self::Series(mut asked) => {
                 let (few, slices) = match asked.wanted.has_regex() {
@@ -347,6 +379,7 @@ mod tests {
             from_ms: 0,
             to_ms: 10,
             limit: 1000,
+            statistics: false,
             answer,
         });
         let clock = Ticking::default();

@@ -19,6 +19,7 @@ pub mod rows;
 pub mod together;
 pub mod worker;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -170,6 +171,9 @@ pub enum Note {
     Gone,
 }
 
+/// Writes a state to whom it is given.
+pub type StateWriter<'a> = &'a mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>;
+
 /// What a state is kept in, see [`worker`].
 pub trait JointFiles: std::fmt::Debug + Send {
     /// Keeps an entry behind those before it: it survives a kill.
@@ -182,7 +186,7 @@ pub trait JointFiles: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// Why it is not kept, for a log line; everything is as it was then.
-    fn replace(&mut self, state: &[u8]) -> Result<(), String>;
+    fn replace(&mut self, state: StateWriter<'_>) -> Result<(), String>;
 }
 
 /// What was kept of groups.

@@ -17,6 +17,7 @@ use super::memory::Budget;
 use super::orders::{Book, Desk, NewOrders};
 use super::presence::Presence;
 use super::records::{Known, RecordOutlet, RecordTap, record_taps};
+use super::resets::{ResetTap, Resets};
 use super::router::Router;
 use super::rules::{EARLIER_MAX, Past, Rules, Specs};
 use super::shard::{Message, Renewal, Shard, ShardParts, Sleep, Stray};
@@ -70,6 +71,7 @@ pub struct Pool {
     /// For the anomalies of groups.
     records: Option<RecordTap>,
     joint: Option<Feed>,
+    resets: Arc<Resets>,
 }
 
 impl Pool {
@@ -82,6 +84,7 @@ impl Pool {
         let budget = Arc::new(Budget::new(u64::MAX, spec.shards));
         let churn = Arc::new(Churn::new());
         let presence = Arc::new(Presence::new());
+        let resets = Arc::<Resets>::default();
         super::tally::begin(metrics);
         metrics.series_limit.set(i64::from(spec.series_max));
         let shards = writers
@@ -100,6 +103,7 @@ impl Pool {
                     budget: Arc::clone(&budget),
                     churn: Arc::clone(&churn),
                     presence: Arc::clone(&presence),
+                    resets: ResetTap::new(&resets),
                     joints: None,
                     sleep: None,
                     families_max: spec.families_max,
@@ -121,6 +125,7 @@ impl Pool {
             helpers: Vec::new(),
             records: None,
             joint: None,
+            resets,
         }
     }
 
@@ -307,6 +312,7 @@ impl Pool {
             board: self.board,
             training: list,
             long: Arc::new(LongPasts::new(beside)),
+            resets: self.resets,
             threads,
         })
     }
@@ -334,13 +340,18 @@ pub struct Engine {
     /// Fits that were handed to the trainers.
     pub training: Arc<Training>,
     long: Arc<LongPasts>,
+    /// Targets some of whose counters began anew.
+    pub resets: Arc<Resets>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
     /// Answers questions about windows; `past` has the chunks that are no longer in memory.
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
-        Reader::new(self.senders.clone(), past).with_training(&self.training, &self.long)
+        let reader = Reader::new(self.senders.clone(), past);
+        reader
+            .with_training(&self.training, &self.long)
+            .with_resets(&self.resets)
     }
 
     /// Where orders are given; the shards have those of `book`.

@@ -7,6 +7,8 @@
 //! if they are among the last few. One that ends in another state is left out: samples are missing, or a
 //! forest cannot be had back.
 
+pub mod statistic;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -97,8 +99,26 @@ impl Reader {
         wants_band: bool,
         effort: &Effort,
     ) -> Result<Vec<Vec<Said>>, AskError> {
-        self.once_more(of, range, (Track::say, wants_band), effort)
-            .await
+        let plain = |f: &&Found| f.statistic.is_none();
+        if of.iter().all(|f| plain(&f)) {
+            return self
+                .once_more(of, range, (Track::say, wants_band), effort)
+                .await;
+        }
+        let series: Vec<Found> = of.iter().filter(plain).cloned().collect();
+        let series = self
+            .once_more(&series, range, (Track::say, wants_band), effort)
+            .await?;
+        let mut series = series.into_iter();
+        let mut statistics = self
+            .recall_statistics(of, range, wants_band, effort)
+            .await?
+            .into_iter();
+        let next = |f: &Found| match plain(&f) {
+            true => series.next(),
+            false => statistics.next(),
+        };
+        Ok(of.iter().map(next).map(Option::unwrap_or_default).collect())
     }
 
     /// The same of one series with all that there is to be told of each sample, bands included. What
@@ -179,12 +199,9 @@ type End = (i64, Vec<u64>);
 type Specs = Vec<(u64, SeriesSpec)>;
 
 /// Today's first.
-fn specs(labels: &[u8], live: &Live, anchors: &[(i64, Anchor)]) -> Specs {
+fn specs(labels: &[u8], live: &Live, mut rules: impl Iterator<Item = u64>) -> Specs {
     let mut specs = vec![(live.rules, live.spec.clone())];
-    let has_others = anchors
-        .iter()
-        .any(|(_, a)| matches!(a, Anchor::State { rules, .. } if *rules != live.rules));
-    if has_others {
+    if rules.any(|rules| rules != live.rules) {
         // Orders say themselves since when they count, whatever the rules were.
         let orders = &live.spec.orders;
         let ordered = |(mark, spec)| {
@@ -217,9 +234,13 @@ fn again<T>(
         .filter_map(|c| chunk::decode(&c.bytes).ok())
         .flatten()
         .collect();
+    let named = anchors.iter().filter_map(|(_, anchor)| match anchor {
+        Anchor::State { rules, .. } => Some(*rules),
+        _ => None,
+    });
     let again = Again {
         live,
-        specs: specs(labels, live, &anchors),
+        specs: specs(labels, live, named),
         samples,
         anchors,
         range,
@@ -278,7 +299,7 @@ impl<T> Again<'_, T> {
                     before,
                     state,
                 } => Some((*t_ms, *rules, *before, &**state)),
-                Anchor::Declared(_) | Anchor::Starts(_) => None,
+                _ => None,
             })
     }
 
@@ -363,9 +384,10 @@ impl<T> Again<'_, T> {
             let mut start_ms = None;
             while let Some((_, anchor)) = befell.pop_front_if(|(t, _)| t < t_ms) {
                 match anchor {
-                    Anchor::State { .. } => {}
                     Anchor::Declared(declared) => drop(track.declare(spec, *declared)),
                     Anchor::Starts(at_ms) => start_ms = Some(*at_ms),
+                    // A state, or of a histogram with the same labels.
+                    _ => {}
                 }
             }
             let asked = (from_ms..=to_ms).contains(t_ms);

@@ -16,7 +16,7 @@ mod forest;
 pub mod histogram;
 mod keeping;
 mod kin;
-mod native;
+pub(super) mod native;
 mod orders;
 mod plain;
 mod renew;
@@ -52,6 +52,7 @@ use super::orders::NewOrders;
 use super::prefetch::prefetch;
 use super::presence::Presence;
 use super::records::RecordTap;
+use super::resets::ResetTap;
 use super::router::partition;
 use super::rules::Specs;
 use super::slab::Slab;
@@ -142,6 +143,8 @@ pub struct ShardParts {
     pub churn: Arc<Churn>,
     /// Who still speaks, in all shards.
     pub presence: Arc<Presence>,
+    /// To who looks for targets that restarted.
+    pub resets: ResetTap,
     /// Who looks at series together, if somebody does.
     pub joints: Option<JointTap>,
     /// How idle series are put to sleep, if they are.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::resets::SPREAD_MS;
 use crate::series::labels;
 use crate::store::notes::{Notes, NotesError};
 
@@ -35,7 +36,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// `process_start_time_seconds` is another.
+    /// `process_start_time_seconds` is another, or most counters began anew.
     Restart,
     /// A `*_build_info` has other labels than before.
     Build,
@@ -70,6 +71,18 @@ pub struct Change {
 }
 
 impl Change {
+    fn seen(kind: Kind, (job, instance): (String, String), t_ms: i64, window_ms: i64) -> Self {
+        Self {
+            kind,
+            job,
+            instance: Some(instance),
+            t_ms,
+            until_ms: t_ms.saturating_add(window_ms),
+            author: None,
+            comment: None,
+        }
+    }
+
     /// True if it is held against an anomaly of a series that begins at this time.
     pub fn explains(&self, canonical: &[u8], start_ms: i64) -> bool {
         let is = |name, value: &str| labels::get(canonical, name).unwrap_or_default() == value;
@@ -117,6 +130,8 @@ pub enum Seen {
     Started(i64),
     /// It has this build: the name of the series, and the fingerprint of its labels.
     Build(String, u64),
+    /// Most of its counters began anew.
+    Reset,
 }
 
 impl Changes {
@@ -159,11 +174,18 @@ impl Changes {
         window_ms: i64,
     ) -> bool {
         let mut state = self.lock();
+        let is_known = state.has_restart((job, instance), t_ms);
         let key = (job.to_owned(), instance.to_owned());
+        if seen == Seen::Reset {
+            if !is_known {
+                state.add(Change::seen(Kind::Restart, key, t_ms, window_ms));
+            }
+            return !is_known;
+        }
         if !state.targets.contains_key(&key) && state.targets.len() >= TARGETS_MAX {
             return false;
         }
-        let target = state.targets.entry(key).or_default();
+        let target = state.targets.entry(key.clone()).or_default();
         let (kind, changed, news) = match seen {
             Seen::Started(start_ms) => {
                 let before = target.start_ms;
@@ -172,7 +194,8 @@ impl Changes {
                 if is_new {
                     target.start_ms = Some(start_ms);
                 }
-                (Kind::Restart, before.is_some() && is_new, is_new)
+                let changed = before.is_some() && is_new && !is_known;
+                (Kind::Restart, changed, is_new)
             }
             Seen::Build(name, fingerprint) => {
                 let known = target.builds.entry(name).or_default();
@@ -185,18 +208,11 @@ impl Changes {
                 }
                 (Kind::Build, changed, is_new)
             }
+            Seen::Reset => return false,
         };
         state.unwritten |= news;
         if changed {
-            state.add(Change {
-                kind,
-                job: job.to_owned(),
-                instance: Some(instance.to_owned()),
-                t_ms,
-                until_ms: t_ms.saturating_add(window_ms),
-                author: None,
-                comment: None,
-            });
+            state.add(Change::seen(kind, key, t_ms, window_ms));
         }
         changed
     }
@@ -256,6 +272,20 @@ impl Changes {
 }
 
 impl State {
+    /// True if the same restart was seen already: its start time and its counters tell of it in one
+    /// scrape.
+    fn has_restart(&self, (job, instance): (&str, &str), t_ms: i64) -> bool {
+        let from = t_ms.saturating_sub(SPREAD_MS);
+        let at = self.changes.partition_point(|c| c.t_ms < from);
+        let mut near = self.changes.range(at..);
+        near.any(|c| {
+            c.kind == Kind::Restart
+                && c.t_ms <= t_ms.saturating_add(SPREAD_MS)
+                && c.job == job
+                && c.instance.as_deref() == Some(instance)
+        })
+    }
+
     fn add(&mut self, change: Change) {
         if self.changes.contains(&change) {
             return;
@@ -282,6 +312,8 @@ mod tests {
         assert!(!see(&all, Seen::Started(5_000), 10_000));
         assert!(!see(&all, Seen::Started(5_000), 20_000));
         assert!(see(&all, Seen::Started(9_000), 30_000));
+        // Its counters tell the same; later, another.
+        assert!(!see(&all, Seen::Reset, 30_000));
         let build = |n| Seen::Build("go_build_info".to_owned(), n);
         assert!(!see(&all, build(1), 30_000));
         all.keep().unwrap();
@@ -306,12 +338,16 @@ mod tests {
         })
         .unwrap();
         assert_eq!(of(100_000), Some(Kind::Deploy));
+        assert!(see(&all, Seen::Reset, 200_000));
+        assert!(!see(&all, Seen::Started(199_000), 200_100));
+        assert_eq!(of(200_000), Some(Kind::Restart));
+        all.keep().unwrap();
         let again = Changes::open(folder.path(), 0).unwrap();
         assert_eq!(again.list(), all.list());
-        assert_eq!(again.list().len(), 3);
+        assert_eq!(again.list().len(), 4);
         assert_eq!(again.open_now(100_500).len(), 1);
         for t_ms in 0..2 * CHANGES_MAX as i64 {
-            see(&all, Seen::Started(10_000 * (t_ms + 1)), t_ms);
+            see(&all, Seen::Started(10_000 * (t_ms + 1)), 10_000 * t_ms);
         }
         assert_eq!(all.list().len(), CHANGES_MAX);
     }

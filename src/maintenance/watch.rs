@@ -1,5 +1,5 @@
 //! Looks for changes of targets among what they send: a process that started anew, a build that was not
-//! there before.
+//! there before, counters that began anew.
 //!
 //! It asks for the series that say so, every so often, as anybody may who asks for windows; so samples
 //! cost nothing more for it. What always holds: what was read before is no change when it is read again.
@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::changes::{Changes, Seen};
+use super::restarts;
 use crate::engine::ask::{AskError, Found, Reader, WindowChunk};
 use crate::series::fingerprint::fingerprint;
 use crate::series::labels;
@@ -46,7 +47,15 @@ pub async fn look(
     for (series, chunks) in found.iter().zip(&windows) {
         seen += take(changes, &series.labels, chunks, (from_ms, to_ms), window_ms);
     }
-    Ok(seen)
+    Ok(seen + restarts::look(reader, changes, now_ms, window_ms).await?)
+}
+
+/// Before the first look: what was found in samples that came before a start, and not said.
+///
+/// # Errors
+/// If the shards do not answer, or there are too many series to look at.
+pub async fn begin(reader: &Reader, now_ms: i64) -> Result<(), AskError> {
+    restarts::look_back(reader, (now_ms.saturating_sub(BACK_MS), now_ms)).await
 }
 
 /// False for a build that is known.

@@ -56,7 +56,7 @@ fn alert(config: &AlertingConfig, severity: Severity) -> Alert {
         hold: hold(&config.hold, severity),
         keep: keep.word(),
         labels,
-        annotations: text::annotations(config.grafana_url.as_ref()),
+        annotations: text::annotations(config),
         cases: Vec::new(),
     }
 }

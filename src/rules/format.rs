@@ -77,6 +77,9 @@ pub struct Annotations {
     /// Page of Grafana.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dashboard: Option<String>,
+    /// saimon's own page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// A file for `promtool test rules`.

@@ -154,6 +154,12 @@ impl Kind<'_> {
                     query_escaped(&by)
                 )
             }),
+            page: self.config.alerting.saimon_url.as_ref().map(|url| {
+                format!(
+                    "{members}{}/#/?q={{{{ urlquery $members }}}}",
+                    literal(&base(url))
+                )
+            }),
         }
     }
 
@@ -298,6 +304,12 @@ impl Kind<'_> {
                     query_escaped(&matchers)
                 )
             }),
+            page: self
+                .config
+                .alerting
+                .saimon_url
+                .as_ref()
+                .map(|url| format!("{}/#/?q={}", base(url), query_escaped(&matchers))),
         };
         (labels, annotations)
     }

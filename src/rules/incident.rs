@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::alert::{Alert, Case, Keep, Look, hold, series};
 use super::anomaly::{levels, text};
-use super::format::{Annotations, query_escaped};
+use super::format::{Annotations, literal, query_escaped};
 use super::proof::{EXTERNAL_URL, STEP, steps};
 use crate::config::{Config, Severity};
 
@@ -67,7 +67,7 @@ fn alert(config: &Config, name: &'static str, severity: Severity, by: &str, of: 
         hold: hold(&alerting.hold, severity),
         keep: keep.word(),
         labels,
-        annotations: annotations(),
+        annotations: annotations(config),
         cases: Vec::new(),
     }
 }
@@ -94,13 +94,12 @@ fn member(config: &Config, severity: Severity) -> Alert {
         summary: "{{ $labels.source_metric }} is part of incident {{ $labels.incident }}"
             .to_owned(),
         description: "Silences the alerts about this series while the incident has one.".to_owned(),
-        graph: None,
-        dashboard: None,
+        ..Annotations::default()
     };
     alert
 }
 
-fn annotations() -> Annotations {
+fn annotations(config: &Config) -> Annotations {
     let of = |name: &str| format!("query (printf \"{name}{{incident=%q}}\" $labels.incident)");
     let (members, incident) = (of("saimon_incident_members"), of("saimon_incident"));
     let each = "query (printf \"sort_desc(topk(5, count by (source_metric) (saimon_incident_member{incident=%q})))\" $labels.incident)";
@@ -122,6 +121,12 @@ fn annotations() -> Annotations {
                 .to_owned(),
         ),
         dashboard: None,
+        page: config.alerting.saimon_url.as_ref().map(|url| {
+            format!(
+                "{}/#/incidents/{{{{ $labels.incident }}}}",
+                literal(&text::base(url))
+            )
+        }),
     }
 }
 
@@ -217,6 +222,11 @@ fn firing(
             query_escaped(&graph)
         )),
         dashboard: None,
+        page: config
+            .alerting
+            .saimon_url
+            .as_ref()
+            .map(|url| format!("{}/#/incidents/{ID}", text::base(url))),
     };
     (labels, annotations)
 }
@@ -237,8 +247,7 @@ fn member_firing(config: &Config, level: Severity) -> (BTreeMap<String, String>,
     let annotations = Annotations {
         summary: format!("node_load1 is part of incident {ID}"),
         description: "Silences the alerts about this series while the incident has one.".to_owned(),
-        graph: None,
-        dashboard: None,
+        ..Annotations::default()
     };
     (labels, annotations)
 }

@@ -5,6 +5,7 @@
 //! does not, learns hardly anything of it. A behaviour that has lasted `adapt` is normal: level,
 //! season and history start afresh and the anomaly ends.
 
+mod again;
 mod forest;
 mod hear;
 mod orders;

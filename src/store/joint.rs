@@ -5,16 +5,18 @@
 //! survives a kill at once, and a power cut as soon as the write-ahead log's records do.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use zstd::stream::write::Encoder;
 
 use super::log::files::Dir;
 use super::log::options::Options;
 use super::log::{Log, LogError};
 use super::{OpenError, value};
 use crate::config::StoreConfig;
-use crate::engine::joint::{JointFiles, Kept};
+use crate::engine::joint::{JointFiles, Kept, StateWriter};
 use crate::telemetry::durable::LogMetrics;
 
 /// Version of the state's file. 1: number of the newest record of the log that is in it, then the state
@@ -113,11 +115,16 @@ impl Files {
         })
     }
 
-    fn write(&self, sealed: &[u8]) -> io::Result<()> {
+    /// Piece by piece: a state is up to ten megabytes, and nobody needs it whole.
+    fn write(&self, through: u64, state: StateWriter<'_>) -> io::Result<()> {
         let fresh = self.dir.join(FRESH);
-        let mut file = File::create(&fresh)?;
-        file.write_all(sealed)?;
-        file.sync_all()?;
+        let file = BufWriter::new(File::create(&fresh)?);
+        let mut sealer = value::Sealer::new(VERSION, KEY, file)?;
+        sealer.write_all(&through.to_le_bytes())?;
+        let mut packed = Encoder::new(sealer, LEVEL)?;
+        state(&mut packed)?;
+        let file = packed.finish()?.finish()?;
+        file.get_ref().sync_all()?;
         fs::rename(&fresh, self.dir.join(FILE))?;
         File::open(&self.dir)?.sync_all()
     }
@@ -129,20 +136,13 @@ impl JointFiles for Files {
         appended.map(drop).map_err(|e| e.to_string())
     }
 
-    fn replace(&mut self, state: &[u8]) -> Result<(), String> {
+    fn replace(&mut self, state: StateWriter<'_>) -> Result<(), String> {
         let through = self.log.last_seq();
-        let sealed = seal_state(through, state).map_err(|e| e.to_string())?;
-        self.write(&sealed).map_err(|e| e.to_string())?;
+        self.write(through, state).map_err(|e| e.to_string())?;
         // What stays is passed over, and tried again with the next state.
         let _ = self.log.drop_through(through);
         Ok(())
     }
-}
-
-fn seal_state(through: u64, state: &[u8]) -> io::Result<Vec<u8>> {
-    let mut payload = through.to_le_bytes().to_vec();
-    payload.extend(zstd::encode_all(state, LEVEL)?);
-    Ok(value::seal(VERSION, KEY, &payload))
 }
 
 fn open_state(sealed: &[u8]) -> Result<(u64, Vec<u8>), value::ValueError> {
@@ -170,7 +170,7 @@ mod tests {
             mut files, state, ..
         } = open(&dir);
         assert_eq!(state, None);
-        files.replace(b"zero").unwrap();
+        files.replace(&mut |to| to.write_all(b"zero")).unwrap();
         files.append(b"a").unwrap();
         files.append(b"b").unwrap();
         assert!(matches!(
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(kept.entries, [b"a", b"b"]);
         let mut files = kept.files;
         files.append(b"c").unwrap();
-        files.replace(b"one").unwrap();
+        files.replace(&mut |to| to.write_all(b"one")).unwrap();
         files.append(b"d").unwrap();
         drop(files);
         let kept = open(&dir);
@@ -196,7 +196,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("groups");
         let mut kept = open(&dir);
-        kept.files.replace(b"state").unwrap();
+        kept.files
+            .replace(&mut |to| to.write_all(b"state"))
+            .unwrap();
         kept.files.append(b"a").unwrap();
         drop(kept);
         let path = dir.join(FILE);

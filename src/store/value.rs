@@ -3,6 +3,8 @@
 //! sled has checksums of its own, of pages. This one covers what sled itself may get wrong: a value
 //! under another value's key, or one put together from two writes.
 
+use std::io::{self, Seek, Write};
+
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes before the payload: version, xxh3-64 little-endian.
@@ -65,6 +67,46 @@ fn checksum(version: u8, key: &[u8], payload: &[u8]) -> u64 {
     hash.digest()
 }
 
+/// Seals a value that is too long to be held whole: the payload is written piece by piece, and the
+/// header when it is complete.
+pub(super) struct Sealer<W> {
+    version: u8,
+    hash: Xxh3,
+    to: W,
+}
+
+impl<W: Write + Seek> Sealer<W> {
+    /// Begins at the beginning of `to`, which is empty.
+    pub(super) fn new(version: u8, key: &[u8], mut to: W) -> io::Result<Self> {
+        to.write_all(&[0; HEADER])?;
+        let mut hash = Xxh3::new();
+        hash.update(&[version]);
+        hash.update(key);
+        Ok(Self { version, hash, to })
+    }
+
+    /// Gives back what has the whole value then.
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        self.to.seek(io::SeekFrom::Start(0))?;
+        self.to.write_all(&[self.version])?;
+        self.to.write_all(&self.hash.digest().to_le_bytes())?;
+        self.to.flush()?;
+        Ok(self.to)
+    }
+}
+
+impl<W: Write> Write for Sealer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +118,16 @@ mod tests {
             Ok(&b"payload"[..])
         );
         assert_eq!(open(3, b"k", &seal(3, b"k", b"")), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn piece_by_piece_is_the_same() {
+        let mut sealer = Sealer::new(3, b"k", io::Cursor::new(Vec::new())).unwrap();
+        for piece in [&b"pay"[..], b"", b"load"] {
+            sealer.write_all(piece).unwrap();
+        }
+        let sealed = sealer.finish().unwrap().into_inner();
+        assert_eq!(sealed, seal(3, b"k", b"payload"));
     }
 
     #[test]

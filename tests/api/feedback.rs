@@ -146,6 +146,17 @@ fn a_rejection_raises_the_line_is_kept_and_can_be_undone() {
     );
     assert_eq!(get(&saimon, &path), given);
     assert_eq!(get(&saimon, link)["feedback"], "rejected");
+    let members = incident(&saimon, link);
+    let said_of = |m: &Value| (m["id"].clone(), m["feedback"].clone());
+    assert_eq!(members.len(), 2, "{members:#?}");
+    assert!(members.iter().map(said_of).all(|(id, feedback)| {
+        feedback
+            == if id == mine[0]["id"] {
+                json!("rejected")
+            } else {
+                Value::Null
+            }
+    }));
     let series = format!("/api/v1/series/{}", mine[0]["series_id"].as_str().unwrap());
     let shown = get(&saimon, &series);
     assert_eq!(shown["lines"], given["lines"]);
@@ -182,6 +193,18 @@ fn a_rejection_raises_the_line_is_kept_and_can_be_undone() {
         (&json!([]), &json!([]))
     );
     assert_eq!(get(&saimon, link)["feedback"], Value::Null);
+}
+
+/// The anomalies of the incident that one is a part of, once it is.
+fn incident(saimon: &Serving, link: &str) -> Vec<Value> {
+    for _ in 0..300 {
+        if let Some(id) = get(saimon, link)["incident"].as_str() {
+            let detail = get(saimon, &format!("/api/v1/incidents/{id}"));
+            return detail["anomalies"].as_array().unwrap().clone();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{link} is never part of an incident");
 }
 
 /// What is wrong is named, and changes nothing.

@@ -146,6 +146,7 @@ fn grpc_answers_what_rest_answers() {
     runtime.block_on(async {
         compare_anomalies(&saimon, &mut client).await;
         compare_incidents(&saimon, &mut client).await;
+        marks(&saimon, &mut client, &told).await;
         let solo = compare_series(&saimon, &mut client).await;
         scores(&mut client, now_ms, &solo).await;
         errors(&mut client).await;
@@ -222,8 +223,17 @@ async fn compare_anomalies(saimon: &Serving, client: &mut SaimonClient<Channel>)
 }
 
 async fn compare_incidents(saimon: &Serving, client: &mut SaimonClient<Channel>) {
-    let asked = v1::ListIncidentsRequest::default();
-    let all = client.list_incidents(asked).await.unwrap().into_inner();
+    // They are made of the records a second after the start.
+    let some = async |client: &mut SaimonClient<Channel>| loop {
+        let asked = v1::ListIncidentsRequest::default();
+        let all = client.list_incidents(asked).await.unwrap().into_inner();
+        if !all.incidents.is_empty() {
+            break all;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let all = tokio::time::timeout(PATIENCE, some(client)).await;
+    let all = all.expect("no incident is ever made");
     same(&all, &get(saimon, "/api/v1/incidents"));
     for incident in all.incidents.iter().take(3) {
         let asked = v1::GetIncidentRequest {
@@ -237,6 +247,69 @@ async fn compare_incidents(saimon: &Serving, client: &mut SaimonClient<Channel>)
     };
     let status = client.get_incident(asked).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+}
+
+/// What people say of an anomaly and what changed at its target is told wherever the anomaly is: by
+/// itself, in a list, in its incident, and to who watches.
+async fn marks(saimon: &Serving, client: &mut SaimonClient<Channel>, solo: &v1::Anomaly) {
+    let asked = v1::ListIncidentsRequest::default();
+    let all = client.list_incidents(asked).await.unwrap().into_inner();
+    let incident = &all.incidents[0];
+    let origin = incident.origin.as_ref().unwrap();
+    let mut given = Vec::new();
+    for (id, job, start) in [
+        (&origin.anomaly, &origin.labels["job"], origin.start_time),
+        (&solo.id, &solo.labels["job"], solo.start_time),
+    ] {
+        let asked = v1::GiveFeedbackRequest {
+            id: id.clone(),
+            verdict: "confirmed".to_owned(),
+            ..Default::default()
+        };
+        client.give_feedback(asked).await.unwrap();
+        let asked = v1::SayChangeRequest {
+            job: job.clone(),
+            time: start,
+            duration: "1m".to_owned(),
+            ..Default::default()
+        };
+        let said = client.say_change(asked).await.unwrap().into_inner();
+        given.push((id.clone(), said));
+    }
+    let marked = |one: &v1::Anomaly, (id, change): &(String, v1::TargetChange)| {
+        assert_eq!(&one.id, id);
+        assert_eq!(one.feedback.as_deref(), Some("confirmed"));
+        assert_eq!(one.change.as_ref(), Some(change));
+    };
+    for given in &given {
+        let asked = v1::GetAnomalyRequest {
+            id: given.0.clone(),
+        };
+        marked(
+            &client.get_anomaly(asked).await.unwrap().into_inner(),
+            given,
+        );
+    }
+    let asked = v1::GetIncidentRequest {
+        id: incident.id.clone(),
+    };
+    let detail = client.get_incident(asked).await.unwrap().into_inner();
+    same(&detail, &get(saimon, &incident.link));
+    let member = detail.anomalies.iter().find(|a| a.id == given[0].0);
+    marked(member.unwrap(), &given[0]);
+    let asked = v1::ListAnomaliesRequest {
+        metric_name: vec!["solo".to_owned()],
+        ..Default::default()
+    };
+    let list = client.list_anomalies(asked).await.unwrap().into_inner();
+    marked(&list.anomalies[0], &given[1]);
+    let asked = v1::WatchAnomaliesRequest {
+        metric_name: vec!["solo".to_owned()],
+        ..Default::default()
+    };
+    let mut watched = client.watch_anomalies(asked).await.unwrap().into_inner();
+    let first = watched.message().await.unwrap().unwrap();
+    marked(&first.anomaly.unwrap(), &given[1]);
 }
 
 /// Gives the series that has no siblings.

@@ -13,7 +13,8 @@ const STEP_MS: i64 = 15_000;
 const SAMPLES: i64 = 900;
 const PATH: &str = "/api/v1/maintenance";
 
-/// Two targets in the same trouble at the end, the first of which has just been started anew.
+/// Three targets in the same trouble at the end. The first has just been started anew, and says so; the
+/// third has as well, which shows in its counters; one counter of the second was set to zero.
 fn request(end_ms: i64, from: i64, to: i64) -> proto::WriteRequest {
     let label = |name: &str, value: &str| proto::Label {
         name: name.to_owned(),
@@ -22,14 +23,22 @@ fn request(end_ms: i64, from: i64, to: i64) -> proto::WriteRequest {
     let value = |name: &str, instance: &str, i: i64| match name {
         "process_start_time_seconds" if instance == "a" && i >= SAMPLES - 6 => 2_000_000_000.0,
         "process_start_time_seconds" => 1_700_000_000.0,
+        "orders_total" if instance != "a" && i >= SAMPLES - 6 => (i - SAMPLES + 6) as f64,
+        "errors_total" if instance == "c" && i >= SAMPLES - 6 => 1.0,
+        "orders_total" | "errors_total" => 3.0 * i as f64,
         _ => {
             let noise = fastrand::Rng::with_seed(i as u64).f64();
             50.0 + 4.0 * noise + if i >= SAMPLES - 5 { 60.0 } else { 0.0 }
         }
     };
-    let series = ["a", "b"].into_iter().flat_map(|instance| {
-        ["process_start_time_seconds", "queue_length"].map(|name| (name, instance))
-    });
+    let names = [
+        "errors_total",
+        "orders_total",
+        "process_start_time_seconds",
+        "queue_length",
+    ];
+    let series = ["a", "b", "c"].into_iter();
+    let series = series.flat_map(|instance| names.map(|name| (name, instance)));
     let timeseries = series.map(|(name, instance)| proto::TimeSeries {
         labels: vec![
             label("__name__", name),
@@ -105,7 +114,7 @@ fn in_a_window_nobody_is_alerted_and_changes_are_marked() {
         all(saimon, &path, 10)
     };
     until("an anomaly of both", || {
-        ["a", "b"].iter().all(|i| !of(&saimon, i).is_empty())
+        ["a", "b", "c"].iter().all(|i| !of(&saimon, i).is_empty())
     });
     // On record both, shown one; and both have their scores.
     let scores = saimon.connect().get("/metrics/scores", "");
@@ -127,9 +136,13 @@ fn in_a_window_nobody_is_alerted_and_changes_are_marked() {
         of(&saimon, "a")[0]["change"] != Value::Null
     });
     assert_eq!(of(&saimon, "a")[0]["change"]["kind"], "restart");
+    until("one that counters tell of", || {
+        of(&saimon, "c")[0]["change"] != Value::Null
+    });
+    assert_eq!(of(&saimon, "c")[0]["change"]["kind"], "restart");
     assert_eq!(of(&saimon, "b")[0]["change"], Value::Null);
     let changes = get(&saimon, "/api/v1/changes");
-    assert_eq!(changes["changes"].as_array().unwrap().len(), 1, "{changes}");
+    assert_eq!(changes["changes"].as_array().unwrap().len(), 2, "{changes}");
     let comment = "release \"4.2\"";
     let said = json!({"job": "shop", "duration": "10m", "comment": comment});
     post(&saimon, "/api/v1/changes", &said);
@@ -240,13 +253,9 @@ fn the_guides_are_what_is_answered() {
     };
     run(include_str!("../../docs/maintenance.md"));
     run(include_str!("../../docs/feedback.md"));
-    let yaml = include_str!("../../docs/maintenance.md");
-    let yaml = yaml
-        .split("```yaml\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    assert_eq!(saimon::config_file::check::check(yaml), []);
+    let guide = include_str!("../../docs/maintenance.md");
+    for yaml in guide.split("```yaml\n").skip(1) {
+        let yaml = yaml.split("```").next().unwrap();
+        assert_eq!(saimon::config_file::check::check(yaml), []);
+    }
 }

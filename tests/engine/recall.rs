@@ -16,6 +16,7 @@ use saimon::engine::shard::{Message, Renewal};
 use saimon::engine::tap::{Outlet, TapSpec, Wants, rows};
 use saimon::score::track::again::{Numbers, Said};
 use saimon::series::labels;
+use saimon::series::matcher::Selector;
 use saimon::wire::write::{MetricType, STALE_NAN_BITS};
 
 use crate::driver::batches;
@@ -26,9 +27,9 @@ use crate::windows::Given;
 const STEP_MS: i64 = 15_000;
 
 /// Bits of the numbers of a sample; none where the series ended.
-type Bits = Option<[u64; 6]>;
+pub(crate) type Bits = Option<[u64; 6]>;
 /// By labels: what was said, in order of time.
-type Spoken = BTreeMap<String, Vec<(i64, Bits)>>;
+pub(crate) type Spoken = BTreeMap<String, Vec<(i64, Bits)>>;
 
 fn bits(what: Option<Numbers>) -> Bits {
     what.map(|n| {
@@ -46,21 +47,25 @@ fn bits(what: Option<Numbers>) -> Bits {
 }
 
 /// A process with a store, and what it says as it says it.
-struct Live {
-    running: Running,
+pub(crate) struct Live {
+    pub(crate) running: Running,
     outlet: Outlet,
     past: Arc<Given>,
-    spoken: Spoken,
+    pub(crate) spoken: Spoken,
     band: bool,
 }
 
 impl Live {
-    fn start(detect: &DetectConfig, past: &Arc<Given>, groups: &[GroupSnapshot]) -> Self {
+    pub(crate) fn start(
+        detect: &DetectConfig,
+        past: &Arc<Given>,
+        groups: &[GroupSnapshot],
+    ) -> Self {
         Self::with_bands(detect, past, groups, false)
     }
 
     /// Bands are searched for, which takes its time.
-    fn with_bands(
+    pub(crate) fn with_bands(
         detect: &DetectConfig,
         past: &Arc<Given>,
         groups: &[GroupSnapshot],
@@ -69,7 +74,7 @@ impl Live {
         Self::told(detect, past, groups, band, |_| {})
     }
 
-    fn told(
+    pub(crate) fn told(
         detect: &DetectConfig,
         past: &Arc<Given>,
         groups: &[GroupSnapshot],
@@ -92,7 +97,12 @@ impl Live {
         }
     }
 
-    fn send(&mut self, samples: &[(&[u8], i64, f64)], starts: &[(usize, i64)], now_ms: i64) {
+    pub(crate) fn send(
+        &mut self,
+        samples: &[(&[u8], i64, f64)],
+        starts: &[(usize, i64)],
+        now_ms: i64,
+    ) {
         self.running.clock.set(now_ms);
         let senders = &self.running.engine().senders;
         for (sender, batch) in
@@ -101,6 +111,16 @@ impl Live {
                 .zip(batches(senders.len(), samples, starts, &[], now_ms))
         {
             sender.blocking_send(Message::Batch(batch)).unwrap();
+        }
+    }
+
+    /// What came is judged and what was said of it heard.
+    pub(crate) fn settle(&mut self, now_ms: i64) {
+        // What had no room on its way goes with the next batch.
+        for _ in 0..3 {
+            self.running.select("{}");
+            self.listen();
+            self.send(&[], &[], now_ms);
         }
     }
 
@@ -113,14 +133,14 @@ impl Live {
     }
 
     /// Hands what there is to the store; the states that a start after this begins with.
-    fn checkpoint(&mut self) -> Vec<GroupSnapshot> {
+    pub(crate) fn checkpoint(&mut self) -> Vec<GroupSnapshot> {
         let groups = self.running.checkpoint();
         self.past.take(&groups);
         self.listen();
         groups
     }
 
-    fn listen(&mut self) {
+    pub(crate) fn listen(&mut self) {
         while let Some(some) = self.outlet.next(Duration::ZERO).unwrap() {
             for row in rows(&some.bytes).map(Result::unwrap) {
                 let what = row.score.map(|score| Numbers {
@@ -139,9 +159,12 @@ impl Live {
         }
     }
 
-    fn recall(&self, selector: &str, range: (i64, i64)) -> Result<Spoken, AskError> {
-        let found = self.running.select(selector);
+    pub(crate) fn recall(&self, selector: &str, range: (i64, i64)) -> Result<Spoken, AskError> {
         let reader = self.running.reader();
+        let wanted = Arc::new(Selector::parse(selector).unwrap());
+        let found = reader.select_scored(wanted, i64::MIN, i64::MAX, usize::MAX);
+        let mut found = self.running.runtime.block_on(found)?;
+        found.sort_by_key(|f| labels::display(&f.labels));
         let effort = Effort::new(100_000_000);
         let said = reader.recall(&found, range, self.band, &effort);
         let said = self.running.runtime.block_on(said)?;
@@ -153,8 +176,10 @@ impl Live {
 
     /// What was said and what is said again, of all series in the range.
     #[track_caller]
-    fn same(&self, range: (i64, i64)) {
-        let again = self.recall("{}", range).unwrap();
+    pub(crate) fn same(&self, range: (i64, i64)) {
+        let mut again = self.recall("{}", range).unwrap();
+        // Those of which there is never anything to be said.
+        again.retain(|labels, said| !said.is_empty() || self.spoken.contains_key(labels));
         let mut wanted = self.spoken.clone();
         for said in wanted.values_mut() {
             said.retain(|(t_ms, _)| (range.0..=range.1).contains(t_ms));
@@ -212,13 +237,7 @@ fn play(live: &mut Live, steps: std::ops::Range<i64>) {
             live.listen();
         }
     }
-    let end_ms = steps_end * STEP_MS;
-    // What had no room on its way goes with the next batch.
-    for _ in 0..3 {
-        live.running.select("{}");
-        live.listen();
-        live.send(&[], &[], end_ms);
-    }
+    live.settle(steps_end * STEP_MS);
 }
 
 #[test]
@@ -298,7 +317,7 @@ fn what_unknown_rules_said_is_left_out_and_what_is_too_much_is_refused() {
 }
 
 /// Others in every way that scores depend on, and in one that only some series hear of.
-fn changed() -> Vec<DetectConfig> {
+pub(crate) fn changed() -> Vec<DetectConfig> {
     let with = |change: &dyn Fn(&mut DetectConfig)| {
         let mut detect = detect();
         change(&mut detect);
@@ -329,6 +348,7 @@ fn what_other_rules_said_is_said_again_under_them_after_reloads() {
             rules: Arc::new(Rules::try_from(&other).unwrap()),
             series_max: 1000,
             memory_max: None,
+            wants_history: true,
         };
         let senders = &live.running.engine().senders;
         live.running

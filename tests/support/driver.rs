@@ -139,7 +139,10 @@ impl Driver {
         let mut out = Vec::new();
         for shard in &self.shards {
             let mut found = Vec::new();
-            assert_eq!(shard.select(&selector, all, 0, u32::MAX, &mut found), None);
+            assert_eq!(
+                shard.select((&selector, false), all, 0, u32::MAX, &mut found),
+                None
+            );
             for one in found {
                 let mut chunks = shard.chunks(one.group_and_position(), all.0, all.1);
                 chunks.retain(|c| c.encoding != Encoding::Anchor);

@@ -115,14 +115,24 @@ fn strings(json: &Value) -> Labels {
         .collect()
 }
 
-/// The labels of every alert that Alertmanager holds and that has not ended.
-pub(crate) fn alerts(alertmanager: u16) -> Result<Vec<Labels>> {
+/// An alert in Alertmanager.
+#[derive(Debug, Clone)]
+pub(crate) struct Alert {
+    pub(crate) labels: Labels,
+    pub(crate) annotations: Labels,
+}
+
+/// Every alert that Alertmanager holds and that has not ended.
+pub(crate) fn alerts(alertmanager: u16) -> Result<Vec<Alert>> {
     let json: Value = serde_json::from_str(&http::page(alertmanager, "/api/v2/alerts")?)?;
     Ok(json
         .as_array()
         .context("a list of alerts was expected")?
         .iter()
-        .map(|alert| strings(&alert["labels"]))
+        .map(|alert| Alert {
+            labels: strings(&alert["labels"]),
+            annotations: strings(&alert["annotations"]),
+        })
         .collect())
 }
 

@@ -66,12 +66,14 @@ impl JointFiles for InMemory {
         Ok(())
     }
 
-    fn replace(&mut self, state: &[u8]) -> Result<(), String> {
+    fn replace(&mut self, state: StateWriter<'_>) -> Result<(), String> {
         let mut disk = self.0.lock().unwrap();
         if !disk.takes {
             return Err("full".to_owned());
         }
-        disk.state = Some(state.to_vec());
+        let mut bytes = Vec::new();
+        state(&mut bytes).unwrap();
+        disk.state = Some(bytes);
         disk.entries.clear();
         Ok(())
     }
@@ -175,7 +177,9 @@ impl House {
 
     fn state(&mut self) -> Vec<u8> {
         self.catch_up();
-        self.worker.together().state().unwrap()
+        let mut bytes = Vec::new();
+        self.worker.together().write_state(&mut bytes).unwrap();
+        bytes
     }
 }
 
@@ -248,7 +252,9 @@ fn what_is_found_does_not_depend_on_shards_nor_on_restarts() {
         if to == 700 {
             // It ended in order, the others were killed.
             let state = house.state();
-            disk.clone().replace(&state).unwrap();
+            disk.clone()
+                .replace(&mut |to| to.write_all(&state))
+                .unwrap();
         }
         from = to + 1;
         if to == 1500 {

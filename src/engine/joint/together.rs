@@ -6,6 +6,7 @@
 //! newest record, what came after it as [`Entry`]s.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,26 @@ struct Stored {
     swept_ms: i64,
     turn: u32,
     groups: Vec<Option<Group>>,
+}
+
+/// A writer that keeps its error.
+struct Minded<'a> {
+    to: &'a mut dyn io::Write,
+    error: Option<io::Error>,
+}
+
+impl io::Write for Minded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes).map_err(|e| {
+            let kind = e.kind();
+            self.error = Some(e);
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// All groups.
@@ -124,12 +145,17 @@ impl Together {
         Ok(())
     }
 
-    /// All of it as bytes.
+    /// Writes all of it.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn state(&self) -> Result<Vec<u8>, StateError> {
-        postcard::to_allocvec(&self.stored).map_err(|e| StateError::Decode(e.to_string()))
+    /// If `to` does not take it.
+    pub fn write_state(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        // postcard hides why a writer failed.
+        let mut to = Minded { to, error: None };
+        match postcard::to_io(&self.stored, &mut to) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(to.error.unwrap_or_else(|| io::Error::other(e))),
+        }
     }
 
     /// Number of the newest record that is in it.

@@ -284,8 +284,7 @@ impl Worker {
 
     fn keep_state(&mut self) {
         let Some(files) = &mut self.files else { return };
-        let state = self.together.state().map_err(|e| e.to_string());
-        match state.and_then(|state| files.replace(&state)) {
+        match files.replace(&mut |to| self.together.write_state(to)) {
             Ok(()) => {
                 self.entries = 0;
                 self.behind = None;

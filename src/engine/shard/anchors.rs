@@ -61,12 +61,18 @@ impl Shard {
         if let Some((rules, mark)) = ended {
             self.keep_anchor(place, last_ms, &nothing(rules, Some(mark)));
         }
-        if self.anchored_anew < ANEW_MAX {
-            self.anchored_anew += 1;
+        if self.may_anchor_anew() {
             self.anchor(n, None);
         } else {
             self.keep_anchor(place, last_ms, &nothing(rules, None));
         }
+    }
+
+    /// True if there is room for one more state of a series that begins something new.
+    pub(super) fn may_anchor_anew(&mut self) -> bool {
+        let may = self.anchored_anew < ANEW_MAX;
+        self.anchored_anew += u32::from(may);
+        may
     }
 
     /// Rules are others from here on.
@@ -102,22 +108,23 @@ impl Shard {
 
     /// What tells the state of a series with a model from others.
     pub(super) fn mark_of(&mut self, holder: Holder) -> Option<u64> {
-        let Holder::Tracked(n) = holder else {
+        if !self.parts.keeps {
             return None;
-        };
-        let keeps = self.parts.keeps;
-        let slot = self.tracked.get_mut(n).filter(|_| keeps)?;
-        Some(slot.track.mark())
+        }
+        match holder {
+            Holder::Tracked(n) => Some(self.tracked.get_mut(n)?.track.mark()),
+            Holder::Stat((h, i)) => self.mark_of_stat(h, i),
+        }
     }
 
     /// The state of a series has changed by something that is not among its samples; before it, this
     /// told it from others.
     pub(super) fn anchor_after(&mut self, holder: Holder, before: Option<u64>) {
-        if let Holder::Tracked(n) = holder
-            && before.is_some()
-            && before != self.mark_of(holder)
-        {
-            self.anchor(n, before);
+        if before.is_some() && before != self.mark_of(holder) {
+            match holder {
+                Holder::Tracked(n) => self.anchor(n, before),
+                Holder::Stat((h, i)) => self.anchor_stat(h, i, before),
+            }
         }
     }
 

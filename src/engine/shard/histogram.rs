@@ -6,8 +6,10 @@
 //! first value. A histogram takes the room of [`STATS`] series in `limits.series`, besides that of its
 //! parts and that of many native buckets.
 
+mod anchored;
 pub(super) mod apart;
 
+mod kept;
 mod old;
 mod peek;
 mod quiet;
@@ -210,7 +212,7 @@ impl Slot {
 }
 
 /// The values of the statistics that there are, by their place in [`NAMES`].
-pub(super) fn values(stats: &Stats) -> [Option<f64>; STATS] {
+pub(in crate::engine) fn values(stats: &Stats) -> [Option<f64>; STATS] {
     [stats.rate, stats.mean, stats.p50, stats.p99].map(|v| v.filter(|v| v.is_finite()))
 }
 
@@ -450,17 +452,21 @@ impl Shard {
             slot.interval.take(t_ms.saturating_sub(slot.last_ms));
         }
         slot.last_ms = t_ms;
-        for (i, value) in values(stats).into_iter().enumerate() {
+        let values = values(stats);
+        let before = self.stats_seen(h, &values);
+        for (i, value) in values.into_iter().enumerate() {
             if let Some(value) = value {
                 self.judge_stat(h, i, Point { t_ms, value }, now_ms);
             }
         }
+        self.anchor_stats(h, &values, before);
     }
 
     fn judge_stat(&mut self, h: u32, i: usize, x: Point, now_ms: i64) {
         let new = |s: &Slot| matches!(s.stats[i], StatSlot::New);
         if self.histograms.get(h).is_some_and(|s| new(s)) {
             self.begin_stat(h, i, Judge::new(), Shown::of(Phase::Warmup, None), now_ms);
+            self.stat_begins(h, i);
         }
         if !self.is_stat_modelled(h, i) {
             return;
@@ -559,40 +565,6 @@ impl Shard {
                 let shown = Shown::of(stat.judge.phase(spec), stat.judge.alarm()).waiting(waits);
                 self.tally.show(&mut stat.shown, shown);
             }
-        }
-    }
-
-    /// Brings back a stored histogram; its parts come back by themselves.
-    pub(super) fn restore_histogram(
-        &mut self,
-        at: u32,
-        place: (u32, u16),
-        stored: Histogram,
-        last_ms: i64,
-    ) {
-        let floats = stored.floats.map(|mut track| {
-            let labels = self.table.labels(at);
-            let spec = self.parts.specs.find(labels);
-            track.declare(self.parts.specs.get(spec), self.declared(labels));
-            let n = self.put_tracked(at, place, spec, *track, Shown::ended(), last_ms);
-            self.hears_again(n);
-            n
-        });
-        let h = self.add_histogram(at, place);
-        for (i, judge) in stored.judges.into_iter().enumerate() {
-            if let Some(judge) = judge {
-                self.begin_stat(h, i, *judge, Shown::ended(), last_ms);
-            }
-        }
-        if let Some(slot) = self.histograms.get_mut(h) {
-            slot.floats = floats;
-            slot.classic = stored.classic;
-            slot.native = stored.native.map(|mut native| {
-                native.arrived_ms = last_ms;
-                native
-            });
-            slot.interval = stored.interval;
-            slot.last_ms = stored.last_ms;
         }
     }
 }

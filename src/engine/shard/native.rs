@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Found, Shard, closed};
+use crate::engine::anchor::Anchor;
 use crate::engine::batch::{Batch, HistogramRow};
 use crate::engine::keep::ClosedChunk;
 use crate::engine::table::Home;
@@ -26,7 +27,7 @@ use super::histogram::STATS;
 
 /// Native samples that ended longer ago than this do not keep classic ones from being judged, in
 /// milliseconds.
-const LASTS_MS: i64 = 3_600_000;
+pub(in crate::engine) const LASTS_MS: i64 = 3_600_000;
 
 /// Buckets that take the room of one series more in `limits.series`: each has some 32 bytes here. No
 /// library makes more than twice as many, but a stranger could send thousands.
@@ -80,6 +81,15 @@ impl Native {
             && self
                 .last_ms()
                 .is_some_and(|l| t_ms.saturating_sub(l) <= LASTS_MS)
+    }
+
+    pub(super) fn intervals(&self) -> &Intervals {
+        &self.intervals
+    }
+
+    /// The newest sample was a staleness marker.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
     }
 
     /// All that it takes.
@@ -225,10 +235,19 @@ impl Shard {
             return Outcome::Skipped;
         };
         let native = slot.native.get_or_insert_with(|| Box::new(Native::new()));
+        let before_ms = native.last_ms();
         native.arrived_ms = now_ms;
         native.room += more;
         let kept = native.take(sample, hash, &mut self.intervals);
         self.touch(group, t_ms);
+        if let Some(before_ms) = before_ms
+            && sample.start_ms > before_ms
+            && sample.start_ms < t_ms
+        {
+            // No window keeps it.
+            let anchor = Anchor::Starts(sample.start_ms);
+            self.keep_anchor((group, position), before_ms, &anchor);
+        }
         for chunk in kept.finished {
             self.close(group, closed_native(position, chunk));
         }

@@ -32,6 +32,8 @@ pub struct Renewal {
     pub series_max: u32,
     /// Most bytes that they may take together, if there is a bound.
     pub memory_max: Option<u64>,
+    /// New series wait for their history.
+    pub wants_history: bool,
 }
 
 impl Shard {
@@ -46,7 +48,17 @@ impl Shard {
             let shown = i64::try_from(max).unwrap_or(i64::MAX);
             metrics.memory.limit.set(shown);
         }
+        self.renew_history(renewal.wants_history);
         self.renew_rules(Arc::clone(&renewal.rules));
+    }
+
+    /// Series that were born wait for their history from now on, or those that nobody asked for yet wait
+    /// no more.
+    fn renew_history(&mut self, wants: bool) {
+        let did = std::mem::replace(&mut self.parts.wants_history, wants);
+        if did && !wants {
+            self.forget_births();
+        }
     }
 
     /// Takes changed rules.

@@ -29,6 +29,7 @@ impl Shard {
 
     /// Hands over what is to be sent on, as far as there is room.
     pub(in crate::engine) fn flush_tap(&mut self) {
+        self.parts.resets.flush();
         if let Some(tap) = &mut self.parts.tap {
             self.parts.metrics.output.overloaded(tap.flush());
         }

@@ -208,6 +208,10 @@ impl Shard {
                 note,
             } => {
                 self.tally.note(note);
+                if note.reset {
+                    let labels = self.table.labels(at);
+                    self.parts.resets.saw(labels, (before_ms, t_ms), now_ms);
+                }
                 let phase = slot.track.phase(spec);
                 if let Some(judged) = judgement {
                     slot.judged_ms = now_ms;

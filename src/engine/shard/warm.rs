@@ -97,6 +97,20 @@ impl Shard {
         }
     }
 
+    /// There is no history any more for those that were born and not given out.
+    pub(super) fn forget_births(&mut self) {
+        for birth in std::mem::take(&mut self.births) {
+            if let Some(at) = self.member(birth.group, birth.position) {
+                self.set_waits(at, false);
+                if let Some(h) = self.histogram_of(at) {
+                    self.histogram_waits(h, false);
+                }
+                self.groups.get_mut(birth.group).dirty = true;
+            }
+        }
+        self.publish();
+    }
+
     /// A restored series waits for its history as it did before; asked for once more.
     pub(super) fn wait_again(&mut self, at: u32, (group, position): (u32, u16), born_ms: i64) {
         self.births.push_back(Birth {

@@ -6,6 +6,7 @@ use crate::engine::ask::{Found, Place};
 use crate::engine::keep::ClosedChunk;
 use crate::engine::table::Home;
 use crate::score::track::Track;
+use crate::series::kind::Kind;
 use crate::series::matcher::Selector;
 use crate::window::chunk;
 use crate::window::head::{Finished, Head};
@@ -13,10 +14,11 @@ use crate::window::histogram_chunk::FinishedHistograms;
 
 impl Shard {
     /// Series among those with numbers from `from` on that match and may have samples in
-    /// `[from_ms, to_ms]`; at most `slice` are looked at. Gives where to go on, if anywhere.
+    /// `[from_ms, to_ms]`, and statistics of histograms if they are wanted; at most `slice` are looked
+    /// at. Gives where to go on, if anywhere.
     pub fn select(
         &self,
-        selector: &Selector,
+        (selector, statistics): (&Selector, bool),
         (from_ms, to_ms): (i64, i64),
         from: u32,
         slice: u32,
@@ -24,6 +26,9 @@ impl Shard {
     ) -> Option<u32> {
         let end = self.table.end().min(from.saturating_add(slice));
         for at in from..end {
+            if statistics && let Home::Histogram(h) = self.table.home(at) {
+                self.select_statistics(h, selector, from_ms, found);
+            }
             let Some((group, position, oldest_ms, newest_ms)) = self.reach(at) else {
                 continue;
             };
@@ -33,16 +38,28 @@ impl Shard {
             if overlaps && selector.matches_labels(labels) {
                 found.push(Found {
                     labels: labels.into(),
+                    counter: self.is_counter(at),
                     place: Place {
                         shard: 0,
                         group,
                         position,
                         id: self.groups.get(group).id,
                     },
+                    statistic: None,
                 });
             }
         }
         (end < self.table.end()).then_some(end)
+    }
+
+    fn is_counter(&self, at: u32) -> bool {
+        match self.table.home(at) {
+            Home::Tracked(n) => {
+                let slot = self.tracked.get(n);
+                slot.is_some_and(|s| s.track.kind() == Kind::Counter)
+            }
+            _ => false,
+        }
     }
 
     /// Group, position, and the times that the open chunks of a series span; `None` if it has no

@@ -299,15 +299,6 @@ impl Anomaly {
             link: format!("/api/v1/anomalies/{}", record.id),
         }
     }
-
-    /// Anomalies with these ids, in this order, without those that are gone.
-    pub(super) fn all(records: &Records, ids: &[RecordId]) -> Result<Vec<Self>, Unreadable> {
-        let found = records.get(ids)?;
-        let ids: Vec<_> = found.iter().map(|r| r.id).collect();
-        let incidents = records.incidents_of(&ids);
-        let both = found.iter().zip(incidents);
-        Ok(both.map(|(r, incident)| Self::of(r, incident)).collect())
-    }
 }
 
 /// Anomalies with these ids, in this order, without those that are gone, and what is known of them

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::anomalies::{Anomaly, SEVERITIES, records, shorter};
+use super::anomalies::{self, Anomaly, SEVERITIES, records, shorter};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
 use super::{Answered, Api, answer, time};
@@ -233,6 +233,7 @@ pub(super) fn page(
 
 /// An incident with its anomalies; `None` if there is no such incident.
 pub(super) fn detail(
+    api: &Api,
     records: &Records,
     id: IncidentId,
 ) -> Result<Option<IncidentDetail>, Unreadable> {
@@ -246,7 +247,7 @@ pub(super) fn detail(
     };
     Ok(Some(IncidentDetail {
         incident: IncidentShown::of(&view),
-        anomalies: Anomaly::all(records, &members)?,
+        anomalies: anomalies::told(api, records, &members)?,
     }))
 }
 
@@ -286,7 +287,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let id: IncidentId = params
         .parsed("id")?
         .ok_or_else(|| Problem::not_found("no id"))?;
-    match detail(records(api)?, id)? {
+    match detail(api, records(api)?, id)? {
         Some(detail) => answer(&detail),
         None => Err(Problem::not_found(format!(
             "no incident {id}: it is older than records.keep, or never was"

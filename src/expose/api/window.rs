@@ -68,7 +68,7 @@ pub(super) struct WindowShown {
     truncated: bool,
 }
 
-/// One raw sample.
+/// One raw sample; of a statistic of a histogram, which has none, a value that was scored.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Sample {
     time: String,
@@ -113,7 +113,7 @@ impl Scored {
     }
 }
 
-/// Where the series with these labels is.
+/// Where the series with these labels is, which may be a statistic of a histogram.
 pub(super) fn found(api: &Api, own: &[u8]) -> Result<Found, Problem> {
     let equal = |(name, value)| Matcher::new(name, MatchOp::Equal, value);
     let matchers: Result<Vec<_>, _> = labels::iter(own).map(equal).collect();
@@ -121,7 +121,7 @@ pub(super) fn found(api: &Api, own: &[u8]) -> Result<Found, Problem> {
     let selector = std::sync::Arc::new(Selector::from(matchers));
     let all = (i64::MIN, i64::MAX, LIMIT_MAX as usize);
     let reader = &api.state.reader;
-    let found = api.ask(reader.select(selector, all.0, all.1, all.2))??;
+    let found = api.ask(reader.select_scored(selector, all.0, all.1, all.2))??;
     let same = found.into_iter().find(|f| *f.labels == *own);
     same.ok_or_else(|| Problem::not_found("the series is gone"))
 }
@@ -134,6 +134,14 @@ fn said(api: &Api, of: &Found, range: (i64, i64)) -> Result<HashMap<i64, Scored>
     let said = said.iter().flatten();
     let scored = said.filter_map(|s| Some((s.t_ms, Scored::of(s.what.as_ref()?))));
     Ok(scored.collect())
+}
+
+/// The values of a statistic, which has no samples, as they were judged; none of its warm-up.
+fn judged(said: &HashMap<i64, Scored>) -> Vec<(i64, f64)> {
+    let value = |(t_ms, scored): (&i64, &Scored)| (*t_ms, scored.value.unwrap_or(f64::NAN));
+    let mut values: Vec<_> = said.iter().map(value).collect();
+    values.sort_unstable_by_key(|(t_ms, _)| *t_ms);
+    values
 }
 
 /// The raw samples of a series in a range, in the order of time.
@@ -173,17 +181,20 @@ pub(super) fn window(api: &Api, params: &Params) -> Answered {
         return Err(Problem::parameter("start_time", "after end_time"));
     }
     let (id, status) = named(api, params)?;
-    if status.sort == Sort::Statistic {
-        return Err(Problem::not_found(
-            "a statistic of a histogram has no samples of its own: ask for the parts of the histogram",
-        ));
-    }
     let found = found(api, &status.labels)?;
-    let mut samples = samples(api, &found, (from_ms, to_ms))?;
+    let mut values = HashMap::new();
+    let mut samples = match status.sort {
+        Sort::Statistic => {
+            values = said(api, &found, (from_ms, to_ms))?;
+            judged(&values)
+        }
+        _ => samples(api, &found, (from_ms, to_ms))?,
+    };
     let limit = params.number("limit") as usize;
     let over = samples.len().saturating_sub(limit);
     samples.drain(..over);
     let mut said = match (params.one("scores"), samples.first(), samples.last()) {
+        (Some("true"), _, _) if status.sort == Sort::Statistic => values,
         (Some("true"), Some((first, _)), Some((last, _))) if status.sort != Sort::Window => {
             said(api, &found, (*first, *last))?
         }

@@ -131,7 +131,10 @@ impl Both {
             other => other,
         };
         let sources = Arc::new(sources(selector));
-        let found = self.reader.select(sources, from_ms, to_ms, limit).await;
+        let found = self
+            .reader
+            .select_scored(sources, from_ms, to_ms, limit)
+            .await;
         let effort = Effort::new(self.samples_max);
         let mut all = Vec::new();
         for of in found.map_err(too_many)? {

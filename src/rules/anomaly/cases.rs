@@ -372,6 +372,16 @@ fn firing(
                 query_escaped(&rest)
             )
         }),
+        page: config.saimon_url.as_ref().map(|url| {
+            let stat = source.get("stat").map(|s| format!("stat={},", quoted(s)));
+            let selector = format!(
+                "{{__name__={},{}{}}}",
+                quoted(metric),
+                each(&["source_metric", "stat"]),
+                stat.unwrap_or_default()
+            );
+            format!("{}/#/series?match={}", base(url), query_escaped(&selector))
+        }),
     };
     (labels, annotations)
 }

@@ -5,6 +5,7 @@
 //! there leaves its words out: the value, because `external_labels` or relabelling made the source
 //! another series; what was expected and its band, because nothing sends them and nothing reads them.
 
+use crate::config::AlertingConfig;
 use crate::config::client::Address;
 use crate::rules::format::{Annotations, literal};
 
@@ -110,15 +111,31 @@ const GRAPH: &str = r#"{{- $externalURL }}/graph?g0.expr={{ urlquery $value }}&g
 
 const DASHBOARD: &str = r#"/d/saimon-series?var-metric={{ urlquery $labels.source_metric }}&var-job={{ urlquery $labels.job }}&var-instance={{ urlquery $labels.instance }}&var-labels={{ urlquery $others }}&from=now-3h&to=now"#;
 
-/// All of it. `grafana` is where Grafana is.
-pub(super) fn annotations(grafana: Option<&Address>) -> Annotations {
+/// saimon's page of the series: it opens the one that these labels fit.
+const PAGE: &str = r#"/#/series?match={{ urlquery (printf "{%s}" $page) }}"#;
+
+/// The matchers of the page into `$page`: a statistic has the name of its histogram and its own label.
+const PAGE_MATCHERS: &str = r#"{{- $page := printf "__name__=%q,%s" $labels.source_metric $own }}
+{{- with $labels.stat }}
+  {{- $page = printf "%sstat=%q," $page . }}
+{{- end }}
+"#;
+
+/// All of it.
+pub(super) fn annotations(config: &AlertingConfig) -> Annotations {
     Annotations {
         summary: format!("{MATCHERS}{SUMMARY}"),
         description: format!("{MATCHERS}{VALUE}{DESCRIPTION}"),
         graph: Some(format!("{MATCHERS}{VALUE}{GRAPH}")),
-        dashboard: grafana.map(|url| {
+        dashboard: config.grafana_url.as_ref().map(|url| {
             format!(
                 "{MATCHERS}{{{{- \"\" }}}}{}{DASHBOARD}",
+                literal(&base(url))
+            )
+        }),
+        page: config.saimon_url.as_ref().map(|url| {
+            format!(
+                "{MATCHERS}{PAGE_MATCHERS}{{{{- \"\" }}}}{}{PAGE}",
                 literal(&base(url))
             )
         }),

@@ -53,6 +53,25 @@ pub struct Said {
     pub what: Option<Numbers>,
 }
 
+impl Said {
+    /// What is said of a value that was judged; `None` in warm-up.
+    pub(in crate::score) fn of(x: Point, judged: &Judgement, band: Option<Band>) -> Option<Self> {
+        let evidence = judged.evidence?;
+        let what = Numbers {
+            value: x.value,
+            score: judged.score?,
+            expected: band.map_or(evidence.expected, |b| b.expected),
+            deviation: evidence.deviation,
+            rarity: judged.rarity,
+            band: band.map(|b| (b.lower, b.upper)),
+        };
+        Some(Self {
+            t_ms: x.t_ms,
+            what: Some(what),
+        })
+    }
+}
+
 /// The numbers of a scored sample, see [`crate::score::judge::Judgement`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Numbers {
@@ -162,19 +181,11 @@ impl Track {
                     // Its models may have just started afresh.
                     return (had_score && self.phase(spec) == Phase::Warmup).then_some(end);
                 };
-                let evidence = judged.evidence?;
-                let what = Numbers {
-                    value: scored,
-                    score: judged.score?,
-                    expected: band.map_or(evidence.expected, |b| b.expected),
-                    deviation: evidence.deviation,
-                    rarity: judged.rarity,
-                    band: band.map(|b| (b.lower, b.upper)),
-                };
-                Some(Said {
+                let x = Point {
                     t_ms,
-                    what: Some(what),
-                })
+                    value: scored,
+                };
+                Said::of(x, &judged, band)
             }
         }
     }

@@ -151,6 +151,18 @@ impl Assembly {
         }
     }
 
+    /// The same without scrapes whose parts are still coming.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self {
+            bounds: self.bounds.clone(),
+            previous: self.previous.clone(),
+            pending: Vec::new(),
+            spare: Vec::new(),
+            ..*self
+        }
+    }
+
     /// True if no part is known, or none is left.
     pub fn is_empty(&self) -> bool {
         self.bounds.is_empty() && !self.has_sum && !self.has_count

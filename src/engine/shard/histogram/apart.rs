@@ -3,6 +3,7 @@
 
 use super::{LABEL, NAMES, STATS, StatSlot, stat_seed, values};
 use crate::engine::shard::Shard;
+use crate::engine::shard::forest::Holder;
 use crate::engine::table::Home;
 use crate::engine::tally::Shown;
 use crate::model::{Point, SeriesSpec};
@@ -85,6 +86,7 @@ impl Shard {
         judged: Judged,
         now_ms: i64,
     ) {
+        let before: [_; STATS] = std::array::from_fn(|i| self.mark_of(Holder::Stat((h, i))));
         for (i, (judge, shown)) in judged.judges.into_iter().zip(judged.shown).enumerate() {
             let Some(judge) = judge else { continue };
             let fresh = Shown::of(Phase::Warmup, None);
@@ -123,5 +125,6 @@ impl Shard {
             }
         }
         slot.live = live;
+        self.anchor_all_stats(h, &[None; STATS], |i| Some(before[i]));
     }
 }

@@ -13,7 +13,11 @@ impl Shard {
         let Some(slot) = self.histograms.get_mut(h) else {
             return;
         };
+        // Parts of a histogram may end one by one, the last not with the newest time.
+        let t_ms = t_ms.max(slot.last_ms.saturating_add(1));
         let waits = slot.waits;
+        let begun = |s: &StatSlot| matches!(s, StatSlot::Judged(_));
+        let has_begun = slot.stats.iter().any(begun);
         let partition = self.groups.get(slot.group).id.partition;
         for stat in &mut slot.stats {
             if let StatSlot::Judged(stat) = stat {
@@ -23,18 +27,18 @@ impl Shard {
                     && !std::mem::replace(&mut stat.ended, true)
                     && let Some(tap) = &mut self.parts.tap
                 {
-                    // Parts of a histogram may end one by one, the last not with the newest time.
-                    let t_ms = t_ms.max(slot.last_ms.saturating_add(1));
                     tap.ended(partition, self.table.kept_labels(stat.labels), t_ms);
                 }
                 if let Some(records) = &mut self.parts.records {
-                    let t_ms = t_ms.max(slot.last_ms.saturating_add(1));
                     records.stale(self.table.kept_labels(stat.labels), t_ms);
                 }
                 self.parts.board.hide(stat.board);
                 self.tally
                     .show(&mut stat.shown, Shown::ended().waiting(waits));
             }
+        }
+        if has_begun {
+            self.anchor_end(h, t_ms);
         }
     }
 

@@ -73,12 +73,20 @@ impl Shard {
         stat.spec = new;
         let (was, is) = (self.parts.specs.get(old), self.parts.specs.get(new));
         let (model, seats) = (is.model, was.forest.wanted != is.forest.wanted);
+        let (old_mark, new_mark) = (self.parts.specs.mark(old), self.parts.specs.mark(new));
+        let differs = old_mark != new_mark && self.parts.keeps;
+        let ended = differs.then(|| stat.judge.mark());
         if was.model && !model {
             self.parts.board.hide(stat.board);
             self.tally.show(&mut stat.shown, Shown::ended());
         }
         if seats {
             self.seat_again(Holder::Stat((h, i)), seed);
+        }
+        if differs && let Some(slot) = self.histograms.get(h) {
+            // The values of today are still to come.
+            let t_ms = slot.last_ms.saturating_sub(1);
+            self.anchor_stat_anew(h, i, t_ms, ended.map(|state| (old_mark, state)));
         }
         model
     }
