@@ -14,7 +14,7 @@ pub struct IncidentsConfig {
     /// metric. To share what one entry says is enough. `[]`: there are no incidents.
     pub by: Vec<String>,
     /// Whether it is enough, too, that two series were learned to move together: series of one group by
-    /// `groups.joint_by`, see docs/groups.md. *Restart.*
+    /// `groups.joint_by`, see docs/groups.md.
     pub learned: bool,
     /// An anomaly belongs to an incident if it began at most this long before the first of its
     /// anomalies or after the last of them.
