@@ -95,7 +95,8 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
         &clock,
     )?;
-    let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
+    let kin = Arc::default();
+    let recording = Recording::open(&options.data_dir, config, &mut pool, &kin, &metrics, &clock)?;
     let said = feedback::Said::open(&options.data_dir, config, &mut pool, &*clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = joint::groups(
@@ -103,6 +104,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         kept.store.is_some(),
         config,
         &mut pool,
+        &kin,
         &metrics,
     )?;
 
