@@ -17,7 +17,6 @@ use saimon::engine::joint::together::{Entry, Together};
 use saimon::model::joint::relation::Relation;
 use saimon::model::joint::{Joint, MEMBERS_MAX};
 use saimon::score::groups::GroupSpec;
-use saimon::score::groups::joint::Joined;
 use saimon::series::labels;
 use saimon::telemetry::Metrics;
 
@@ -74,8 +73,12 @@ fn samples(c: &mut Criterion<CpuTime>) {
     for members in [5, 50] {
         let mut random = fastrand::Rng::with_seed(1);
         let spec = GroupSpec::default();
-        let mut together =
-            Together::new(&spec, Arc::new(Joined::default()), Arc::new(Metrics::new()));
+        let mut together = Together::new(
+            &spec,
+            Arc::default(),
+            Arc::default(),
+            Arc::new(Metrics::new()),
+        );
         let label = |i: usize| {
             let name = format!("m{i}");
             labels::encode([("__name__", name.as_str()), ("instance", "a"), ("job", "b")]).into()

@@ -13,6 +13,7 @@ mod output;
 mod records;
 mod reload;
 mod ruled;
+mod silences;
 mod web;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
@@ -93,7 +95,8 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         &metrics,
         &clock,
     )?;
-    let recording = Recording::open(&options.data_dir, config, &mut pool, &metrics, &clock)?;
+    let kin = Arc::default();
+    let recording = Recording::open(&options.data_dir, config, &mut pool, &kin, &metrics, &clock)?;
     let said = feedback::Said::open(&options.data_dir, config, &mut pool, &*clock)?;
     kept.restore(&mut pool, &*clock)?;
     let groups = joint::groups(
@@ -101,6 +104,7 @@ pub fn serve(source: &Source, options: &ServeOptions) -> anyhow::Result<()> {
         kept.store.is_some(),
         config,
         &mut pool,
+        &kin,
         &metrics,
     )?;
 
@@ -193,6 +197,15 @@ async fn run(
             move || window_ms,
         )
     });
+    let (silences_to, silences_wanted) = watch::channel(silences::Wanted::of(config));
+    let silencing = api.maintenance.clone().map(|maintenance| {
+        let silences = silences::Silences {
+            maintenance,
+            metrics: Arc::clone(metrics),
+            clock: Arc::clone(clock),
+        };
+        silences.run(silences_wanted)
+    });
     let shutdown = CancellationToken::new();
     let warming = Warming::new(engine, metrics, clock, &shutdown);
     let warmer = warming.warmer(config)?;
@@ -220,6 +233,7 @@ async fn run(
         surfaces,
         web: Arc::clone(web),
         maintenance: api.maintenance.clone(),
+        silences: silences_to,
         groups,
         warming: warming.clone(),
         replaced: None,
@@ -257,6 +271,7 @@ async fn run(
             metrics.recovery.seconds.set(began.elapsed().as_secs_f64());
             let ticking = tokio::spawn(tick(engine.senders.clone(), Arc::clone(clock)));
             let looking = looking.map(tokio::spawn);
+            let silencing = silencing.map(tokio::spawn);
             // Whoever reads that it is ready finds it so.
             health.set_ready();
             tracing::info!(
@@ -276,6 +291,9 @@ async fn run(
             ticking.abort();
             if let Some(looking) = looking {
                 looking.abort();
+            }
+            if let Some(silencing) = silencing {
+                silencing.abort();
             }
             reloading.abort();
             signal

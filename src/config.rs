@@ -33,7 +33,7 @@ pub use groups::GroupsConfig;
 pub use history::HistoryConfig;
 pub use incidents::IncidentsConfig;
 pub use limits::LimitsConfig;
-pub use maintenance::{MaintenanceConfig, WindowConfig};
+pub use maintenance::{AlertmanagerConfig, MaintenanceConfig, WindowConfig};
 pub use outputs::{OutputsConfig, RemoteWriteConfig};
 pub use preset::Preset;
 pub use read::ReadConfig;

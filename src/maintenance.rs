@@ -8,6 +8,7 @@
 
 pub mod changes;
 pub mod restarts;
+pub mod silences;
 pub mod watch;
 pub mod window;
 
@@ -39,7 +40,8 @@ const AHEAD_MS: i64 = 8 * 86_400_000;
 const AGAIN_MS: i64 = 86_400_000;
 
 const FILE: &str = "maintenance";
-const VERSION: u32 = 1;
+/// 2: windows of silences. What 1 wrote is read as it is.
+const VERSION: u32 = 2;
 
 /// Why a window is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,8 @@ pub enum MaintenanceError {
     Full,
     #[error("it is in the configuration: take it out there and reload")]
     Configured,
+    #[error("it is a silence of the Alertmanager: expire it there")]
+    Silenced,
     #[error("it cannot be kept, so it is not taken, try again: {0}")]
     Unkept(#[from] std::io::Error),
 }
@@ -141,8 +145,10 @@ impl Maintenance {
         let Some(window) = all.windows.iter_mut().find(|w| w.number == number) else {
             return Ok(None);
         };
-        if window.source == Source::Config {
-            return Err(MaintenanceError::Configured);
+        match window.source {
+            Source::Api => {}
+            Source::Config => return Err(MaintenanceError::Configured),
+            Source::Alertmanager => return Err(MaintenanceError::Silenced),
         }
         window.end(now_ms);
         let window = window.clone();
@@ -174,6 +180,58 @@ impl Maintenance {
             self.put(&mut state, all, now_ms)?;
         }
         Ok(())
+    }
+
+    /// Has the windows of silences be these, by the ids of the silences. Gives how many there are, and
+    /// how many had no room. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`MaintenanceError`]; nothing has changed then.
+    pub fn silence(
+        &self,
+        wanted: Vec<(String, Wanted)>,
+        now_ms: i64,
+    ) -> Result<(usize, usize), MaintenanceError> {
+        let mut state = self.lock();
+        let mut all = state.all.clone();
+        let settled_ms = now_ms.saturating_add(SETTLES_MS);
+        let lasts = |w: &Wanted| w.end_ms.is_some_and(|end| end > settled_ms);
+        let mut left = wanted;
+        left.retain(|(_, w)| lasts(w));
+        let count = left.len();
+        for window in &mut all.windows {
+            let ends = window.ended_ms.is_some() || !lasts(&window.wanted);
+            if window.source != Source::Alertmanager || ends {
+                continue;
+            }
+            let is = |(id, w): &(String, Wanted)| {
+                window.silence.as_ref() == Some(id)
+                    && (&w.selector, w.start_ms)
+                        == (&window.wanted.selector, window.wanted.start_ms)
+            };
+            match left.iter().position(is) {
+                // Another end, which is still to come as the one before was.
+                Some(at) => window.wanted = left.swap_remove(at).1,
+                None => window.end(now_ms),
+            }
+        }
+        // In the order in which they were made.
+        left.sort_by_key(|(id, w)| (w.start_ms, id.clone()));
+        let mut no_room = 0;
+        for (id, wanted) in left {
+            match all.add(wanted, Source::Alertmanager, now_ms) {
+                Ok(_) => {
+                    if let Some(window) = all.windows.last_mut() {
+                        window.silence = Some(id);
+                    }
+                }
+                Err(_) => no_room += 1,
+            }
+        }
+        if all.windows != state.all.windows {
+            self.put(&mut state, all, now_ms)?;
+        }
+        Ok((count - no_room, no_room))
     }
 
     fn put(
@@ -267,6 +325,7 @@ impl All {
             created_ms: now_ms,
             counts_ms: now_ms.saturating_add(SETTLES_MS),
             ended_ms: None,
+            silence: None,
         };
         spans(&window, now_ms)?;
         self.windows.push(window.clone());

@@ -16,7 +16,7 @@ pub mod records;
 
 use config::ConfigMetrics;
 use durable::{LogMetrics, RecoveryMetrics, StopMetrics};
-use feedback::FeedbackMetrics;
+use feedback::{FeedbackMetrics, SilenceMetrics};
 use groups::GroupMetrics;
 use history::HistoryMetrics;
 use memory::MemoryMetrics;
@@ -252,6 +252,8 @@ pub struct Metrics {
     pub output: OutputMetrics,
     /// `saimon_feedback*`: what people say of anomalies.
     pub feedback: FeedbackMetrics,
+    /// `saimon_silences*`: what is read of an Alertmanager.
+    pub silences: SilenceMetrics,
     /// `saimon_records*`: what is kept of anomalies.
     pub records: RecordMetrics,
     /// `saimon_wal_*`: the write-ahead log.
@@ -394,6 +396,7 @@ impl Metrics {
             history: HistoryMetrics::made(&mut r),
             output: OutputMetrics::made(&mut r),
             feedback: FeedbackMetrics::made(&mut r),
+            silences: SilenceMetrics::made(&mut r),
             records: RecordMetrics::made(&mut r),
             wal: LogMetrics::made(&mut r),
             recovery: RecoveryMetrics::made(&mut r),

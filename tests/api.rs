@@ -21,6 +21,8 @@ mod once;
 mod series;
 #[path = "support/serving.rs"]
 mod serving;
+#[path = "api/silences.rs"]
+mod silences;
 
 use serde_json::Value;
 use serving::Serving;

@@ -229,3 +229,79 @@ fn groups_go_on_after_a_kill_and_a_stop_with_any_number_of_shards() {
         assert_eq!(saimon.sum("saimon_group_joint_errors_total "), 0);
     }
 }
+
+/// One second of series that share a cluster and nothing else; from `broken` on two of them are far out.
+fn apart(random: &mut fastrand::Rng, t_ms: i64, broken: bool) -> proto::WriteRequest {
+    let label = |name: &str, value: &str| proto::Label {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let load = noise(random);
+    let one = |metric: &&str| {
+        let own = noise(random);
+        let out = broken && ["a", "d"].contains(metric);
+        proto::TimeSeries {
+            labels: vec![
+                label("__name__", metric),
+                label("cluster", "c"),
+                label("instance", &format!("host-{metric}")),
+                label("job", &format!("job-{metric}")),
+            ],
+            samples: vec![proto::Sample {
+                value: 50.0 + 10.0 * (load + 0.2 * own) + if out { 400.0 } else { 0.0 },
+                timestamp: t_ms,
+            }],
+            ..Default::default()
+        }
+    };
+    proto::WriteRequest {
+        timeseries: METRICS.iter().map(one).collect(),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn anomalies_of_series_that_were_learned_to_move_together_are_one_incident() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("saimon.yaml");
+    let text = "groups: {joint_by: cluster}\ndetect: {warmup: 100, forest: {memory: 0B}}\n";
+    std::fs::write(&config, text).unwrap();
+    let config = format!("--config={}", config.display());
+    let start = || Serving::start_with(&folder.path().join("data"), "127.0.0.1:0", &[&config]);
+    let saimon = start();
+    let mut random = fastrand::Rng::with_seed(5);
+    let rounds = 700;
+    let begin_ms = now_ms() - (rounds + 10) * 1000;
+    let mut client = saimon.connect();
+    for i in 0..rounds {
+        let request = apart(&mut random, begin_ms + i * 1000, i >= rounds - 6);
+        assert_eq!(client.write(&request).status, 204);
+    }
+    saimon.settled(METRICS.len() as u64 * rounds as u64);
+    let incidents = |saimon: &Serving| -> Vec<serde_json::Value> {
+        for _ in 0..300 {
+            let answer = saimon.connect().get("/api/v1/incidents", "");
+            let all: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            let all = all["incidents"].as_array().unwrap().clone();
+            if !all.is_empty() {
+                return all;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let all = saimon.connect().get("/api/v1/anomalies", "");
+        panic!("no incident: {}", all.text());
+    };
+    let made = incidents(&saimon);
+    assert_eq!(made.len(), 1, "{made:#?}");
+    assert_eq!(
+        (&made[0]["learned"], &made[0]["series"]),
+        (&true.into(), &2.into())
+    );
+    let summary = made[0]["summary"].as_str().unwrap();
+    assert!(summary.contains("learned to move together"), "{summary}");
+    // Killed, it is the same one.
+    drop(saimon);
+    let saimon = start();
+    assert_eq!(incidents(&saimon)[0]["id"], made[0]["id"]);
+    assert_eq!(incidents(&saimon)[0]["learned"], true);
+}

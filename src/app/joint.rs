@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::Config;
+use crate::engine::joint::kin::Kin;
 use crate::engine::joint::{Joints, Kept};
 use crate::engine::pool::Pool;
 use crate::score::groups::{GroupSpec, Groups};
@@ -17,7 +18,7 @@ use crate::telemetry::Metrics;
 const FOLDER: &str = "groups";
 
 /// Groups as they are shown, and the thread that looks at some of them together. `keeps` says whether
-/// anything is kept.
+/// anything is kept; `kin` is told which series move together.
 ///
 /// # Errors
 /// If another process has what is kept, or a newer saimon wrote it.
@@ -26,6 +27,7 @@ pub(super) fn groups(
     keeps: bool,
     config: &Config,
     pool: &mut Pool,
+    kin: &Arc<Kin>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<Groups>> {
     let spec = GroupSpec::try_from(&config.groups)?;
@@ -34,7 +36,7 @@ pub(super) fn groups(
         false => None,
     };
     let records = pool.record_of_groups();
-    let joint = Joints::start(&spec, pool.shards(), kept, records, metrics)
+    let joint = Joints::start(&spec, pool.shards(), kept, records, kin, metrics)
         .context("the thread of groups could not be started")?;
     let mut groups = Groups::new(spec);
     if let Some(joint) = joint {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::incident::spec::IncidentSpec;
+use crate::engine::joint::kin::Kin;
 use crate::engine::pool::Pool;
 use crate::records::Records;
 use crate::records::keeper::{self, KeeperParts};
@@ -34,6 +35,7 @@ impl Recording {
         data_dir: &Path,
         config: &Config,
         pool: &mut Pool,
+        kin: &Arc<Kin>,
         metrics: &Arc<Metrics>,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Option<Self>> {
@@ -55,6 +57,7 @@ impl Recording {
             records: Arc::clone(&records),
             config: config.records.clone(),
             incidents: IncidentSpec::try_from(&config.incidents)?,
+            kin: Arc::clone(kin),
             metrics: Arc::clone(metrics),
             clock: Arc::clone(clock),
         })

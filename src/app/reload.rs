@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::history::Warming;
 use super::keeping::memory_max;
 use super::ruled;
+use super::silences;
 use super::web::Web;
 use crate::backfill::live::Warmer;
 use crate::clock::Clock;
@@ -42,6 +43,8 @@ pub(super) struct Reloader {
     pub(super) surfaces: Vec<Arc<Surface>>,
     pub(super) web: Arc<Web>,
     pub(super) maintenance: Option<Arc<Maintenance>>,
+    /// To who reads silences.
+    pub(super) silences: watch::Sender<silences::Wanted>,
     pub(super) groups: Arc<Groups>,
     pub(super) warming: Warming,
     /// Cancelled when what warms series now has another in its place.
@@ -114,6 +117,12 @@ impl Reloader {
     /// Nothing here can fail, but for windows of maintenance that cannot be kept: these stay as they were.
     async fn put(&mut self, read: Read) -> String {
         self.put_windows(read.windows).await;
+        let silences = silences::Wanted::of(&read.config);
+        self.silences.send_if_modified(|now| {
+            let other = *now != silences;
+            *now = silences;
+            other
+        });
         let renewal = Renewal {
             rules: Arc::new(read.rules),
             series_max: read.config.limits.series,

@@ -13,6 +13,9 @@ pub struct IncidentsConfig {
     /// or several with commas between them, all of which must be equal; `__name__` is the name of the
     /// metric. To share what one entry says is enough. `[]`: there are no incidents.
     pub by: Vec<String>,
+    /// Whether it is enough, too, that two series were learned to move together: series of one group by
+    /// `groups.joint_by`, see docs/groups.md.
+    pub learned: bool,
     /// An anomaly belongs to an incident if it began at most this long before the first of its
     /// anomalies or after the last of them.
     #[serde(with = "humantime_serde")]
@@ -28,6 +31,7 @@ impl Default for IncidentsConfig {
     fn default() -> Self {
         Self {
             by: vec!["instance".to_owned(), "job,__name__".to_owned()],
+            learned: true,
             within: Duration::from_secs(300),
             spread: Duration::from_secs(900),
         }

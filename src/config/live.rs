@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::Config;
 
 /// Keys and sections that are live, each with all that is below it.
-pub const LIVE: [&str; 30] = [
+pub const LIVE: [&str; 31] = [
     "presets",
     "detect.warmup",
     "detect.young",
@@ -26,6 +26,7 @@ pub const LIVE: [&str; 30] = [
     "alerting",
     "history",
     "maintenance.windows",
+    "maintenance.alertmanager",
     "read",
     "limits.series",
     "limits.memory",
@@ -73,6 +74,10 @@ pub fn merged(running: &Config, new: &Config) -> Config {
         .maintenance
         .windows
         .clone_from(&new.maintenance.windows);
+    config
+        .maintenance
+        .alertmanager
+        .clone_from(&new.maintenance.alertmanager);
     config.read = new.read.clone();
     let (to, from) = (&mut config.limits, &new.limits);
     to.series = from.series;
@@ -99,6 +104,10 @@ pub fn differences(a: &Config, b: &Config) -> Vec<String> {
     for (section, differs) in [
         ("history", a.history != b.history),
         ("outputs", a.outputs != b.outputs),
+        (
+            "maintenance.alertmanager",
+            a.maintenance.alertmanager != b.maintenance.alertmanager,
+        ),
     ] {
         if differs && !found.iter().any(|key| key.starts_with(section)) {
             found.push(section.to_owned());
@@ -156,6 +165,7 @@ mod tests {
         c.detect.min_duration = Duration::from_secs(30);
         c.maintenance.change_window = Duration::from_secs(61);
         c.maintenance.windows = vec![WindowConfig::default()];
+        c.maintenance.alertmanager.client.basic_auth.password = Some(Secret::new("a"));
         c.detect.absent = Duration::from_secs(61);
         c.detect.severity.high = 0.96;
         c.detect.rules = vec![RuleConfig::default()];
@@ -212,6 +222,10 @@ mod tests {
         a.history.client.basic_auth.password = Some(Secret::new("a"));
         b.history.client.basic_auth.password = Some(Secret::new("b"));
         assert_eq!(differences(&a, &b), ["history"]);
+        let (mut a, mut b) = (Config::default(), Config::default());
+        a.maintenance.alertmanager.client.basic_auth.password = Some(Secret::new("a"));
+        b.maintenance.alertmanager.client.basic_auth.password = Some(Secret::new("b"));
+        assert_eq!(differences(&a, &b), ["maintenance.alertmanager"]);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::client::{Address, ClientConfig};
+
 /// Times in which nobody is alerted of some series, or nothing is learned from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +19,8 @@ pub struct MaintenanceConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("format" = "duration", "x-min" = "0s", "x-max" = "1d"))]
     pub change_window: Duration,
+    /// Whose silences are times in which nothing is learned.
+    pub alertmanager: AlertmanagerConfig,
 }
 
 impl Default for MaintenanceConfig {
@@ -24,6 +28,33 @@ impl Default for MaintenanceConfig {
         Self {
             windows: Vec::new(),
             change_window: Duration::from_secs(300),
+            alertmanager: AlertmanagerConfig::default(),
+        }
+    }
+}
+
+/// The Alertmanager whose silences are times in which nothing is learned of the series that they match.
+/// Without a `url` none are read.
+// Unknown keys are found by the check of the file: serde cannot refuse them beside a flattened part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AlertmanagerConfig {
+    /// Its base address, such as `http://alertmanager:9093`.
+    pub url: Option<Address>,
+    #[serde(flatten)]
+    pub client: ClientConfig,
+    /// How often silences are read. Samples that come earlier than a silence is read are learned from.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("format" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    pub interval: Duration,
+}
+
+impl Default for AlertmanagerConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            client: ClientConfig::default(),
+            interval: Duration::from_secs(30),
         }
     }
 }

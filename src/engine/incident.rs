@@ -95,4 +95,7 @@ pub struct Incident {
     pub merged_into: Option<IncidentId>,
     /// What was merged into it, the newest last.
     pub merged: Vec<IncidentId>,
+    /// Some of its anomalies are in it because their series were learned to move together, and for
+    /// nothing else.
+    pub learned: bool,
 }

@@ -15,6 +15,7 @@
 //!   of it.
 
 mod group;
+pub mod kin;
 pub mod rows;
 pub mod together;
 pub mod worker;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::kin::Kin;
 use self::together::values;
 use self::worker::{Worker, WorkerParts};
 use super::records::RecordTap;
@@ -237,7 +239,7 @@ impl Joints {
     }
 
     /// A thread for these groups, which goes on where `kept` ended, and what it shows. Anomalies go to
-    /// `records`.
+    /// `records`, what was learned of series to `kin`.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -246,9 +248,11 @@ impl Joints {
         shards: usize,
         kept: Option<Kept>,
         records: Option<RecordTap>,
+        kin: &Arc<Kin>,
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<Option<Started>> {
         let Some((joints, notes)) = Self::new(spec, metrics) else {
+            kin.begin();
             return Ok(None);
         };
         let joined = Arc::new(Joined::new(spec.joint_by.clone()));
@@ -259,6 +263,7 @@ impl Joints {
             metrics: Arc::clone(metrics),
             kept,
             records,
+            kin: Arc::clone(kin),
             waiting: Arc::clone(&joints.waiting),
             done: Arc::clone(&joints.done),
         });

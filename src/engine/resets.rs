@@ -204,16 +204,21 @@ mod tests {
     fn there_are_never_more_than_the_limit() {
         let resets = Arc::new(Resets::default());
         let mut tap = ResetTap::new(&resets);
-        let many = |tap: &mut ResetTap, t_ms| {
+        let many = |tap: &mut ResetTap, counters: usize| {
             for i in 0..2 * SUSPECTS_MAX {
-                tap.saw(&of("shop", &i.to_string()), (t_ms - 15_000, t_ms), t_ms);
+                for _ in 0..counters {
+                    tap.saw(&of("shop", &i.to_string()), (85_000, 100_000), 100_000);
+                }
             }
             tap.flush();
         };
-        many(&mut tap, 100_000);
-        assert!(resets.lock().len() <= SUSPECTS_MAX);
-        many(&mut tap, 100_000);
+        many(&mut tap, 1);
+        assert!((1..=SUSPECTS_MAX).contains(&resets.lock().len()));
+        assert!(resets.due(100_000).is_empty());
+        // Those of which one counter fell make room.
+        many(&mut tap, 2);
         assert_eq!(resets.due(100_000).len(), DUE_MAX);
+        assert!(resets.lock().values().all(|s| s.counters >= COUNTERS_MIN));
         assert!(tap.noted.is_empty() && resets.lock().len() <= SUSPECTS_MAX);
     }
 }

@@ -9,15 +9,15 @@ use crate::model::forest::schedule::Schedule;
 use crate::series::matcher::Selector;
 
 /// Longest time of one occurrence, in milliseconds: what is longer is no maintenance.
-const LONGEST_MS: i64 = 400 * 86_400_000;
+pub(super) const LONGEST_MS: i64 = 400 * 86_400_000;
 /// Longest and shortest time of one that recurs.
 const RECURRING_MS: std::ops::RangeInclusive<i64> = 60_000..=30 * 86_400_000;
 /// Occurrences that one window may have between the past that is looked back at and the future that is
 /// known ahead, some 50 days.
 const OCCURRENCES_MAX: usize = 4096;
 /// Characters of a comment, and of an author's name.
-const COMMENT_MAX: usize = 2000;
-const AUTHOR_MAX: usize = 200;
+pub(super) const COMMENT_MAX: usize = 2000;
+pub(super) const AUTHOR_MAX: usize = 200;
 
 /// What somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,15 +42,18 @@ pub struct Wanted {
 pub enum Source {
     Api,
     Config,
+    /// A silence of the Alertmanager.
+    Alertmanager,
 }
 
 impl Source {
-    pub const ALL: [Self; 2] = [Self::Api, Self::Config];
+    pub const ALL: [Self; 3] = [Self::Api, Self::Config, Self::Alertmanager];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Config => "config",
+            Self::Alertmanager => "alertmanager",
         }
     }
 }
@@ -97,6 +100,9 @@ pub struct Window {
     pub counts_ms: i64,
     /// It was ended, and holds for no sample from this time on.
     pub ended_ms: Option<i64>,
+    /// The id of the silence that it was made of.
+    #[serde(default)]
+    pub silence: Option<String>,
 }
 
 fn wrong<T>(field: &'static str, what: impl Into<String>) -> Result<T, WindowError> {
@@ -260,6 +266,7 @@ mod tests {
             created_ms: 0,
             counts_ms: 0,
             ended_ms: None,
+            silence: None,
         }
     }
 

@@ -127,6 +127,19 @@ impl Joint {
         self.relation.as_ref().map_or(0, Relation::members)
     }
 
+    /// Members that move together, each with those that it does so with, as bits of places; as of the
+    /// last fit.
+    pub fn alike(&self) -> Vec<(usize, u64)> {
+        self.relation
+            .as_ref()
+            .map_or_else(Vec::new, Relation::alike)
+    }
+
+    /// Another number after each fit.
+    pub fn fits(&self) -> u64 {
+        self.next_fit
+    }
+
     /// A member has gone, or another one has its place.
     pub fn vacate(&mut self, member: usize) {
         for row in self.rows.chunks_exact_mut(MEMBERS_MAX) {

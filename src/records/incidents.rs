@@ -131,7 +131,7 @@ impl Incidents {
     ) -> (BTreeMap<IncidentId, Incident>, u64, u64) {
         let mut changed: BTreeMap<IncidentId, Incident> = BTreeMap::new();
         let (mut opened, mut merged) = (0, 0);
-        for (id, (members, left_out)) in news.grown {
+        for (id, grown) in news.grown {
             let mut incident = match self.all.get(&id) {
                 Some(known) => known.clone(),
                 None => {
@@ -139,7 +139,8 @@ impl Incidents {
                     new(id)
                 }
             };
-            (incident.members, incident.left_out) = (members, left_out);
+            (incident.members, incident.left_out) = (grown.members, grown.left_out);
+            incident.learned |= grown.learned;
             changed.insert(id, incident);
         }
         for (from, into) in news.merged {
@@ -208,6 +209,7 @@ fn new(id: IncidentId) -> Incident {
         origin: id.0,
         merged_into: None,
         merged: Vec::new(),
+        learned: false,
     }
 }
 

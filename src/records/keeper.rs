@@ -16,6 +16,7 @@ use super::{Records, Shown};
 use crate::clock::Clock;
 use crate::config::RecordsConfig;
 use crate::engine::incident::spec::IncidentSpec;
+use crate::engine::joint::kin::Kin;
 use crate::engine::record::{Record, RecordId, RecordState, Update};
 use crate::engine::records::{RecordOutlet, Updates};
 use crate::telemetry::Metrics;
@@ -42,6 +43,8 @@ pub struct KeeperParts {
     pub config: RecordsConfig,
     /// Which anomalies are one incident.
     pub incidents: IncidentSpec,
+    /// Which series were learned to move together.
+    pub kin: Arc<Kin>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
 }
@@ -54,7 +57,7 @@ pub fn spawn(parts: KeeperParts) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("records".to_owned())
         .spawn(move || {
-            let incidental = Incidental::new(parts.incidents.clone());
+            let incidental = Incidental::new(parts.incidents.clone(), Arc::clone(&parts.kin));
             let mut keeper = Keeper {
                 parts,
                 said: None,
@@ -73,7 +76,7 @@ struct Keeper {
 impl Keeper {
     fn run(&mut self) {
         self.sweep();
-        self.begin_incidents();
+        self.follow_incidents(false);
         let (mut wrote, mut swept) = (None::<Instant>, Instant::now());
         while let Ok(next) = self.parts.outlet.next(LOOK_EVERY) {
             let mut batches: Vec<Updates> = next.into_iter().collect();
@@ -252,11 +255,12 @@ mod tests {
                 max,
             },
             incidents: IncidentSpec::default(),
+            kin: Arc::default(),
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&clock) as _,
         };
         let keeper = Keeper {
-            incidental: Incidental::new(parts.incidents.clone()),
+            incidental: Incidental::new(parts.incidents.clone(), Arc::clone(&parts.kin)),
             parts,
             said: None,
         };

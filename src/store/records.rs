@@ -22,8 +22,8 @@ use crate::engine::record::{Record, RecordId};
 const VERSION: u8 = 1;
 /// What stands before an id in its key.
 const KIND: u8 = 1;
-/// Version of an incident's value. 1: postcard of [`Incident`].
-const INCIDENT_VERSION: u8 = 1;
+/// Version of an incident's value. 2: postcard of [`Incident`]; 1: without its last field, `learned`.
+const INCIDENT_VERSION: u8 = 2;
 /// What stands before the id of an incident in its key.
 const INCIDENT: u8 = 2;
 /// Read in one step at a start.
@@ -206,8 +206,12 @@ fn incident_key(id: IncidentId) -> Vec<u8> {
 }
 
 fn decode_incident(key: &[u8], sealed: &[u8]) -> Option<Incident> {
-    let payload = value::open(INCIDENT_VERSION, key, sealed).ok()?;
-    let incident: Incident = postcard::from_bytes(payload).ok()?;
+    let (version, payload) = value::open_any(INCIDENT_VERSION, key, sealed).ok()?;
+    let mut payload = payload.to_vec();
+    if version == 1 {
+        payload.push(u8::from(false));
+    }
+    let incident: Incident = postcard::from_bytes(&payload).ok()?;
     (RecordId::from_bytes(key.get(1..)?) == Some(incident.id.0)).then_some(incident)
 }
 
@@ -221,4 +225,41 @@ fn decode(key: &[u8], sealed: &[u8]) -> Option<Record> {
     let payload = value::open(VERSION, key, sealed).ok()?;
     let record: Record = postcard::from_bytes(payload).ok()?;
     (RecordId::from_bytes(key.get(1..)?) == Some(record.id)).then_some(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Severity;
+    use crate::engine::incident::IncidentState;
+
+    #[test]
+    fn incidents_of_before_they_could_be_learned_are_read() {
+        let id = IncidentId(RecordId {
+            start_ms: 1_700_000_000_000,
+            fingerprint: 7,
+        });
+        let incident = |learned| Incident {
+            id,
+            state: IncidentState::Open,
+            members: Vec::new(),
+            left_out: 3,
+            start_ms: id.0.start_ms,
+            opened_ms: 2,
+            end_ms: None,
+            severity: Severity::High,
+            score: 0.9,
+            origin: id.0,
+            merged_into: None,
+            merged: vec![id],
+            learned,
+        };
+        let key = incident_key(id);
+        let mut payload = postcard::to_stdvec(&incident(true)).unwrap();
+        let sealed = value::seal(INCIDENT_VERSION, &key, &payload);
+        assert_eq!(decode_incident(&key, &sealed), Some(incident(true)));
+        payload.pop();
+        let sealed = value::seal(1, &key, &payload);
+        assert_eq!(decode_incident(&key, &sealed), Some(incident(false)));
+    }
 }

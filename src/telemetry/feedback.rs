@@ -56,3 +56,39 @@ impl FeedbackMetrics {
         self.given.get_or_create(&VerdictLabel { verdict }).inc();
     }
 }
+
+/// `saimon_silences*`: what is read of an Alertmanager.
+#[derive(Debug)]
+pub struct SilenceMetrics {
+    /// `saimon_silences_polls_total`.
+    pub polls: Counter,
+    /// `saimon_silences_poll_failures_total`.
+    pub failures: Counter,
+    /// `saimon_silences_held`.
+    pub held: Gauge,
+    /// `saimon_silences_left_out`.
+    pub left_out: Gauge,
+}
+
+impl SilenceMetrics {
+    pub(super) fn made(r: &mut Register<'_>) -> Self {
+        Self {
+            polls: r.made(
+                "silences_polls",
+                "how often the silences of the Alertmanager were asked for",
+            ),
+            failures: r.made(
+                "silences_poll_failures",
+                "how often they were not to be had, so that those that are known stay",
+            ),
+            held: r.made(
+                "silences_held",
+                "silences of the Alertmanager, active and pending, that are windows of maintenance",
+            ),
+            left_out: r.made(
+                "silences_left_out",
+                "silences that are none: about no series, about all, or too many",
+            ),
+        }
+    }
+}

@@ -129,6 +129,7 @@ fn somebody_on_call_opens_filters_drills_down_answers_and_sees_the_next_one_arri
     let odd = samples(before_ms + 7 * STEP_MS, 7, |i| 400.0 + i as f64);
     assert_eq!(saimon.connect().write(&odd).status, 204);
     arrives(&mut browser);
+    from_an_alert(&mut browser, &base);
     drills_down(&mut browser);
     let has = &asked(&saimon, "/openapi.json")["paths"]["/api/v1/anomalies/{id}/feedback"];
     if !has.is_null() {
@@ -219,6 +220,19 @@ fn arrives(browser: &mut Browser) {
     assert_eq!(browser.text(".lead strong"), "1 anomaly active now");
     let polite = "document.getElementById('news').ariaLive";
     assert_eq!(browser.value(polite), "polite");
+}
+
+/// The links of alerts, as `saimon rules` writes them, open what the alerts are about.
+fn from_an_alert(browser: &mut Browser, base: &str) {
+    let selector =
+        "%7B__name__%3D%22queue_length%22%2Cinstance%3D%22shop1%3A80%22%2Cjob%3D%22shop%22%2C%7D";
+    browser.open(&format!("{base}#/series?match={selector}"));
+    browser.until("location.hash.startsWith('#/series/')");
+    browser.until("document.querySelector('h1')?.innerText === 'queue_length'");
+    browser.open(&format!("{base}#/?q=instance%3D%22shop1%3A80%22"));
+    browser.until(&format!("{ROWS} === 1"));
+    browser.open(&format!("{base}#/"));
+    browser.until(&format!("{ROWS} === {RECORDS} + 1"));
 }
 
 fn drills_down(browser: &mut Browser) {

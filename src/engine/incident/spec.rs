@@ -35,6 +35,8 @@ impl IncidentError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentSpec {
     kinds: Vec<Box<[Box<str>]>>,
+    /// Series that were learned to move together need share nothing.
+    pub learned: bool,
     pub within_ms: i64,
     pub spread_ms: i64,
 }
@@ -70,6 +72,8 @@ impl TryFrom<&IncidentsConfig> for IncidentSpec {
         }
         let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         Ok(Self {
+            // Without kinds there are no incidents.
+            learned: config.learned && !kinds.is_empty(),
             kinds,
             within_ms: ms(config.within),
             spread_ms: ms(config.spread),

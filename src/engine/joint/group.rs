@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::kin::{self, Fit};
 use super::rows::Rows;
 use super::{Place, Sample, Seat};
 use crate::config::Severity;
@@ -71,6 +72,9 @@ pub(super) struct Group {
     named: Option<Named>,
     /// Of the newest row, while there is something to say.
     pub deviation: Option<f32>,
+    /// Which members move together, as of the newest fits. Stored by itself: states of before have none.
+    #[serde(skip)]
+    pub kin: Vec<Fit>,
 }
 
 /// Shared values, which serde has only by a feature.
@@ -99,6 +103,7 @@ impl Group {
             values,
             named: None,
             deviation: None,
+            kin: Vec::new(),
         }
     }
 
@@ -192,6 +197,7 @@ impl Group {
         let mut heard = Heard::default();
         let a_day = self.rows.a_day();
         while let Some(row) = self.rows.ready() {
+            let fits = self.joint.fits();
             // Fits are done by libraries that may panic.
             let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 self.joint.take(&row.z, row.alone, a_day)
@@ -205,6 +211,10 @@ impl Group {
                 continue;
             };
             self.deviation = judged.as_ref().map(|o| o.deviation);
+            if self.joint.fits() != fits {
+                let fit = self.fit(t_ms);
+                kin::add(&mut self.kin, fit);
+            }
             match judged {
                 Some(opinion) if opinion.active => {
                     heard.began += u32::from(opinion.began);
@@ -216,6 +226,26 @@ impl Group {
             }
         }
         heard
+    }
+
+    /// What the newest fit says of series.
+    fn fit(&self, from_ms: i64) -> Fit {
+        let there = |(place, with): (usize, u64)| {
+            let member = self.members[place].as_ref()?;
+            Some((place, fingerprint(&member.labels), with))
+        };
+        let all = self.joint.alike();
+        let all: Vec<_> = all.into_iter().filter_map(there).collect();
+        let moved = |with: u64| {
+            let bits = all.iter().enumerate();
+            let bits = bits.filter(|(_, (place, ..))| with >> place & 1 == 1);
+            bits.fold(0, |mask, (i, _)| mask | 1u64 << i)
+        };
+        Fit {
+            from_ms,
+            series: all.iter().map(|(_, series, _)| *series).collect(),
+            with: all.iter().map(|(.., with)| moved(*with)).collect(),
+        }
     }
 
     /// Shows the anomaly on the member with the largest share, for as long as it lasts.

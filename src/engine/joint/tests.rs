@@ -8,6 +8,7 @@ use crate::config::GroupsConfig;
 use crate::engine::record::{Record, RecordState, Update};
 use crate::model::joint::MEMBERS_MAX;
 use crate::score::board::{Board, BoardWriter};
+use crate::series::fingerprint::fingerprint;
 use crate::series::labels;
 
 const STEP_MS: i64 = 15_000;
@@ -90,6 +91,7 @@ struct House {
     random: fastrand::Rng,
     metrics: Arc<Metrics>,
     joined: Arc<Joined>,
+    kin: Arc<Kin>,
 }
 
 impl House {
@@ -97,6 +99,7 @@ impl House {
         let (spec, metrics) = (spec(max), Arc::new(Metrics::new()));
         let (joints, notes) = Joints::new(&spec, &metrics).unwrap();
         let joined = Arc::new(Joined::new(spec.joint_by.clone()));
+        let kin = Arc::new(Kin::default());
         let worker = Worker::new(WorkerParts {
             spec,
             shards,
@@ -104,6 +107,7 @@ impl House {
             metrics: Arc::clone(&metrics),
             kept,
             records: None,
+            kin: Arc::clone(&kin),
             waiting: Arc::clone(&joints.waiting),
             done: Arc::clone(&joints.done),
         });
@@ -118,6 +122,7 @@ impl House {
             random: fastrand::Rng::with_seed(shards as u64),
             metrics,
             joined,
+            kin,
         };
         for instance in ["one", "two"] {
             for i in 0..SERIES {
@@ -226,6 +231,21 @@ fn what_is_found_does_not_depend_on_shards_nor_on_restarts() {
     assert_eq!(one.metrics.groups.joint_began(), 1, "the fault was seen");
     assert_eq!(one.joined.now().len(), 2);
 
+    // Each of the first group moves with the other five of it, and with none of the second; from the
+    // first fit on, not before.
+    let series = |one: &House, i: usize| fingerprint(&one.all[i].0);
+    let keys =
+        |one: &House, i: usize, seq: i64| one.kin.keys(series(one, i), NOW_MS + seq * STEP_MS);
+    let first = keys(&one, 0, 1100);
+    assert_eq!(first.len(), SERIES - 1);
+    assert!(keys(&one, 0, 150).is_empty());
+    for i in 1..2 * SERIES {
+        let common = keys(&one, i, 1100)
+            .into_iter()
+            .filter(|k| first.contains(k));
+        assert_eq!(common.count(), usize::from(i < SERIES), "series {i}");
+    }
+
     let mut seven = House::new(7, 8, None);
     run(&mut seven, 1..=1500, false);
     assert!(seven.state() == expected, "with seven shards");
@@ -259,6 +279,7 @@ fn what_is_found_does_not_depend_on_shards_nor_on_restarts() {
         from = to + 1;
         if to == 1500 {
             assert!(house.state() == expected, "with restarts");
+            assert_eq!(keys(&house, 0, 1100), first);
         }
     }
     assert!(began >= 1);
@@ -269,6 +290,7 @@ fn an_anomaly_of_a_group_has_one_record_with_its_series() {
     let mut together = Together::new(
         &spec(8),
         Arc::new(Joined::default()),
+        Arc::default(),
         Arc::new(Metrics::new()),
     );
     let disk = InMemory::new();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::group::{Group, Heard, Link, Member};
+use super::kin::{Fit, Kin};
 use super::{Ask, Place, Sample, Told};
 use crate::engine::record::Update;
 use crate::model::joint::MEMBERS_MAX;
@@ -93,11 +94,17 @@ pub struct Together {
     numbers: HashMap<Arc<[Box<str>]>, u32>,
     places: HashMap<Box<[u8]>, (u32, u8)>,
     joined: Arc<Joined>,
+    kin: Arc<Kin>,
     metrics: Arc<Metrics>,
 }
 
 impl Together {
-    pub fn new(spec: &GroupSpec, joined: Arc<Joined>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        spec: &GroupSpec,
+        joined: Arc<Joined>,
+        kin: Arc<Kin>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             max: spec.joint_max,
             stored: Stored {
@@ -112,6 +119,7 @@ impl Together {
             numbers: HashMap::new(),
             places: HashMap::new(),
             joined,
+            kin,
             metrics,
         }
     }
@@ -121,8 +129,8 @@ impl Together {
     /// # Errors
     /// If it is of other labels or damaged; nothing is changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let stored: Stored =
-            postcard::from_bytes(bytes).map_err(|e| StateError::Decode(e.to_string()))?;
+        let (stored, rest): (Stored, _) =
+            postcard::take_from_bytes(bytes).map_err(|e| StateError::Decode(e.to_string()))?;
         if stored.by != self.stored.by {
             return Err(StateError::OtherLabels);
         }
@@ -130,6 +138,13 @@ impl Together {
             return Err(StateError::Unsound);
         }
         self.stored = stored;
+        // A state of before this was learned ends here: it is learned with the next fits.
+        let kin: Vec<(u32, Vec<Fit>)> = postcard::from_bytes(rest).unwrap_or_default();
+        for (number, fits) in kin {
+            if let Some(Some(group)) = self.stored.groups.get_mut(number as usize) {
+                group.kin = fits;
+            }
+        }
         self.numbers.clear();
         self.places.clear();
         for (number, group) in (0..).zip(&self.stored.groups) {
@@ -141,6 +156,7 @@ impl Together {
                 }
             }
             tell(&self.joined, number, group);
+            self.kin.tell(number, &group.kin);
         }
         Ok(())
     }
@@ -150,10 +166,15 @@ impl Together {
     /// # Errors
     /// If `to` does not take it.
     pub fn write_state(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        let groups = (0u32..).zip(&self.stored.groups);
+        let kin: Vec<(u32, &[Fit])> = groups
+            .filter_map(|(number, group)| Some((number, &*group.as_ref()?.kin)))
+            .collect();
         // postcard hides why a writer failed.
         let mut to = Minded { to, error: None };
-        match postcard::to_io(&self.stored, &mut to) {
-            Ok(_) => Ok(()),
+        let written = postcard::to_io(&self.stored, &mut to).map(|_| ());
+        match written.and_then(|()| postcard::to_io(&kin, &mut to).map(|_| ())) {
+            Ok(()) => Ok(()),
             Err(e) => Err(to.error.unwrap_or_else(|| io::Error::other(e))),
         }
     }
@@ -263,6 +284,7 @@ impl Together {
                     updates.extend(group.ended(member, x.t_ms));
                 }
             }
+            let newest = group.kin.last().map(|fit| fit.from_ms);
             let Heard {
                 began,
                 updates: mut more,
@@ -276,6 +298,9 @@ impl Together {
                 tracing::error!(group = ?group.values, "a group could not be judged and begins afresh");
             }
             tell(&self.joined, number, group);
+            if group.kin.last().map(|fit| fit.from_ms) != newest {
+                self.kin.tell(number, &group.kin);
+            }
         }
         if stored.clock_ms - stored.swept_ms >= SWEEP_MS {
             stored.swept_ms = stored.clock_ms;
@@ -304,6 +329,7 @@ impl Together {
             }
             if group.is_empty() {
                 self.joined.forget(number);
+                self.kin.tell(number, &[]);
                 self.numbers.remove(&group.values);
                 *slot = None;
             }
@@ -374,5 +400,43 @@ fn tell(joined: &Joined, number: u32, group: &Group) {
             },
         ),
         None => joined.forget(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_before_it_was_kept_who_moves_together_is_read() {
+        let new = || {
+            let spec = GroupSpec::default();
+            Together::new(&spec, Arc::default(), Arc::default(), Arc::default())
+        };
+        let mut together = new();
+        let of = |name: &str| labels::encode([("__name__", name), ("instance", "a"), ("job", "b")]);
+        let entry = Entry {
+            seq: 7,
+            received_ms: 1000,
+            joins: vec![(of("x").into(), 1), (of("y").into(), 2)],
+            told: Vec::new(),
+        };
+        together.again(&entry);
+        let before = postcard::to_allocvec(&together.stored).unwrap();
+        let fit = Fit {
+            from_ms: 5,
+            series: vec![1, 2],
+            with: vec![3, 3],
+        };
+        together.stored.groups[0].as_mut().unwrap().kin = vec![fit.clone()];
+        let mut now = Vec::new();
+        together.write_state(&mut now).unwrap();
+        for (state, kin) in [(before, vec![]), (now, vec![fit])] {
+            let mut again = new();
+            again.restore(&state).unwrap();
+            let group = again.stored.groups[0].as_ref().unwrap();
+            assert_eq!((again.seq(), &group.kin), (7, &kin));
+            assert_eq!(again.kin.keys(1, 5).len(), kin.len());
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::kin::Kin;
 use super::together::{Entry, StateError, Together};
 use super::{Ask, JointFiles, Kept, Note, Told, weight};
 use crate::engine::record::Update;
@@ -40,6 +41,7 @@ pub struct WorkerParts {
     pub metrics: Arc<Metrics>,
     pub kept: Option<Kept>,
     pub records: Option<RecordTap>,
+    pub kin: Arc<Kin>,
     pub waiting: Arc<AtomicUsize>,
     pub done: Arc<AtomicU64>,
 }
@@ -79,6 +81,7 @@ impl Worker {
             together: Together::new(
                 &parts.spec,
                 Arc::clone(&parts.joined),
+                Arc::clone(&parts.kin),
                 Arc::clone(&parts.metrics),
             ),
             shards: parts.shards,
@@ -94,6 +97,7 @@ impl Worker {
         if let Some(kept) = parts.kept {
             worker.go_on(kept);
         }
+        parts.kin.begin();
         worker
     }
 

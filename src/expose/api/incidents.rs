@@ -91,7 +91,7 @@ pub(super) struct IncidentList {
     next_page_token: Option<String>,
 }
 
-/// Anomalies that began together on series that share labels.
+/// Anomalies that began together on series that share labels or were learned to move together.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct IncidentShown {
     /// Stays the same through restarts: that of the anomaly that was confirmed first.
@@ -122,6 +122,8 @@ pub(super) struct IncidentShown {
     series: usize,
     /// Labels that all its series have with the same value.
     labels: BTreeMap<String, String>,
+    /// Some of its series share no labels with the others: they were learned to move together.
+    learned: bool,
     /// Where it likely came from; null once none of its anomalies is on record.
     origin: Option<OriginShown>,
     /// The incident that it is a part of, if it was merged.
@@ -185,6 +187,7 @@ impl IncidentShown {
             members_left_out: incident.left_out,
             series: view.series,
             labels: view.shared.iter().cloned().collect(),
+            learned: incident.learned,
             origin: view.origin.as_ref().map(OriginShown::of),
             merged_into: incident.merged_into.map(|id| id.to_string()),
             merged: incident.merged.iter().map(ToString::to_string).collect(),

@@ -15,7 +15,7 @@ use crate::maintenance::window::{Source, Stage, Wanted, Window};
 use crate::maintenance::{Maintenance, MaintenanceError};
 
 const STATES: &[&str] = &["pending", "active", "expired"];
-const SOURCES: &[&str] = &["api", "config"];
+const SOURCES: &[&str] = &["api", "config", "alertmanager"];
 const KINDS: &[&str] = &["restart", "build", "deploy"];
 /// Longest time for which a change is held against anomalies, in milliseconds.
 const CHANGE_MAX_MS: i64 = 86_400_000;
@@ -90,7 +90,7 @@ pub(super) struct WindowShown {
     learn: bool,
     author: Option<String>,
     comment: Option<String>,
-    /// `api` or `config`.
+    /// `api`, `config` or `alertmanager`.
     source: &'static str,
     /// `pending`, `active` or `expired`.
     state: &'static str,
@@ -99,6 +99,8 @@ pub(super) struct WindowShown {
     counts_from_time: String,
     /// When it was ended, if it was; it holds for no sample from then on.
     ended_time: Option<String>,
+    /// The id of the silence of the Alertmanager that it was read from.
+    silence: Option<String>,
 }
 
 /// Windows, the newest first.
@@ -173,6 +175,7 @@ impl WindowShown {
             created_time: time::shown(window.created_ms),
             counts_from_time: time::shown(window.counts_ms),
             ended_time: window.ended_ms.map(time::shown),
+            silence: window.silence.clone(),
         }
     }
 }
@@ -196,7 +199,9 @@ impl From<MaintenanceError> for Problem {
         match error {
             MaintenanceError::Window(error) => Self::parameter(error.field, error.what),
             MaintenanceError::Full => Self::parameter("selector", error),
-            MaintenanceError::Configured => Self::parameter("id", error),
+            MaintenanceError::Configured | MaintenanceError::Silenced => {
+                Self::parameter("id", error)
+            }
             MaintenanceError::Unkept(_) => Self::unavailable(error.to_string()),
         }
     }

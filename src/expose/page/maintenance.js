@@ -5,6 +5,8 @@ import {field, h, keyed, select, time} from './dom.js';
 import {ago, clock} from './words.js';
 
 const PATH = '/api/v1/maintenance';
+// What is ended where it comes from.
+const FROM = {config: 'from the configuration', alertmanager: 'a silence of the Alertmanager'};
 const LENGTHS = [['30m', '30 minutes'], ['1h', '1 hour'], ['2h', '2 hours'], ['4h', '4 hours'], ['8h', '8 hours'], ['24h', '1 day']];
 const SECONDS = {m: 60, h: 3600};
 const seconds = (text) => parseInt(text, 10) * SECONDS[text.at(-1)];
@@ -68,8 +70,8 @@ export function maintenance(main, {query}) {
     h('td', {}, h('span', {class: `state is-${of.state}`}, of.state === 'expired' && of.ended_time ? 'ended' : of.state)),
     h('th', {scope: 'row'}, h('code', {}, of.selector)),
     h('td', {}, when(of)), h('td', {}, what(of)),
-    h('td', {}, of.comment ?? '', of.author ? h('span', {class: 'dim under'}, of.author) : null, of.source === 'config' ? h('span', {class: 'dim under'}, 'from the configuration') : null),
-    h('td', {class: 'num'}, of.state !== 'expired' && of.source !== 'config'
+    h('td', {}, of.comment ?? '', of.author ? h('span', {class: 'dim under'}, of.author) : null, FROM[of.source] ? h('span', {class: 'dim under'}, FROM[of.source]) : null),
+    h('td', {class: 'num'}, of.state !== 'expired' && !FROM[of.source]
       ? h('button', {type: 'button', class: 'quiet', 'aria-label': `End the window of ${of.selector}`, onclick: () => act(() => send('DELETE', `${PATH}/${encodeURIComponent(of.id)}`), 'The window is ended.')}, 'End') : null));
 
   const change = (of) => h('tr', {},

@@ -25,6 +25,9 @@ const MOVES_MIN: f64 = 0.05;
 const FAR: f64 = 8.0;
 /// Rounds in which missing members come to where the others say.
 const FILLS: usize = 10;
+/// Two members move together if at least this share of what the one has in the components lies in the
+/// direction of the other.
+const ALIKE: f64 = 0.5;
 /// Smallest share of a member's movement that is its own: nothing is believed to follow exactly.
 const OWN_MIN: f64 = 0.01;
 
@@ -163,6 +166,27 @@ impl Relation {
 
     pub fn has(&self, member: usize) -> bool {
         self.members.contains(&member)
+    }
+
+    /// The members, each with those that it moves together with, as bits of places; itself is one of
+    /// them. Up or down makes no difference.
+    pub fn alike(&self) -> Vec<(usize, u64)> {
+        let p = self.members.len();
+        let rows: Vec<&[f64]> = self
+            .components
+            .chunks_exact(self.components.len() / p)
+            .collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let sizes: Vec<f64> = rows.iter().map(|row| dot(row, row)).collect();
+        let with = |i: usize| {
+            let alike = |j: &usize| {
+                let both = dot(rows[i], rows[*j]);
+                *j == i || both * both >= ALIKE * sizes[i] * sizes[*j]
+            };
+            let all = (0..p).filter(alike).map(|j| 1u64 << self.members[j]);
+            all.fold(0, |bits, bit| bits | bit)
+        };
+        (0..p).map(|i| (self.members[i], with(i))).collect()
     }
 
     /// What a row has outside the usual directions; `None` if too many members are missing.

@@ -69,6 +69,18 @@ fn a_member_that_leaves_the_others_at_a_plausible_value_is_found_and_named() {
 }
 
 #[test]
+fn members_are_alike_that_follow_the_same_movement() {
+    for seed in 0..10 {
+        let (joint, _) = taught(seed);
+        for (member, with) in joint.alike() {
+            let same = [0b01_0101, 0b10_1010][member % 2];
+            assert_eq!(with, same, "seed {seed}, member {member}");
+        }
+        assert_eq!(joint.alike().len(), 6);
+    }
+}
+
+#[test]
 fn ordinary_rows_are_over_the_line_as_seldom_as_it_says() {
     let (mut over, mut began, mut rows) = (0u32, 0u32, 0u32);
     for seed in 0..8 {

@@ -1,7 +1,7 @@
 //! Anomalies that belong together, gathered as they are confirmed.
 //!
-//! Two anomalies belong together if their series share labels and the one began soon before or after
-//! the other ([`IncidentSpec`]); what belongs to one of a cluster belongs to the cluster, so an
+//! Two anomalies belong together if their series share labels, or were learned to move together
+//! ([`crate::engine::joint::kin`]), and the one began soon before or after the other ([`IncidentSpec`]); what belongs to one of a cluster belongs to the cluster, so an
 //! anomaly that belongs to two makes one of them. A cluster of at least two series is an incident.
 //!
 //! What always holds: a cluster is named after the anomaly of it that was confirmed first, and an
@@ -44,9 +44,33 @@ pub(in crate::records) struct Gatherer {
 pub(in crate::records) struct News {
     /// All anomalies of each incident that is new or has more than it had, in the order of their
     /// beginnings, and how many it has no room for.
-    pub(in crate::records) grown: BTreeMap<IncidentId, (Vec<Member>, u32)>,
+    pub(in crate::records) grown: BTreeMap<IncidentId, Grown>,
     /// Incidents that are parts of others, and of which.
     pub(in crate::records) merged: Vec<(IncidentId, IncidentId)>,
+}
+
+/// An incident as its cluster has it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::records) struct Grown {
+    pub(in crate::records) members: Vec<Member>,
+    pub(in crate::records) left_out: u32,
+    /// Some of them share no labels with the others.
+    pub(in crate::records) learned: bool,
+}
+
+/// What an anomaly has in common with others: equal numbers mean that it does.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::records) struct Keys<'a> {
+    /// Labels that its series shares.
+    pub(in crate::records) labels: &'a [u64],
+    /// That its series was learned to move together with another one.
+    pub(in crate::records) learned: &'a [u64],
+}
+
+impl Keys<'_> {
+    fn all(&self) -> Vec<u64> {
+        [self.labels, self.learned].concat()
+    }
 }
 
 impl News {
@@ -65,6 +89,8 @@ struct Cluster {
     /// Confirmed first: when, and which.
     founder: Option<(i64, RecordId)>,
     incident: Option<IncidentId>,
+    /// Some share no labels with the others.
+    learned: bool,
 }
 
 impl Cluster {
@@ -103,13 +129,17 @@ impl Cluster {
         false
     }
 
-    fn snapshot(&self) -> (Vec<Member>, u32) {
+    fn snapshot(&self) -> Grown {
         let members = self.members.iter();
         let members = members.map(|(id, active_ms)| Member {
             id: *id,
             active_ms: *active_ms,
         });
-        (members.collect(), self.left_out)
+        Grown {
+            members: members.collect(),
+            left_out: self.left_out,
+            learned: self.learned,
+        }
     }
 }
 
@@ -138,8 +168,8 @@ impl Gatherer {
         &mut self,
         id: RecordId,
         active_ms: i64,
-        labels: &[u8],
-        incident: IncidentId,
+        keys: Keys<'_>,
+        (incident, learned): (IncidentId, bool),
     ) {
         let at = match self.by_incident.get(&incident) {
             Some(at) => *at,
@@ -148,29 +178,25 @@ impl Gatherer {
                 self.by_incident.insert(incident, at);
                 if let Some(cluster) = self.clusters.get_mut(&at) {
                     cluster.incident = Some(incident);
+                    cluster.learned = learned;
                 }
                 at
             }
         };
-        let keys = self.spec.keys(labels);
-        self.add(at, id, active_ms, &keys);
+        self.add(at, id, active_ms, &keys.all());
     }
 
     /// An anomaly is confirmed.
-    pub(in crate::records) fn take(&mut self, id: RecordId, active_ms: i64, labels: &[u8]) {
+    pub(in crate::records) fn take(&mut self, id: RecordId, active_ms: i64, keys: Keys<'_>) {
         if self.of.contains_key(&id) {
             return;
         }
-        let keys = self.spec.keys(labels);
-        let near: BTreeSet<u64> = keys
-            .iter()
-            .filter_map(|key| self.by_key.get(key))
-            .flat_map(|of| of.iter().rev().take(NEAR_MAX))
-            .copied()
-            .filter(|at| self.clusters[at].takes(&self.spec, id.start_ms))
-            .collect();
-        let mut near: Vec<u64> = near.into_iter().collect();
+        let by_labels = self.near(keys.labels, id.start_ms);
+        let mut near: Vec<u64> = self.near(keys.learned, id.start_ms).into_iter().collect();
+        near.retain(|at| !by_labels.contains(at));
+        near.extend(&by_labels);
         near.sort_by_key(|at| self.clusters[at].founder);
+        let keys = keys.all();
         let Some((at, others)) = near.split_first() else {
             if !keys.is_empty() {
                 let at = self.begin();
@@ -179,14 +205,29 @@ impl Gatherer {
             return;
         };
         self.add(*at, id, active_ms, &keys);
+        let mut learned = !by_labels.contains(at);
         for other in others {
             let (a, b) = (&self.clusters[at], &self.clusters[other]);
             let (first, last) = (a.first_ms.min(b.first_ms), a.last_ms.max(b.last_ms));
             if fits(&self.spec, first, last) {
                 self.merge(*at, *other);
+                learned |= !by_labels.contains(other);
             }
         }
+        if let Some(cluster) = self.clusters.get_mut(at) {
+            cluster.learned |= learned;
+        }
         self.changed(*at);
+    }
+
+    /// Clusters that have any of these and may take an anomaly that began then.
+    fn near(&self, keys: &[u64], start_ms: i64) -> BTreeSet<u64> {
+        keys.iter()
+            .filter_map(|key| self.by_key.get(key))
+            .flat_map(|of| of.iter().rev().take(NEAR_MAX))
+            .copied()
+            .filter(|at| self.clusters[at].takes(&self.spec, start_ms))
+            .collect()
     }
 
     /// Clusters of at least two series become incidents.
@@ -285,6 +326,7 @@ impl Gatherer {
             (_, None) => None,
         };
         cluster.left_out += gone.left_out;
+        cluster.learned |= gone.learned;
         self.made.merged.extend(merged);
         let keys: Vec<u64> = gone.keys.into_iter().collect();
         for (id, active_ms) in gone.members {

@@ -95,6 +95,9 @@ impl IncidentView {
             None => " are not as expected",
             Some(_) => " were not as expected",
         });
+        if self.incident.learned {
+            text.push_str(", some of them here because they were learned to move together");
+        }
         if let Some(origin) = &self.origin {
             let name = labels::display(&origin.labels);
             text.push_str(&format!(

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use super::Keeper;
 use crate::engine::incident::spec::IncidentSpec;
 use crate::engine::incident::{Incident, IncidentId};
+use crate::engine::joint::kin::Kin;
 use crate::engine::record::{Record, RecordId, RecordState};
 use crate::records::Shown;
-use crate::records::incidents::gather::Gatherer;
+use crate::records::incidents::gather::{Gatherer, Keys};
 
 /// Anomalies that are confirmed with the same scrape come within this, on whichever shards they are.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -27,6 +28,11 @@ const WAITING_MAX: usize = 20_000;
 #[derive(Debug)]
 pub(super) struct Incidental {
     gatherer: Gatherer,
+    spec: IncidentSpec,
+    /// Which series move together.
+    kin: Arc<Kin>,
+    /// What is on record has been gathered.
+    begun: bool,
     waiting: Waiting,
     /// Their anomalies changed.
     touched: BTreeSet<IncidentId>,
@@ -69,14 +75,26 @@ impl Waiting {
 }
 
 impl Incidental {
-    pub(super) fn new(spec: IncidentSpec) -> Self {
+    pub(super) fn new(spec: IncidentSpec, kin: Arc<Kin>) -> Self {
         Self {
-            gatherer: Gatherer::new(spec),
+            gatherer: Gatherer::new(spec.clone()),
+            spec,
+            kin,
+            begun: false,
             waiting: Waiting::default(),
             touched: BTreeSet::new(),
             began: Instant::now(),
             caught_up: None,
         }
+    }
+
+    /// What an anomaly has in common with others: by labels, and by what was learned.
+    fn keys(&self, id: RecordId, labels: &[u8]) -> (Vec<u64>, Vec<u64>) {
+        let learned = match self.spec.learned {
+            true => self.kin.keys(id.fingerprint, id.start_ms),
+            false => Vec::new(),
+        };
+        (self.spec.keys(labels), learned)
     }
 
     /// Records are about to change.
@@ -98,30 +116,47 @@ impl Incidental {
 }
 
 impl Keeper {
-    /// Gathers what is on record.
-    pub(super) fn begin_incidents(&mut self) {
+    /// Gathers what is on record, once, and not before what groups have learned has been read: before
+    /// that nothing is gathered at all.
+    fn begin_incidents(&mut self) {
+        self.incidental.begun = true;
         let records = Arc::clone(&self.parts.records);
         let mut confirmed = std::mem::take(&mut records.write().confirmed);
         confirmed.sort_unstable();
         let shown = records.read();
-        let Incidental {
-            gatherer, touched, ..
-        } = &mut self.incidental;
+        let incidental = &mut self.incidental;
         for (active_ms, id) in confirmed {
             let Some(labels) = shown.index.labels(id) else {
                 continue;
             };
-            match shown.incidents.of(id) {
-                Some(incident) => gatherer.known(id, active_ms, labels, incident),
-                None => gatherer.take(id, active_ms, labels),
+            let (labels, learned) = incidental.keys(id, labels);
+            let keys = Keys {
+                labels: &labels,
+                learned: &learned,
+            };
+            let incident = shown.incidents.of(id);
+            match incident.and_then(|id| shown.incidents.get(id)) {
+                Some(known) => {
+                    let known = (known.id, known.learned);
+                    incidental.gatherer.known(id, active_ms, keys, known);
+                }
+                None => incidental.gatherer.take(id, active_ms, keys),
             }
         }
         // Records may have changed without them.
-        touched.extend(shown.incidents.open().map(|incident| incident.id));
+        incidental
+            .touched
+            .extend(shown.incidents.open().map(|incident| incident.id));
     }
 
     /// Makes incidents of what came; of all of it at the end.
     pub(super) fn follow_incidents(&mut self, ends: bool) {
+        if !self.incidental.begun {
+            if !self.incidental.kin.is_ready() && !ends {
+                return;
+            }
+            self.begin_incidents();
+        }
         let records = Arc::clone(&self.parts.records);
         let incidental = &mut self.incidental;
         let now = incidental.began.elapsed();
@@ -132,7 +167,12 @@ impl Keeper {
         let full = incidental.waiting.all.len() >= WAITING_MAX;
         if full || settled && (ends || incidental.waiting.is_ready(now)) {
             for (active_ms, id, labels) in incidental.waiting.take() {
-                incidental.gatherer.take(id, active_ms, &labels);
+                let (labels, learned) = incidental.keys(id, &labels);
+                let keys = Keys {
+                    labels: &labels,
+                    learned: &learned,
+                };
+                incidental.gatherer.take(id, active_ms, keys);
             }
         }
         if settled && incidental.waiting.all.is_empty() {
