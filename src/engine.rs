@@ -8,6 +8,7 @@ pub mod ask;
 pub mod batch;
 pub mod catalogue;
 pub mod churn;
+pub mod exemplars;
 pub mod feed;
 pub mod groups;
 pub mod history;

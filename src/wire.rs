@@ -5,6 +5,7 @@
 //! What this layer does not know: which series exist, what time it is, what a sample means.
 
 pub mod canonical;
+pub mod exemplar;
 pub mod field;
 pub mod histogram;
 pub mod proto;

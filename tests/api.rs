@@ -3,6 +3,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "api/exemplars.rs"]
+mod exemplars;
 #[path = "api/explain.rs"]
 mod explain;
 #[path = "api/feedback.rs"]

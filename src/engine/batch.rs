@@ -28,6 +28,17 @@ pub struct HistogramRow {
     pub message: Span,
 }
 
+/// One exemplar on its way to who remembers it.
+#[derive(Debug, Clone, Copy)]
+pub struct ExemplarRow {
+    /// Of its series, see [`crate::series::family::home`].
+    pub home: u64,
+    /// Its own labels, in the batch's body.
+    pub labels: Span,
+    pub timestamp_ms: i64,
+    pub value: f64,
+}
+
 /// The rows of one request that belong to one shard, in the order in which they were sent.
 #[derive(Debug)]
 pub struct Batch {
@@ -39,6 +50,8 @@ pub struct Batch {
     pub histograms: Vec<HistogramRow>,
     /// Start timestamps: (index in `rows`, milliseconds), in order.
     pub starts: Vec<(u32, i64)>,
+    /// Of all partitions of the shard, those that have the request already included.
+    pub exemplars: Vec<ExemplarRow>,
     /// What the request was in; its samples are counted under it.
     pub protocol: Protocol,
     /// Wall clock when the request arrived, in milliseconds.
@@ -54,7 +67,10 @@ pub struct Batch {
 impl Batch {
     /// True if there is nothing to do for the shard.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.plain.is_empty() && self.histograms.is_empty()
+        self.rows.is_empty()
+            && self.plain.is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
     }
 }
 

@@ -131,6 +131,30 @@ pub struct Peak {
     pub parts: Vec<(String, f32)>,
 }
 
+/// A value that says which trace it came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exemplar {
+    pub t_ms: i64,
+    /// Any value, NaN too.
+    pub value: f64,
+    /// In the form of canonical label bytes: `trace_id` and the like.
+    pub labels: Box<[u8]>,
+}
+
+impl Exemplar {
+    /// True if both say the same.
+    pub fn is(&self, other: &Self) -> bool {
+        self.order(other).is_eq()
+    }
+
+    /// By time; those of one time in some order that is always the same.
+    pub fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |e: &Self| (e.t_ms, e.value.to_bits());
+        let by_labels = || self.labels.cmp(&other.labels);
+        key(self).cmp(&key(other)).then_with(by_labels)
+    }
+}
+
 /// One anomaly of one series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -155,6 +179,8 @@ pub struct Record {
     pub as_of_ms: i64,
     /// It is a silence, which the clock found and the next sample ends.
     pub absent: bool,
+    /// Of the series, near the beginning: see [`crate::engine::exemplars`].
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// A change of what is kept.

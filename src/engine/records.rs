@@ -25,6 +25,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::Duration;
 
 use self::entry::Entry;
+use super::batch::Batch;
+use super::exemplars::{Exemplars, LOOKS_MS};
 use super::record::{EndedBy, Record, RecordId, RecordState, Update};
 use super::tap::Closed;
 use crate::model::Point;
@@ -32,10 +34,11 @@ use crate::score::band::Band;
 use crate::score::board::{Alarm, AlarmState, Reason};
 use crate::score::judge::Judgement;
 use crate::score::verdict::Change;
+use crate::series::family;
 use crate::series::fingerprint::fingerprint;
 
 /// Anomalies that one shard holds, those that ended and are not handed over yet included. At half a
-/// KiB each, 8 MiB.
+/// KiB each, 8 MiB; with the most exemplars that each may have, and the longest, five times that.
 pub const OPEN_MAX: usize = 16_384;
 /// Records in one batch.
 const BATCH_MAX: usize = 512;
@@ -76,6 +79,8 @@ pub struct RecordTap {
     /// The samples at hand are read from the log again.
     replayed: bool,
     began_ms: Option<i64>,
+    /// Of all series, for the anomalies that are to begin.
+    exemplars: Exemplars,
     dirty: HashSet<(u64, bool)>,
     /// Ended or forgotten, and not handed over.
     gone: Vec<Update>,
@@ -109,6 +114,7 @@ pub fn record_taps(shards: usize, known: Known) -> (Vec<RecordTap>, RecordOutlet
                 as_of: Arc::clone(&as_of),
                 replayed: false,
                 began_ms: None,
+                exemplars: Exemplars::default(),
                 dirty: HashSet::new(),
                 gone: Vec::new(),
                 made: 0,
@@ -133,6 +139,11 @@ impl RecordTap {
         self.replayed = replayed;
     }
 
+    /// Remembers the exemplars of a batch, before its samples are judged.
+    pub fn exemplars(&mut self, batch: &Batch) {
+        self.exemplars.take(batch);
+    }
+
     /// True if every sample is to be told, because a record from before the start may end with it.
     #[inline]
     pub fn wants_all(&self) -> bool {
@@ -149,10 +160,12 @@ impl RecordTap {
     }
 
     /// A judged sample of a series that has an anomaly under way, had one before it, or may have had.
+    /// `source` are the labels of what sends its samples: of a statistic, those of its histogram.
     pub fn judged(
         &mut self,
         partition: u8,
         labels: &[u8],
+        source: &[u8],
         x: Point,
         judged: &Judgement,
         band: Option<Band>,
@@ -170,7 +183,10 @@ impl RecordTap {
             self.end(key, x.t_ms, EndedBy::Samples);
         }
         match judged.alarm {
-            Some(alarm) => self.goes_on(partition, labels, key, (x, judged, band), alarm),
+            Some(alarm) => {
+                self.goes_on(partition, labels, key, (x, judged, band), alarm);
+                self.illustrate(key, source, x.t_ms);
+            }
             // Of a model that starts afresh there is no end to be told.
             None => self.end(key, x.t_ms, EndedBy::Samples),
         }
@@ -203,6 +219,26 @@ impl RecordTap {
             }
         };
         if changed {
+            self.changed(key);
+        }
+    }
+
+    /// Gives an anomaly that began of late the exemplars near its beginning.
+    fn illustrate(&mut self, key: (u64, bool), source: &[u8], t_ms: i64) {
+        if self.exemplars.is_empty() {
+            return;
+        }
+        let Some(Entry { record }) = self.open.get_mut(&key) else {
+            return;
+        };
+        let start_ms = record.id.start_ms;
+        if t_ms.saturating_sub(start_ms) > LOOKS_MS {
+            return;
+        }
+        let home = family::home(source);
+        let found = (self.exemplars).add_near(home, start_ms, &mut record.exemplars);
+        if found {
+            record.as_of_ms = record.as_of_ms.max(t_ms);
             self.changed(key);
         }
     }
@@ -264,6 +300,7 @@ impl RecordTap {
                 let start_ms = last_ms.saturating_add(1);
                 let entry = Entry::absent(key.0, partition, labels, start_ms, score, alarm);
                 self.open.insert(key, entry);
+                self.illustrate(key, labels, start_ms);
                 true
             }
         };

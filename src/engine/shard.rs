@@ -301,6 +301,7 @@ impl Shard {
         }
         if let Some(records) = &mut self.parts.records {
             records.begin(batch.replayed);
+            records.exemplars(batch);
         }
         if let Some(joints) = &mut self.parts.joints {
             joints.begin(batch.order, batch.replayed);

@@ -29,6 +29,7 @@ fn record(start_ms: i64, reason: Reason) -> Record {
         },
         as_of_ms: start_ms,
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 

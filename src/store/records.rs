@@ -18,8 +18,8 @@ use super::{OpenError, value};
 use crate::engine::incident::{Incident, IncidentId};
 use crate::engine::record::{Record, RecordId};
 
-/// Version of a record's value. 1: postcard of [`Record`].
-const VERSION: u8 = 1;
+/// Version of a record's value. 2: postcard of [`Record`]; 1: without its last field, `exemplars`.
+const VERSION: u8 = 2;
 /// What stands before an id in its key.
 const KIND: u8 = 1;
 /// Version of an incident's value. 2: postcard of [`Incident`]; 1: without its last field, `learned`.
@@ -222,8 +222,13 @@ fn key(id: RecordId) -> Vec<u8> {
 }
 
 fn decode(key: &[u8], sealed: &[u8]) -> Option<Record> {
-    let payload = value::open(VERSION, key, sealed).ok()?;
-    let record: Record = postcard::from_bytes(payload).ok()?;
+    let (version, payload) = value::open_any(VERSION, key, sealed).ok()?;
+    let mut payload = payload.to_vec();
+    if version == 1 {
+        // The length of a list that is empty.
+        payload.push(0);
+    }
+    let record: Record = postcard::from_bytes(&payload).ok()?;
     (RecordId::from_bytes(key.get(1..)?) == Some(record.id)).then_some(record)
 }
 
@@ -232,6 +237,59 @@ mod tests {
     use super::*;
     use crate::config::Severity;
     use crate::engine::incident::IncidentState;
+    use crate::engine::record::{Exemplar, Peak, RecordState};
+    use crate::score::board::{Reason, Side};
+
+    #[test]
+    fn records_of_before_they_had_exemplars_are_read() {
+        let record = |exemplars| Record {
+            id: RecordId {
+                start_ms: 1_700_000_000_000,
+                fingerprint: 7,
+            },
+            labels: Box::new(*b"labels"),
+            partition: 3,
+            state: RecordState::Active,
+            severity: Severity::High,
+            side: Side::Up,
+            reason: Reason::Spike,
+            active_ms: Some(5),
+            end_ms: None,
+            ended_by: None,
+            peak: Peak {
+                t_ms: 5,
+                value: 1.0,
+                score: 0.5,
+                rarity: 3.0,
+                deviation: 2.0,
+                expected: 0.0,
+                band: None,
+                parts: vec![("jump".to_owned(), 1.0)],
+            },
+            as_of_ms: 9,
+            absent: false,
+            exemplars,
+        };
+        let exemplars = vec![Exemplar {
+            t_ms: 4,
+            value: 0.25,
+            labels: Box::new(*b"more labels"),
+        }];
+        let key = key(record(Vec::new()).id);
+        let payload = postcard::to_stdvec(&record(exemplars.clone())).unwrap();
+        let sealed = value::seal(VERSION, &key, &payload);
+        assert_eq!(decode(&key, &sealed), Some(record(exemplars)));
+        // As version 1 wrote it.
+        let payload: &[u8] = &[
+            128, 160, 171, 254, 249, 98, 7, 6, 108, 97, 98, 101, 108, 115, 3, 1, 2, 0, 0, 1, 10, 0,
+            0, 10, 0, 0, 0, 0, 0, 0, 240, 63, 0, 0, 0, 63, 0, 0, 0, 0, 0, 0, 8, 64, 0, 0, 0, 0, 0,
+            0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 106, 117, 109, 112, 0, 0, 128, 63, 18, 0,
+        ];
+        let sealed = value::seal(1, &key, payload);
+        assert_eq!(decode(&key, &sealed), Some(record(Vec::new())));
+        let sealed = value::seal(VERSION + 1, &key, payload);
+        assert_eq!(decode(&key, &sealed), None);
+    }
 
     #[test]
     fn incidents_of_before_they_could_be_learned_are_read() {

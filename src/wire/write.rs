@@ -113,6 +113,21 @@ pub struct SampleStart {
     pub start_ms: i64,
 }
 
+/// One exemplar that is kept (see [`super::exemplar`]).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExemplarSpan {
+    /// The canonical label bytes of its series, in the body buffer.
+    pub series: Span,
+    /// Where the value of `__name__` of its series lies.
+    pub name: Span,
+    /// Its own labels, in the form of canonical label bytes.
+    pub labels: Span,
+    /// Milliseconds since the Unix epoch; may be negative, and 0 where a sender gave none.
+    pub timestamp_ms: i64,
+    /// Any value, NaN too.
+    pub value: f64,
+}
+
 /// Metric types of remote write; the numbers are those on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
@@ -252,8 +267,10 @@ pub struct WriteArena {
     pub histograms: Vec<HistogramSpan>,
     /// Start timestamps, in order of their samples.
     pub starts: Vec<SampleStart>,
-    /// Exemplars seen; counted as accepted, not kept yet.
+    /// Exemplars seen; counted as accepted, whether they are kept or not.
     pub exemplars: u32,
+    /// The exemplars that are kept, in order of their series.
+    pub exemplar_spans: Vec<ExemplarSpan>,
     pub refused: Refusals,
     /// What the 2.0 decoder works with; of no meaning to others.
     pub scratch: Scratch,
@@ -268,6 +285,7 @@ impl WriteArena {
         self.histograms.clear();
         self.starts.clear();
         self.exemplars = 0;
+        self.exemplar_spans.clear();
         self.refused.clear();
     }
 
@@ -297,6 +315,7 @@ impl WriteArena {
             + self.metadata.capacity() * size_of::<MetadataSpan>()
             + self.histograms.capacity() * size_of::<HistogramSpan>()
             + self.starts.capacity() * size_of::<SampleStart>()
+            + self.exemplar_spans.capacity() * size_of::<ExemplarSpan>()
             + self.scratch.capacity_bytes()
     }
 }

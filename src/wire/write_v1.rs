@@ -10,6 +10,7 @@
 mod labels;
 
 use self::labels::{canonical_labels, gather_labels, label};
+use super::exemplar::{self, Labels, Seen};
 use super::field::{self, Wire};
 use super::walk::{
     BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
@@ -86,6 +87,7 @@ fn series(
 ) -> Result<(), DecodeError> {
     let before = Before::of(out);
     let mut wrong = None;
+    let mut exemplars = Seen::new();
     let msg = &body[..sent];
     let mut lying = canonical_labels(msg, start, end, limits);
     let mut at = lying.map_or(start, |(labels, _)| (labels.start + labels.len) as usize);
@@ -108,6 +110,7 @@ fn series(
             (3, Wire::Len) => {
                 let exemplar_end = field::len(msg, &mut at)?;
                 exemplar(msg, at, exemplar_end)?;
+                exemplar::note(&mut exemplars, at, exemplar_end);
                 out.exemplars += 1;
                 at = exemplar_end;
             }
@@ -162,6 +165,13 @@ fn series(
         histograms_start: before.histograms as u32,
         histograms_end: out.histograms.len() as u32,
     });
+    if !exemplars.is_empty() {
+        let read = |body: &[u8], message: Span| {
+            let at = message.start as usize;
+            exemplar(body, at, at + message.len as usize)
+        };
+        exemplar::keep(body, 2 * sent, (labels, name), &exemplars, out, read)?;
+    }
     Ok(())
 }
 
@@ -196,18 +206,20 @@ fn sample(msg: &[u8], mut at: usize, end: usize) -> Result<Sample, DecodeError> 
     Ok(sample)
 }
 
-/// One `Exemplar`: counted, so only its shape matters.
-fn exemplar(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
+/// One `Exemplar`: labels, value and time.
+fn exemplar(msg: &[u8], mut at: usize, end: usize) -> Result<(Labels, f64, i64), DecodeError> {
+    let (mut labels, mut value, mut timestamp_ms) = (Labels::default(), 0.0, 0);
     while at < end {
         let start = at;
         match field::tag(msg, &mut at)? {
             (1, Wire::Len) => {
                 let label_end = field::len(msg, &mut at)?;
-                label(msg, at, label_end)?;
+                let (name, value) = label(msg, at, label_end)?;
+                labels.push(name, value);
                 at = label_end;
             }
-            (2, Wire::Fixed64) => field::fixed64(msg, &mut at).map(drop)?,
-            (3, Wire::Varint) => field::varint(msg, &mut at).map(drop)?,
+            (2, Wire::Fixed64) => value = f64::from_bits(field::fixed64(msg, &mut at)?),
+            (3, Wire::Varint) => timestamp_ms = field::varint(msg, &mut at)? as i64,
             (1..=3, _) => return broken(WRONG_TYPE, start),
             (_, wire) => field::skip(msg, &mut at, wire)?,
         }
@@ -215,7 +227,7 @@ fn exemplar(msg: &[u8], mut at: usize, end: usize) -> Result<(), DecodeError> {
     if at != end {
         return broken(OVERRUN, end);
     }
-    Ok(())
+    Ok((labels, value, timestamp_ms))
 }
 
 /// One `MetricMetadata`.

@@ -9,6 +9,7 @@
 //!
 //! Read as release candidate 4 has it, and the start timestamp also where candidates up to 3 had it.
 
+mod exemplars;
 mod labels;
 mod symbols;
 
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 
 use self::labels::{Labels, Last, REFERENCES_MAX, Room};
 use self::symbols::Symbols;
+use super::exemplar::{self, Seen};
 use super::field::{self, Wire};
 use super::walk::{
     BODY_BYTES_MAX, Before, OVERRUN, WRONG_TYPE, broken, histogram, metric_type, span, too_many,
@@ -240,6 +242,7 @@ impl Walk<'_> {
         let start = at;
         let mut references = References::None;
         let mut wrong = None;
+        let mut exemplars = Seen::new();
         let mut metadata = Metadata {
             kind: MetricType::Unknown,
             help: 0,
@@ -291,9 +294,10 @@ impl Walk<'_> {
                 }
                 EXEMPLAR => {
                     let exemplar_end = field::len(msg, &mut at)?;
-                    if !exemplar(msg, at, exemplar_end, &self.scratch.symbols)? {
+                    if !exemplars::is_good(msg, at, exemplar_end, &self.scratch.symbols)? {
                         wrong = wrong.or(Some(Refusal::BadReference));
                     }
+                    exemplar::note(&mut exemplars, at, exemplar_end);
                     out.exemplars += 1;
                     at = exemplar_end;
                 }
@@ -370,6 +374,13 @@ impl Walk<'_> {
                 family: family(body, found.name, metadata.kind, native),
                 kind: metadata.kind,
             });
+        }
+        if !exemplars.is_empty() {
+            let symbols = &self.scratch.symbols;
+            let read = |body: &[u8], message| exemplars::read(body, message, symbols);
+            let room = self.room.sent + self.room.rebuilt_max;
+            let of = (found.labels, found.name);
+            exemplar::keep(body, room, of, &exemplars, out, read)?;
         }
         Ok(())
     }
@@ -472,39 +483,6 @@ fn gather_references(
         }
     }
     Ok(())
-}
-
-/// One `Exemplar`: counted, so only its shape and its references matter; false if one of them is to
-/// nothing, or if a name has no value.
-fn exemplar(msg: &[u8], mut at: usize, end: usize, symbols: &Symbols) -> Result<bool, DecodeError> {
-    let (mut refs, mut found) = (0u32, true);
-    let mut reference = |varint: u64| {
-        refs = refs.wrapping_add(1);
-        found &= symbols.get(varint as u32).is_some();
-    };
-    while at < end {
-        let start = at;
-        match field::tag(msg, &mut at)? {
-            (1, Wire::Len) => {
-                let refs_end = field::len(msg, &mut at)?;
-                while at < refs_end {
-                    reference(field::varint(msg, &mut at)?);
-                }
-                if at != refs_end {
-                    return broken(OVERRUN, refs_end);
-                }
-            }
-            (1, Wire::Varint) => reference(field::varint(msg, &mut at)?),
-            (2, Wire::Fixed64) => field::fixed64(msg, &mut at).map(drop)?,
-            (3, Wire::Varint) => field::varint(msg, &mut at).map(drop)?,
-            (1..=3, _) => return broken(WRONG_TYPE, start),
-            (_, wire) => field::skip(msg, &mut at, wire)?,
-        }
-    }
-    if at != end {
-        return broken(OVERRUN, end);
-    }
-    Ok(found && refs.is_multiple_of(2))
 }
 
 impl Metadata {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use saimon::clock::{Clock as _, SystemClock};
 use saimon::config::Severity;
-use saimon::engine::record::{EndedBy, Peak, Record, RecordId, RecordState};
+use saimon::engine::record::{EndedBy, Exemplar, Peak, Record, RecordId, RecordState};
 use saimon::score::board::{Reason, Side};
 use saimon::series::fingerprint::fingerprint;
 use saimon::series::labels;
@@ -57,6 +57,13 @@ pub(crate) fn record(random: &mut fastrand::Rng, n: usize, now_ms: i64) -> Recor
         },
         as_of_ms: end_ms.unwrap_or(start_ms + 15_000),
         absent: false,
+        exemplars: (0..n as i64 % 3)
+            .map(|i| Exemplar {
+                t_ms: start_ms + i,
+                value: if i == 0 { 0.25 } else { f64::NAN },
+                labels: labels::encode([("trace_id", "4bf92f"), ("span_id", "00f0")]).into(),
+            })
+            .collect(),
     }
 }
 

@@ -62,6 +62,7 @@ fn record(n: usize, now_ms: i64) -> Record {
         },
         as_of_ms: start_ms + 300_000,
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 

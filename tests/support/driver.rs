@@ -239,6 +239,7 @@ pub(crate) fn batches(
             plain,
             histograms,
             starts,
+            exemplars: Vec::new(),
             protocol: Protocol::V1,
             received_ms,
             seq: 0,

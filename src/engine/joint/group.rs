@@ -343,6 +343,7 @@ fn record(of: &Member, severity: Severity, t_ms: i64, peak: Peak) -> Record {
         peak,
         as_of_ms: t_ms,
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 

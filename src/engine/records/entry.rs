@@ -159,6 +159,7 @@ fn record(fingerprint: u64, partition: u8, labels: &[u8], start_ms: i64, alarm: 
         },
         as_of_ms: start_ms,
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 

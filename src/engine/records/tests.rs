@@ -74,7 +74,7 @@ impl Feed<'_> {
             value: t_ms as f64,
         };
         let judged = judged(deviation, state, change);
-        self.0.judged(7, self.1, x, &judged, None);
+        self.0.judged(7, self.1, self.1, x, &judged, None);
     }
 }
 
@@ -331,4 +331,50 @@ fn there_are_never_more_than_there_is_room_for() {
     Feed(&mut tap, &late).sample(30, 1.5, Some(Active));
     let all = got(&mut tap, &outlet);
     assert_eq!(records(&all)[0].id.start_ms, 30);
+}
+
+#[test]
+fn an_anomaly_has_the_exemplars_near_its_beginning_once() {
+    use crate::engine::record::Exemplar;
+    let exemplar = |t_ms| Exemplar {
+        t_ms,
+        value: 0.5,
+        labels: labels::encode([("trace_id", "a")]).into(),
+    };
+    let (mut tap, outlet) = one(Known::default());
+    // Of a statistic: those of its histogram, which has another name in the records.
+    let labels = series("latency");
+    let home = family::home(&series("latency_bucket"));
+    tap.exemplars.put(home, exemplar(999_000));
+    let times = |all: &[Update]| {
+        let last = records(all).last().map(|r| &r.exemplars).cloned();
+        last.map(|all| all.iter().map(|e| e.t_ms).collect::<Vec<_>>())
+    };
+    Feed(&mut tap, &labels).sample(1_000_000, 2.0, Some(Pending));
+    assert_eq!(times(&got(&mut tap, &outlet)), Some(vec![999_000]));
+    tap.exemplars.put(home, exemplar(1_010_000));
+    tap.exemplars.put(home, exemplar(1_060_001));
+    // No other peak, nothing graver.
+    Feed(&mut tap, &labels).sample(1_015_000, 1.5, Some(Pending));
+    let before = got(&mut tap, &outlet);
+    assert_eq!(times(&before), Some(vec![999_000, 1_010_000]));
+    Feed(&mut tap, &labels).sample(1_030_000, 1.5, Some(Pending));
+    assert_eq!(got(&mut tap, &outlet), []);
+    // Started again, and all of it once more.
+    let mut known = Known::default();
+    let record = records(&before).last().map(|r| (*r).clone());
+    known.add(record.unwrap());
+    let (mut tap, outlet) = one(known);
+    tap.begin(true);
+    tap.exemplars.put(home, exemplar(1_010_000));
+    Feed(&mut tap, &labels).sample(1_000_000, 2.0, Some(Pending));
+    Feed(&mut tap, &labels).sample(1_015_000, 1.5, Some(Pending));
+    assert_eq!(got(&mut tap, &outlet), []);
+    Feed(&mut tap, &labels).sample(1_045_000, 1.5, Some(Active));
+    let after = got(&mut tap, &outlet);
+    assert_eq!(times(&after), Some(vec![999_000, 1_010_000]));
+    // Far from the beginning, nobody looks any more.
+    tap.exemplars.put(home, exemplar(1_000_500));
+    Feed(&mut tap, &labels).sample(1_000_001 + LOOKS_MS, 1.5, Some(Active));
+    assert_eq!(got(&mut tap, &outlet), []);
 }

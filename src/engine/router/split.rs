@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Routed, Router, partition};
-use crate::engine::batch::{Batch, Families, HistogramRow, Row};
+use crate::engine::batch::{Batch, ExemplarRow, Families, HistogramRow, Row};
 use crate::series::fingerprint::fingerprint;
 use crate::series::{family, kind};
 use crate::wire::snappy::PooledBody;
@@ -60,6 +60,24 @@ impl Router {
                 kind::never_modelled(name),
             );
         }
+        for exemplar in &arena.exemplar_spans {
+            let name = exemplar.name.of(&body);
+            if kind::is_own(name) {
+                continue;
+            }
+            let labels = exemplar.series.of(&body);
+            let text = std::str::from_utf8(name).unwrap_or_default();
+            let home = family::home_of(labels, text, || fingerprint(labels));
+            // Of every partition: a record that begins may want one from before the newest checkpoint.
+            parcels[partition(home) % shards]
+                .exemplars
+                .push(ExemplarRow {
+                    home,
+                    labels: exemplar.labels,
+                    timestamp_ms: exemplar.timestamp_ms,
+                    value: exemplar.value,
+                });
+        }
         let families = (!arena.metadata.is_empty()).then(|| {
             let all = arena.metadata.iter().filter_map(|m| {
                 let family = std::str::from_utf8(m.family.of(&body)).ok()?;
@@ -79,6 +97,7 @@ impl Router {
                 plain: parcel.plain,
                 histograms: parcel.histograms,
                 starts: parcel.starts,
+                exemplars: parcel.exemplars,
                 protocol: arena.protocol,
                 received_ms,
                 seq: 0,
@@ -97,6 +116,7 @@ struct Parcel {
     plain: Vec<Row>,
     histograms: Vec<HistogramRow>,
     starts: Vec<(u32, i64)>,
+    exemplars: Vec<ExemplarRow>,
 }
 
 impl Parcel {

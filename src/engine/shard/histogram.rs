@@ -505,7 +505,8 @@ impl Shard {
         if let Some(records) = records
             && (had_alarm || judged.alarm.is_some() || records.wants_all())
         {
-            records.judged(partition, labels, x, &judged, peak_band);
+            let source = self.table.labels(slot.at);
+            records.judged(partition, labels, source, x, &judged, peak_band);
         }
         if let Some(tap) = tap {
             tap.judged(partition, labels, x.t_ms, &judged, band);

@@ -245,7 +245,7 @@ impl Shard {
                             t_ms,
                             value: value_judged,
                         };
-                        records.judged(partition, labels, x, &judged, peak_band);
+                        records.judged(partition, labels, labels, x, &judged, peak_band);
                     }
                     if let Some(Change::Began(_)) = judged.change {
                         self.tally.began += 1;

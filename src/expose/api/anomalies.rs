@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::{Answered, Api, answer, feedback, maintenance, time};
 use crate::config::Severity;
 use crate::engine::incident::IncidentId;
-use crate::engine::record::{EndedBy, Record, RecordId, RecordState};
+use crate::engine::record::{EndedBy, Exemplar, Record, RecordId, RecordState};
 use crate::records::index::{Counts, Filter};
 use crate::records::{Records, Unreadable};
 use crate::score::board::{Reason, Side};
@@ -173,6 +173,8 @@ pub(in crate::expose) struct Anomaly {
     duration_seconds: Option<f64>,
     /// The sample that was furthest over the line.
     peak: PeakShown,
+    /// Exemplars of the series near its beginning, at most four, the newest last.
+    exemplars: Vec<ExemplarShown>,
     /// What somebody said of it, `confirmed` or `rejected`; null if nobody said anything.
     feedback: Option<&'static str>,
     /// What changed at its target shortly before it began; null if nothing is known to have.
@@ -205,6 +207,16 @@ struct PeakShown {
     upper_bound: Option<f64>,
     /// What said so, at most three, the largest share first.
     contributions: Vec<Contribution>,
+}
+
+/// A value that says which trace it came from.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ExemplarShown {
+    /// As they were sent: `trace_id` and the like.
+    labels: BTreeMap<String, String>,
+    /// Null for one that is no finite number.
+    value: Option<f64>,
+    timestamp: String,
 }
 
 /// A detector or a rule, and its share.
@@ -243,6 +255,18 @@ pub(super) struct Stats {
 struct MetricCount {
     metric_name: String,
     count: u64,
+}
+
+impl ExemplarShown {
+    fn of(exemplar: &Exemplar) -> Self {
+        Self {
+            labels: labels::iter(&exemplar.labels)
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
+            value: exemplar.value.is_finite().then_some(exemplar.value),
+            timestamp: time::shown(exemplar.t_ms),
+        }
+    }
 }
 
 impl Anomaly {
@@ -292,6 +316,7 @@ impl Anomaly {
                     })
                     .collect(),
             },
+            exemplars: record.exemplars.iter().map(ExemplarShown::of).collect(),
             feedback: None,
             change: None,
             maintenance: Vec::new(),

@@ -13,11 +13,12 @@ const NAME = 'saimon.author';
 export function anomaly(main, {id}) {
   const path = `/api/v1/anomalies/${encodeURIComponent(id)}`;
   const top = h('div', {}), facts = h('dl', {class: 'facts'}), parts = h('div', {}), said = h('section', {class: 'panel pad', 'aria-labelledby': 'verdict', hidden: true});
+  const lines = h('dl', {class: 'facts'}), traces = h('section', {class: 'panel pad', 'aria-labelledby': 'traces', hidden: true}, h('h2', {id: 'traces'}, 'Traces near its beginning'), lines);
   const slot = h('div', {}), reasons = h('div', {});
   main.append(h('p', {class: 'crumb'}, h('a', {href: '#/'}, 'Anomalies')), top, slot,
     h('div', {class: 'columns'},
       h('section', {class: 'panel pad', 'aria-labelledby': 'why'}, h('h2', {id: 'why'}, 'Why'), reasons),
-      h('div', {class: 'stack'}, h('section', {class: 'panel pad', 'aria-labelledby': 'peak'}, h('h2', {id: 'peak'}, 'At its peak'), facts, parts), said)));
+      h('div', {class: 'stack'}, h('section', {class: 'panel pad', 'aria-labelledby': 'peak'}, h('h2', {id: 'peak'}, 'At its peak'), facts, parts), traces, said)));
   let last, drawing, why, counter, explained;
 
   /** From some time before it to some time after it, or now. */
@@ -43,6 +44,9 @@ export function anomaly(main, {id}) {
     const all = [['Time', time(p.time, clock(p.time))], ['Value', number(p.value)], ['Expected', number(p.expected)], ['Would have been normal', band], ['Score', score(p.score)], ['Evidence', `${number(p.deviation)} \u00d7 the line`], ['How rare', rare], change ? ['During a change', String(change).replaceAll('_', ' ')] : null];
     facts.replaceChildren(...all.filter(Boolean).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
     parts.replaceChildren(p.contributions.length ? shares('What said so', p.contributions) : '');
+    const seen = a.exemplars ?? [];
+    traces.hidden = !seen.length;
+    lines.replaceChildren(...seen.map((e) => h('div', {}, h('dt', {}, time(e.timestamp, clock(e.timestamp))), h('dd', {}, e.labels.trace_id ?? labelsText(e.labels)))));
   }
 
   const verdict = feedback(path, said);

@@ -40,6 +40,7 @@ fn record(name: &str, instance: &str, start_s: i64, active_s: i64) -> Record {
         },
         as_of_ms: active_s * S,
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 

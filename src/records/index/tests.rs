@@ -34,6 +34,7 @@ pub(crate) fn record(instance: &str, start_ms: i64, end_ms: Option<i64>) -> Reco
         },
         as_of_ms: end_ms.unwrap_or(start_ms),
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 
