@@ -150,7 +150,7 @@ fn watch_it(
     }
     if args.check {
         if let Some(incident) = story.incident() {
-            let seen = surfaces::agree(stack.ports, incident, watcher.links());
+            let seen = surfaces::agree_in_time(stack.ports, incident, watcher.links());
             println!(
                 "\n{}",
                 seen.context("the incident is not the same everywhere")?
