@@ -64,7 +64,7 @@ fn each<T: Clone>(
     c: &mut Criterion<CpuTime>,
     name: &str,
     new: impl Fn() -> T,
-    heap: usize,
+    heap: impl Fn(&T) -> usize,
     mut take: impl FnMut(&mut T, &mut Noise, i64),
 ) {
     let mut noise = Noise(fastrand::Rng::with_seed(1));
@@ -82,7 +82,10 @@ fn each<T: Clone>(
     let mut states: Vec<T> = (0..SERIES).map(|i| states[i % KINDS].clone()).collect();
     // Once more each, so that no two are the same.
     all(&mut states);
-    println!("{name}: {} bytes a series", size_of::<T>() + heap);
+    println!(
+        "{name}: {} bytes a series",
+        size_of::<T>() + heap(&states[0])
+    );
     let mut group = c.benchmark_group("models");
     group
         .throughput(Throughput::Elements(SERIES as u64))
@@ -94,12 +97,18 @@ fn each<T: Clone>(
 }
 
 fn detector<D: Detector + Clone>(c: &mut Criterion<CpuTime>) {
-    each(c, D::NAME, D::default, 0, |detector, noise, round| {
-        let past = past(noise, round as u32);
-        if let Some(seen) = black_box(detector.score(&past)) {
-            detector.absorb(&past, &seen, 1.0);
-        }
-    });
+    each(
+        c,
+        D::NAME,
+        D::default,
+        |_| 0,
+        |detector, noise, round| {
+            let past = past(noise, round as u32);
+            if let Some(seen) = black_box(detector.score(&past)) {
+                detector.absorb(&past, &seen, 1.0);
+            }
+        },
+    );
 }
 
 fn models(c: &mut Criterion<CpuTime>) {
@@ -110,33 +119,44 @@ fn models(c: &mut Criterion<CpuTime>) {
         profile.begin(&pace, spec.day_ms);
         profile
     };
-    let profile_heap = begun().heap_bytes();
 
     each(
         c,
         "noise alone",
         || (),
-        0,
+        |()| 0,
         |(), noise, _| {
             black_box(noise.next());
         },
     );
-    each(c, "level", Level::default, 0, |level, noise, _| {
-        level.take(10.0 + noise.next(), pace.level);
-    });
+    each(
+        c,
+        "level",
+        Level::default,
+        |_| 0,
+        |level, noise, _| {
+            level.take(10.0 + noise.next(), pace.level);
+        },
+    );
     each(
         c,
         "profile",
         begun,
-        profile_heap,
+        Profile::heap_bytes,
         |profile, noise, round| {
             let look = profile.look(round * STEP_MS, spec.day_ms);
             profile.take(&look, noise.next() as f32, &pace, 1.0);
         },
     );
-    each(c, "averages", Averages::default, 0, |averages, noise, _| {
-        *averages = averages.with(noise.next());
-    });
+    each(
+        c,
+        "averages",
+        Averages::default,
+        |_| 0,
+        |averages, noise, _| {
+            *averages = averages.with(noise.next());
+        },
+    );
     detector::<Jump>(c);
     detector::<Short>(c);
     detector::<Burst>(c);
@@ -145,7 +165,7 @@ fn models(c: &mut Criterion<CpuTime>) {
         c,
         "ensemble",
         Ensemble::new,
-        profile_heap,
+        |ensemble| ensemble.profile().heap_bytes(),
         |ensemble, noise, round| {
             let x = Point {
                 t_ms: round * STEP_MS,
@@ -155,55 +175,91 @@ fn models(c: &mut Criterion<CpuTime>) {
             ensemble.absorb(&pace, &spec, x, black_box(&step), 1.0);
         },
     );
-    each(c, "onset", Onset::new, 0, |onset, noise, _| {
-        let value = 10.0 + noise.next();
-        black_box(onset.take(&OnsetInput {
-            value,
-            season_residual: Some((value - 10.0) as f32),
-            gap: Gap::None,
-        }));
-    });
-    each(c, "trend", Trend::default, 0, |trend, noise, round| {
-        trend.take(round * STEP_MS, 10.0 + noise.next(), spec.day_ms, 0.58);
-        black_box(trend.ratio());
-    });
-    each(c, "pattern", Pattern::default, 0, |pattern, noise, _| {
-        let shape = Shape {
-            z: noise.next() as f32,
-            usual: Some(0.0),
-            a_day: (spec.day_ms / STEP_MS) as f32,
-        };
-        pattern.take(&shape, true);
-        black_box(pattern.ratio());
-    });
-    each(c, "rules", Watch::default, 0, |watch, noise, round| {
-        let z = noise.next();
-        let look = Look {
-            t_ms: round * STEP_MS,
-            value: 10.0 + z,
-            changed: true,
-            scale: 0.58,
-            z: z as f32,
-            usual: Some(0.0),
-            interval_ms: STEP_MS as f64,
-            mature: true,
-        };
-        let slow = watch.slow(&spec, look.interval_ms);
-        black_box(watch.claim(&spec, &look, &slow, |_| 1.0));
-        watch.take(&spec, &look, &slow, Some(STEP_MS as f64), true);
-    });
-    each(c, "rarity", Rarity::new, 0, |rarity, noise, _| {
-        let evidence = 2.0 + noise.next();
-        black_box(rarity.nats(evidence));
-        rarity.learn(evidence, pace.tail);
-    });
-    each(c, "all", Judge::new, profile_heap, |judge, noise, round| {
-        let x = Point {
-            t_ms: round * STEP_MS,
-            value: 10.0 + noise.next(),
-        };
-        black_box(judge.judge(&spec, STEP_MS as f64, x));
-    });
+    each(
+        c,
+        "onset",
+        Onset::new,
+        |_| 0,
+        |onset, noise, _| {
+            let value = 10.0 + noise.next();
+            black_box(onset.take(&OnsetInput {
+                value,
+                season_residual: Some((value - 10.0) as f32),
+                gap: Gap::None,
+            }));
+        },
+    );
+    each(
+        c,
+        "trend",
+        Trend::default,
+        |_| 0,
+        |trend, noise, round| {
+            trend.take(round * STEP_MS, 10.0 + noise.next(), spec.day_ms, 0.58);
+            black_box(trend.ratio());
+        },
+    );
+    each(
+        c,
+        "pattern",
+        Pattern::default,
+        |_| 0,
+        |pattern, noise, _| {
+            let shape = Shape {
+                z: noise.next() as f32,
+                usual: Some(0.0),
+                a_day: (spec.day_ms / STEP_MS) as f32,
+            };
+            pattern.take(&shape, true);
+            black_box(pattern.ratio());
+        },
+    );
+    each(
+        c,
+        "rules",
+        Watch::default,
+        |_| 0,
+        |watch, noise, round| {
+            let z = noise.next();
+            let look = Look {
+                t_ms: round * STEP_MS,
+                value: 10.0 + z,
+                changed: true,
+                scale: 0.58,
+                z: z as f32,
+                usual: Some(0.0),
+                interval_ms: STEP_MS as f64,
+                mature: true,
+            };
+            let slow = watch.slow(&spec, look.interval_ms);
+            black_box(watch.claim(&spec, &look, &slow, |_| 1.0));
+            watch.take(&spec, &look, &slow, Some(STEP_MS as f64), true);
+        },
+    );
+    each(
+        c,
+        "rarity",
+        Rarity::new,
+        |_| 0,
+        |rarity, noise, _| {
+            let evidence = 2.0 + noise.next();
+            black_box(rarity.nats(evidence));
+            rarity.learn(evidence, pace.tail);
+        },
+    );
+    each(
+        c,
+        "all",
+        Judge::new,
+        Judge::heap_bytes,
+        |judge, noise, round| {
+            let x = Point {
+                t_ms: round * STEP_MS,
+                value: 10.0 + noise.next(),
+            };
+            black_box(judge.judge(&spec, STEP_MS as f64, x));
+        },
+    );
 }
 
 criterion_group! {

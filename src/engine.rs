@@ -17,6 +17,7 @@ pub mod joint;
 pub mod journal;
 pub mod keep;
 pub mod kin;
+pub mod long_past;
 pub mod memory;
 mod merge;
 pub mod models;

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `config`, `clock` and `telemetry` stand at the side: everyone may use them, they use none of
-//! the layers; `client` (HTTP towards others) too, and only what does I/O may use it. `backtest`, `config_file`,
+//! the layers; `client` (HTTP towards others) too, and only what does I/O may use it. `tls` is what both ends of an
+//! encrypted connection have in common, for `client` and `expose`. `backtest`, `config_file`,
 //! `estimate`, `eval`, `generate`, `inspect` and `rules` are tools that ship in the same binary and use the
 //! layers from outside. `tests/layers.rs` enforces the direction.
 //!
@@ -20,6 +21,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod telemetry;
+pub mod tls;
 
 pub mod wire;
 

@@ -393,6 +393,12 @@ impl PastChunks for Store {
     ) -> Result<Vec<ClosedChunk>, String> {
         Store::chunks(self, id, positions, from_ms, to_ms).map_err(|e| e.to_string())
     }
+
+    fn rows(&self, id: GroupId, position: u16) -> Result<Vec<Row>, String> {
+        let found = self.rollups(id, &[position], i64::MIN, i64::MAX);
+        let found = found.map_err(|e| e.to_string())?;
+        Ok(found.into_iter().flat_map(|(_, rows)| rows).collect())
+    }
 }
 
 /// A panic while one of these short locks was held cannot leave its content half changed.

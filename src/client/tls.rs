@@ -5,13 +5,13 @@ use std::sync::Arc;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{CONNECT_WAIT, ClientError, file};
 use crate::config::client::{TlsConfig, TlsVersion};
+use crate::tls::{self, Holder};
 
 /// What the TLS files said when they were read.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn connector(
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_WAIT));
-    let tls = if https {
+    let config_of_tls = if https {
         client_config(config, files).map_err(failed)?
     } else {
         rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -60,7 +60,7 @@ pub(super) fn connector(
             .with_no_client_auth()
     };
     let mut builder = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
+        .with_tls_config(config_of_tls)
         .https_or_http();
     if let Some(name) = &config.server_name {
         let name = ServerName::try_from(name.clone())
@@ -82,9 +82,10 @@ fn client_config(config: &TlsConfig, files: &Files) -> Result<rustls::ClientConf
     let builder = if config.insecure_skip_verify {
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_custom_certificate_verifier(Arc::new(Anybody(Holder::new(&provider))))
     } else if let Some(ca) = &files.ca {
-        builder.with_root_certificates(roots(ca)?)
+        let roots = tls::authorities(ca).map_err(|e| format!("tls_config.ca_file: {e}"))?;
+        builder.with_root_certificates(roots)
     } else {
         use hyper_rustls::ConfigBuilderExt as _;
         builder.with_native_roots().map_err(|e| {
@@ -93,9 +94,9 @@ fn client_config(config: &TlsConfig, files: &Files) -> Result<rustls::ClientConf
     };
     match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
-            let chain = certificates(cert).map_err(|e| format!("tls_config.cert_file: {e}"))?;
-            let key = PrivateKeyDer::from_pem_slice(key)
-                .map_err(|e| format!("tls_config.key_file: {e}"))?;
+            let chain =
+                tls::certificates(cert).map_err(|e| format!("tls_config.cert_file: {e}"))?;
+            let key = tls::key(key).map_err(|e| format!("tls_config.key_file: {e}"))?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|e| format!("tls_config.cert_file and key_file: {e}"))
@@ -104,29 +105,9 @@ fn client_config(config: &TlsConfig, files: &Files) -> Result<rustls::ClientConf
     }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem).map_err(|e| format!("tls_config.ca_file: {e}"))? {
-        roots
-            .add(certificate)
-            .map_err(|e| format!("tls_config.ca_file: {e}"))?;
-    }
-    Ok(roots)
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| e.to_string())?;
-    if found.is_empty() {
-        return Err("it has no certificate in PEM".to_owned());
-    }
-    Ok(found)
-}
-
 /// Takes every certificate (`insecure_skip_verify`); that its holder has the key is still checked.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Anybody(Holder);
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -146,8 +127,7 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms)
+        self.0.signed_tls12(message, cert, signature)
     }
 
     fn verify_tls13_signature(
@@ -156,11 +136,10 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
+        self.0.signed_tls13(message, cert, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.schemes()
     }
 }

@@ -13,11 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::keep::{ClosedChunk, GroupId, PastChunks};
+use super::long_past::{LongPast, LongPasts, Wanted};
 use super::recall::Live;
 use super::recall::statistic::LiveStatistic;
 use super::resets::Resets;
 use super::shard::Message;
 use super::training::{FitListed, Training};
+use crate::series::fingerprint::fingerprint;
 use crate::series::matcher::Selector;
 use crate::window::encoding::Encoding;
 
@@ -139,6 +141,7 @@ pub struct Reader {
     shards: Arc<[mpsc::Sender<Message>]>,
     past: Option<Arc<dyn PastChunks>>,
     training: Arc<Training>,
+    long: Arc<LongPasts>,
     resets: Arc<Resets>,
 }
 
@@ -149,15 +152,17 @@ impl Reader {
             shards: shards.into(),
             past,
             training: Arc::default(),
+            long: Arc::default(),
             resets: Arc::default(),
         }
     }
 
-    /// The same, of a process whose fits are in this list.
+    /// The same, of a process whose fits are in this list and whose long pasts are these.
     #[must_use]
-    pub fn with_training(self, training: &Arc<Training>) -> Self {
+    pub fn with_training(self, training: &Arc<Training>, long: &Arc<LongPasts>) -> Self {
         Self {
             training: Arc::clone(training),
+            long: Arc::clone(long),
             ..self
         }
     }
@@ -266,6 +271,27 @@ impl Reader {
             windows.into_iter().map(super::merge::in_order).collect()
         };
         self.gather(of, from_ms, to_ms, in_order).await
+    }
+
+    /// What the long past of a series says of it, fitted by a trainer if that is a day ago or never
+    /// was. `None` while it waits for one, and for a past that is too short or never changes.
+    ///
+    /// # Errors
+    /// If a shard cannot answer.
+    pub async fn long_past(
+        &self,
+        found: &Found,
+        wanted: Wanted,
+    ) -> Result<Option<Arc<LongPast>>, AskError> {
+        let id = fingerprint(&found.labels);
+        if !self.long.is_due(id, wanted.now_ms) {
+            return Ok(self.long.get(id));
+        }
+        let of = std::slice::from_ref(found);
+        let chunks = self.windows(of, i64::MIN, i64::MAX).await?.concat();
+        let (place, past) = (found.place, self.past.clone());
+        let rows = move || past.map_or(Ok(Vec::new()), |p| p.rows(place.id, place.position));
+        Ok(self.long.fit(id, wanted, chunks, rows).await)
     }
 
     /// Everything that there is of these series in `[from_ms, to_ms]`, anchors among it, for `then` on

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::ask::{self, AskError, Question, Reader};
 use super::models::ModelStatus;
 use super::shard::Shard;
+use crate::model::calendar::Calendar;
 use crate::score::board::Alarm;
 use crate::series::matcher::Selector;
 
@@ -117,6 +118,8 @@ pub struct ModelSummary {
     pub scale: f64,
     /// It knows its days, and judges by them.
     pub knows_the_day: bool,
+    /// Of which zone its days are.
+    pub calendar: Calendar,
     /// Memory of the model in bytes.
     pub bytes: usize,
     pub forest: ModelStatus,

@@ -12,6 +12,7 @@ use super::churn::Churn;
 use super::history::Historian;
 use super::joint::{Feed, Joints};
 use super::keep::{Appendix, Family, GroupId, Kept, PARTITIONS, PastChunks};
+use super::long_past::LongPasts;
 use super::memory::Budget;
 use super::orders::{Book, Desk, NewOrders};
 use super::presence::Presence;
@@ -282,6 +283,7 @@ impl Pool {
         let trainers = (self.shards.len() / SHARDS_A_TRAINER).max(1);
         let list = Arc::<Training>::default();
         let (trainers, training) = Trainers::start(trainers, &self.metrics, &list)?;
+        let beside = trainers.beside();
         for (index, mut shard) in self.shards.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(self.queue_max.max(2));
             shard.train_with(trainers.clone());
@@ -309,6 +311,7 @@ impl Pool {
             senders,
             board: self.board,
             training: list,
+            long: Arc::new(LongPasts::new(beside)),
             resets: self.resets,
             threads,
         })
@@ -336,6 +339,7 @@ pub struct Engine {
     pub board: Arc<Board>,
     /// Fits that were handed to the trainers.
     pub training: Arc<Training>,
+    long: Arc<LongPasts>,
     /// Targets some of whose counters began anew.
     pub resets: Arc<Resets>,
     threads: Vec<JoinHandle<()>>,
@@ -346,7 +350,7 @@ impl Engine {
     pub fn reader(&self, past: Option<Arc<dyn PastChunks>>) -> Reader {
         let reader = Reader::new(self.senders.clone(), past);
         reader
-            .with_training(&self.training)
+            .with_training(&self.training, &self.long)
             .with_resets(&self.resets)
     }
 

@@ -24,6 +24,7 @@ const GROWN: u8 = 31;
 
 /// The averages of one series' residual and its deviations from them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[repr(Rust, packed)]
 pub struct Averages {
     pub means: [f32; AVERAGES],
     pub deviations: [f32; AVERAGES],
@@ -75,12 +76,14 @@ mod tests {
         for i in 0..1000 {
             averages = averages.with(if i % 2 == 0 { 9.0 } else { 11.0 });
         }
-        for (mean, deviation) in averages.means.iter().zip(averages.deviations) {
+        for (mean, deviation) in { averages.means }.iter().zip(averages.deviations) {
             assert!((mean - 10.0).abs() < 0.5, "{averages:?}");
             assert!((deviation - 1.0).abs() < 0.15, "{averages:?}");
         }
         averages.restart();
-        assert_eq!(averages.with(5.0).means, [5.0; AVERAGES]);
-        assert_eq!(averages.with(5.0).deviations, [0.0; AVERAGES]);
+        let Averages {
+            means, deviations, ..
+        } = averages.with(5.0);
+        assert_eq!((means, deviations), ([5.0; AVERAGES], [0.0; AVERAGES]));
     }
 }

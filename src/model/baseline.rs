@@ -8,6 +8,8 @@
 //! baseline; coefficients are shrunk as if a day without any rhythm had been seen besides. What it
 //! does not know: holidays, rhythms of less than four hours, and where a level has shifted.
 
+pub mod hours;
+
 use ndarray::{Array1, Array2};
 use smartcore::linear::ridge_regression::{RidgeRegression, RidgeRegressionParameters};
 

@@ -1,19 +1,19 @@
 //! What is kept for each part of a day, from the first part that a series was seen in.
 //!
-//! Most of what a model takes are its 48 buckets of a day, and pods live for an hour: only the parts from
+//! Half of what a model takes are its parts of a day, and pods live for an hour: only the parts from
 //! the first to the last that anything is known of are held, around midnight too. What always holds:
 //! a part that is not held is as one of which nothing is known, and neither what is said nor what is
 //! written depends on what is held. It does not know what a part is.
 
 use std::ops::Index;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// Parts that are added at a time.
-const GROWTH: usize = 4;
+const GROWTH: usize = 2;
 
 /// One part of a day.
-pub(super) trait Part: Copy + Serialize + 'static {
+pub(super) trait Part: Copy + 'static {
+    /// Buckets of the day in one of it.
+    const BUCKETS: usize;
     /// Of which nothing is known.
     const NONE: &'static Self;
 
@@ -21,46 +21,68 @@ pub(super) trait Part: Copy + Serialize + 'static {
     fn is_none(&self) -> bool;
 }
 
-impl Part for f32 {
-    const NONE: &'static Self = &0.0;
-
-    fn is_none(&self) -> bool {
-        self.to_bits() == 0
-    }
-}
-
-/// The parts of a day, of which there are at most 255.
+/// The parts of a day of at most 255 buckets.
 #[derive(Debug, Clone)]
 pub(super) struct Day<T> {
     /// Those from `first` on, in the order of the day, midnight between them or not.
     held: Box<[T]>,
     first: u8,
-    count: u8,
+    buckets: u8,
 }
 
 impl<T: Part> Day<T> {
-    /// A day of so many parts, at most 255.
-    pub(super) fn of(count: usize) -> Self {
+    /// A day of so many buckets, at most 255.
+    pub(super) fn of(buckets: usize) -> Self {
         Self {
             held: Box::default(),
             first: 0,
-            count: u8::try_from(count).expect("BUG: a day has at most 48 parts"),
+            buckets: u8::try_from(buckets).expect("BUG: a day has at most 48 buckets"),
         }
+    }
+
+    /// A day of which all parts are given.
+    pub(super) fn of_all(buckets: u8, all: &[T]) -> Self {
+        let mut day = Self {
+            buckets,
+            ..Self::default()
+        };
+        // Everything but the longest stretch of which nothing is known.
+        let (mut gap_end, mut gap, mut run) = (0, 0, 0);
+        for at in 0..2 * all.len() {
+            run = if all[at % all.len()].is_none() {
+                run + 1
+            } else {
+                0
+            };
+            if run > gap {
+                (gap, gap_end) = (run, at + 1);
+            }
+        }
+        if gap < all.len() {
+            let first = match gap {
+                0 => 0,
+                _ => gap_end % all.len(),
+            };
+            let held = (first..first + all.len() - gap).map(|at| all[at % all.len()]);
+            (day.held, day.first) = (held.collect(), first as u8);
+        }
+        day
+    }
+
+    /// Buckets of the day.
+    #[inline]
+    pub(super) fn buckets(&self) -> usize {
+        usize::from(self.buckets)
     }
 
     /// Parts of the day, held or not.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        usize::from(self.count)
+        self.buckets().div_ceil(T::BUCKETS)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    #[inline]
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
-        (at < self.len()).then(|| &self[at])
+        self.buckets == 0
     }
 
     /// A part, to be changed.
@@ -86,7 +108,8 @@ impl<T: Part> Day<T> {
         size_of_val(&*self.held)
     }
 
-    fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+    /// All parts in the order of the day.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
         (0..self.len()).map(|at| &self[at])
     }
 
@@ -136,7 +159,7 @@ impl<T> Default for Day<T> {
         Self {
             held: Box::default(),
             first: 0,
-            count: 0,
+            buckets: 0,
         }
     }
 }
@@ -159,51 +182,22 @@ impl<T: Part + PartialEq> PartialEq for Day<T> {
     }
 }
 
-/// As a list of all parts.
-impl<T: Part> Serialize for Day<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
-    }
-}
-
-impl<'de, T: Part + Deserialize<'de>> Deserialize<'de> for Day<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let all = Vec::<T>::deserialize(deserializer)?;
-        let count = u8::try_from(all.len()).map_err(serde::de::Error::custom)?;
-        // Everything but the longest stretch of which nothing is known.
-        let (mut gap_end, mut gap, mut run) = (0, 0, 0);
-        for at in 0..2 * all.len() {
-            run = if all[at % all.len()].is_none() {
-                run + 1
-            } else {
-                0
-            };
-            if run > gap {
-                (gap, gap_end) = (run, at + 1);
-            }
-        }
-        if gap >= all.len() {
-            return Ok(Self {
-                count,
-                ..Self::default()
-            });
-        }
-        let first = match gap {
-            0 => 0,
-            _ => gap_end % all.len(),
-        };
-        let held = (first..first + all.len() - gap).map(|at| all[at % all.len()]);
-        Ok(Self {
-            held: held.collect(),
-            first: first as u8,
-            count,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Part for f32 {
+        const BUCKETS: usize = 1;
+        const NONE: &'static Self = &0.0;
+
+        fn is_none(&self) -> bool {
+            self.to_bits() == 0
+        }
+    }
+
+    fn back(day: &Day<f32>) -> Day<f32> {
+        Day::of_all(day.buckets, &all(day))
+    }
 
     fn all(day: &Day<f32>) -> Vec<f32> {
         day.iter().copied().collect()
@@ -227,15 +221,13 @@ mod tests {
                     assert_eq!(all(&day), plain);
                 }
                 assert!(day.held.len() <= count);
-                let written = postcard::to_stdvec(&day).unwrap();
-                assert_eq!(written, postcard::to_stdvec(&plain).unwrap());
-                let mut back: Day<f32> = postcard::from_bytes(&written).unwrap();
+                let mut back = back(&day);
                 assert!(back == day && back.held.len() <= day.held.len().max(1));
                 let at = rng.usize(0..count);
                 *back.get_mut(at).unwrap() = 7.0;
                 plain[at] = 7.0;
                 assert_eq!(all(&back), plain);
-                assert!(back.get(count).is_none() && back.get_mut(count).is_none());
+                assert!(back.get_mut(count).is_none());
             }
         }
     }
@@ -247,7 +239,7 @@ mod tests {
             *day.get_mut(at).unwrap() = 1.0;
         }
         assert_eq!(day.heap_bytes(), 16);
-        let back: Day<f32> = postcard::from_bytes(&postcard::to_stdvec(&day).unwrap()).unwrap();
+        let back = back(&day);
         assert_eq!((back.heap_bytes(), back.first), (16, 46));
         // One far away the other way round.
         *day.get_mut(40).unwrap() = 1.0;
@@ -258,8 +250,7 @@ mod tests {
     #[test]
     fn no_day_has_no_parts() {
         let mut none = Day::<f32>::default();
-        assert!(none.is_empty() && none.get(0).is_none() && none.get_mut(0).is_none());
-        let back: Day<f32> = postcard::from_bytes(&postcard::to_stdvec(&none).unwrap()).unwrap();
-        assert!(back == none);
+        assert!(none.is_empty() && none.get_mut(0).is_none());
+        assert!(back(&none) == none);
     }
 }

@@ -21,7 +21,8 @@ const REACH: f64 = 100.0;
 /// Evidence of ln(1 + z) = 1.
 const WORTH: f32 = 3.0;
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[repr(Rust, packed(4))]
 pub struct History {
     mean: f64,
     /// Mean squared deviation.

@@ -178,7 +178,7 @@ impl Spread {
     }
 }
 
-/// The onset detector of one series: 208 bytes.
+/// The onset detector of one series: 204 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Onset {
     records: Records,

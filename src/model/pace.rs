@@ -16,6 +16,7 @@ pub struct Pace {
 
 impl Pace {
     /// The pace of a series with this usual distance between samples.
+    #[inline]
     pub fn new(interval_ms: f64, day_ms: i64) -> Self {
         let interval = interval_ms.max(1.0);
         let a_day = day_ms as f64 / interval;
@@ -28,11 +29,6 @@ impl Pace {
             tail: (30.0 * a_day).clamp(2000.0, 100_000.0) as f32,
             bucket_gain: (1.0 / (7.0 * a_day / buckets).clamp(200.0, 2000.0)) as f32,
         }
-    }
-
-    /// True if this is the pace for another interval.
-    pub fn is_old(&self, interval_ms: f64) -> bool {
-        self.interval_ms != interval_ms as f32
     }
 
     /// Usual distance between two samples, in milliseconds.

@@ -10,14 +10,16 @@
 //! Days are counted in UTC; weekdays, holidays and time zones are not known here.
 
 mod bucket;
+mod hour;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::bucket::Bucket;
+use self::hour::Hour;
 use super::bound::{larger, smaller};
 use super::day::Day;
 use super::pace::Pace;
-use super::volatility::{Place, Volatility};
+use super::volatility::{self, Place};
 
 /// Most buckets of a day: half an hour each in a day of 24 hours.
 const BUCKETS_MAX: usize = 48;
@@ -31,11 +33,10 @@ const COMPARES_FROM: u16 = 2;
 const SPREAD_MIN: f32 = 0.3;
 
 /// The profile of one series.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Profile {
     /// Empty until the interval of the series is known; never of another number after.
-    buckets: Day<Bucket>,
-    volatility: Volatility,
+    hours: Day<Hour>,
 }
 
 /// Buckets of a day with so many samples; 0 if they are too few for a rhythm.
@@ -63,7 +64,7 @@ impl Profile {
     /// What is usual at a time.
     #[inline]
     pub fn look(&self, t_ms: i64, day_ms: i64) -> Look {
-        let count = self.buckets.len();
+        let count = self.hours.buckets();
         if count == 0 {
             return Look {
                 usual: None,
@@ -85,7 +86,7 @@ impl Profile {
             (if own == 0 { count - 1 } else { own - 1 }, own)
         };
         let share = from + if late { -0.5 } else { 0.5 };
-        let (a, b) = (&self.buckets[left], &self.buckets[right]);
+        let (a, b) = (self.bucket(left), self.bucket(right));
         let speaks = a.visits() >= SPEAKS_FROM && b.visits() >= SPEAKS_FROM;
         let usual = (1.0 - share) * f64::from(a.mean()) + share * f64::from(b.mean());
         Look {
@@ -100,7 +101,7 @@ impl Profile {
     /// bucket and its two neighbours, in spreads. `None` while none of them can say.
     #[inline]
     pub fn residual(&self, look: &Look, z: f32) -> Option<f32> {
-        let count = self.buckets.len();
+        let count = self.hours.buckets();
         if count == 0 {
             return None;
         }
@@ -112,7 +113,7 @@ impl Profile {
         };
         // Without branches: which of the three is the nearest nobody can guess.
         let of = |i: usize| {
-            let b = &self.buckets[i];
+            let b = self.bucket(i);
             let distance = (z - b.mean()).abs() / larger(b.spread(), SPREAD_MIN);
             match b.visits() >= COMPARES_FROM {
                 true => distance,
@@ -126,51 +127,61 @@ impl Profile {
     /// Begins the profile once the interval of the series is known.
     pub fn begin(&mut self, pace: &Pace, day_ms: i64) {
         let count = bucket_count(day_ms as f64 / pace.interval_ms());
-        self.buckets = Day::of(count);
-        self.volatility.begin(count);
+        self.hours = Day::of(count);
     }
 
     /// By what factor short changes, of `scale` on the whole, are larger at a time.
     #[inline]
     pub fn unrest(&self, look: &Look, scale: f64) -> f64 {
-        self.volatility
-            .ratio(&look.place, scale, |hour| self.visits(hour))
+        if self.is_empty() {
+            return 1.0;
+        }
+        volatility::ratio(&look.place, scale, |at| {
+            let hour = &self.hours[at];
+            (hour.restless, hour.visits())
+        })
     }
 
     /// Takes the size of a short change; [`Profile::take`] is to come first.
     #[inline]
     pub fn take_change(&mut self, look: &Look, size: f64, scale: f64, pace: &Pace) {
-        let visits = self.visits(look.place.own);
-        let volatility = &mut self.volatility;
-        volatility.take(&look.place, size, scale, visits, pace.bucket_gain);
+        if let Some(hour) = self.hours.get_mut(look.place.own) {
+            let visits = hour.visits();
+            hour.restless.take(size, scale, visits, pace.bucket_gain);
+        }
     }
 
-    /// Visits of an hour, which is two buckets.
-    fn visits(&self, hour: usize) -> u32 {
-        let visits = |i: usize| self.buckets.get(i).map_or(0, |b| u32::from(b.visits()));
-        visits(2 * hour) + visits(2 * hour + 1)
+    #[inline]
+    fn bucket(&self, at: usize) -> &Bucket {
+        self.hours[at / 2].bucket(at)
+    }
+
+    /// Buckets of which anything may be known.
+    fn held(&self) -> impl Iterator<Item = &Bucket> {
+        self.hours.held().flat_map(|hour| &hour.buckets)
     }
 
     /// Bytes that it keeps apart from its own size.
     pub fn heap_bytes(&self) -> usize {
-        self.buckets.heap_bytes() + self.volatility.heap_bytes()
+        self.hours.heap_bytes()
     }
 
     /// True until [`Profile::begin`] found a day in which there are samples enough.
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        self.hours.is_empty()
     }
 
     /// True once it speaks at most times of the day.
     pub fn speaks(&self) -> bool {
         let speak = |b: &&Bucket| b.visits() >= SPEAKS_FROM;
-        !self.is_empty() && 2 * self.buckets.held().filter(speak).count() > self.buckets.len()
+        !self.is_empty() && 2 * self.held().filter(speak).count() > self.hours.buckets()
     }
 
     /// Takes one value in scales from the level; `weight` below 1 says that it belongs to an
     /// anomaly.
     pub fn take(&mut self, look: &Look, z: f32, pace: &Pace, weight: f64) {
-        if let Some(bucket) = self.buckets.get_mut(look.own) {
+        if let Some(hour) = self.hours.get_mut(look.own / 2) {
+            let bucket = hour.bucket_mut(look.own);
             bucket.take(f64::from(z), pace.bucket_gain, look.day, weight);
         }
     }
@@ -183,13 +194,43 @@ impl Profile {
         // Much nearer to that time than to this one: where all times are alike there is no season.
         let most = (here / 2.0).min(3.0);
         let near = |b: &Bucket| (z - b.mean()).abs() <= most * b.spread().max(SPREAD_MIN);
-        let mut known = self.buckets.held().filter(|b| b.visits() >= SPEAKS_FROM);
+        let mut known = self.held().filter(|b| b.visits() >= SPEAKS_FROM);
         known.any(near)
     }
 
     /// Forgets everything.
     pub fn restart(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// As two lists: buckets, and how restless each hour is.
+impl Serialize for Profile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let buckets: Vec<_> = (0..self.hours.buckets()).map(|i| self.bucket(i)).collect();
+        let sizes: Vec<_> = self.hours.iter().map(|hour| hour.restless.size()).collect();
+        (buckets, sizes).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (buckets, sizes) = <(Vec<Bucket>, Vec<f32>)>::deserialize(deserializer)?;
+        let count = u8::try_from(buckets.len()).map_err(serde::de::Error::custom)?;
+        if sizes.len() != buckets.len().div_ceil(2) {
+            return Err(serde::de::Error::invalid_length(
+                sizes.len(),
+                &"an hour for two buckets",
+            ));
+        }
+        let hours: Vec<_> = buckets
+            .chunks(2)
+            .zip(sizes)
+            .map(|(of, size)| Hour::of(of, size))
+            .collect();
+        Ok(Self {
+            hours: Day::of_all(count, &hours),
+        })
     }
 }
 
@@ -258,6 +299,23 @@ mod tests {
             });
             let learned = profile.look((day + 1) * DAY + at, DAY).usual.unwrap();
             assert_eq!(learned > 4.0, day >= 8, "after day {day}: {learned}");
+        }
+    }
+
+    #[test]
+    fn it_comes_back_as_it_was_and_is_small() {
+        for step in [STEP, 15 * STEP, 60 * STEP, 96 * STEP, 150 * STEP] {
+            let pace = Pace::new(step as f64, DAY);
+            let mut profile = Profile::default();
+            profile.begin(&pace, DAY);
+            for i in 0..3 * DAY / step {
+                let look = profile.look(i * step, DAY);
+                profile.take(&look, wave(i), &pace, 1.0);
+                profile.take_change(&look, f64::from(wave(i)), 1.0, &pace);
+            }
+            let written = postcard::to_stdvec(&profile).unwrap();
+            assert!(postcard::from_bytes::<Profile>(&written).unwrap() == profile);
+            assert!(profile.heap_bytes() <= 408, "{}", profile.heap_bytes());
         }
     }
 

@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn state_is_small() {
-        assert!(size_of::<Watch>() <= 192, "{}", size_of::<Watch>());
+        assert!(size_of::<Watch>() <= 176, "{}", size_of::<Watch>());
     }
 
     #[test]

@@ -32,11 +32,13 @@ use crate::model::{
 };
 
 /// Samples of an episode that are learned in full.
-const EPISODE_LEARNED: u32 = 3;
+const EPISODE_LEARNED: u8 = 3;
 /// What the later ones teach a detector that does not clip.
 const EPISODE_WEIGHT: f64 = 0.02;
 /// Samples in a row under the line that end an episode.
-const EPISODE_ENDS: u32 = 5;
+const EPISODE_ENDS: u8 = 5;
+/// Its samples are counted up to here: more is all the same, and is written in one byte as ever.
+const FEW: u8 = 100;
 /// A silence of more than this many intervals is a gap: the next sample has no neighbour.
 const GAP_INTERVALS: f64 = 3.0;
 /// A gap that is longer than this besides is a long one.
@@ -103,11 +105,20 @@ pub struct Judgement {
 
 /// Samples over the line that belong together, whether or not they make an anomaly: what limits
 /// learning must not depend on what is shown.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[repr(Rust, packed)]
 struct Episode {
-    over: u32,
-    under: u32,
+    #[serde(deserialize_with = "few")]
+    over: u8,
+    #[serde(deserialize_with = "few")]
+    under: u8,
     since_ms: i64,
+}
+
+/// A count of which it only matters whether it is beyond some small number; once it was written whole.
+fn few<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let count = u32::deserialize(deserializer)?;
+    Ok(count.min(u32::from(FEW)) as u8)
 }
 
 impl Episode {
@@ -122,10 +133,10 @@ impl Episode {
             if self.over == 0 {
                 self.since_ms = t_ms;
             }
-            self.over = self.over.saturating_add(1);
+            self.over = (self.over + 1).min(FEW);
             self.under = 0;
         } else {
-            self.under = self.under.saturating_add(1);
+            self.under = (self.under + 1).min(FEW);
             if self.under >= EPISODE_ENDS {
                 self.over = 0;
             }
@@ -161,8 +172,6 @@ pub struct Judge {
     last_ms: i64,
     /// Samples whose severity is still low at most, after a long gap.
     wary: u8,
-    #[serde(skip)]
-    pace: Pace,
     /// For the first value; never kept beyond the sample that it was offered for.
     #[serde(skip)]
     template: Option<Box<Template>>,
@@ -182,7 +191,6 @@ impl Judge {
             seen: 0,
             last_ms: i64::MIN,
             wary: 0,
-            pace: Pace::default(),
             template: None,
         }
     }
@@ -243,14 +251,12 @@ impl Judge {
             value: x.value.clamp(-model::VALUE_MAX, model::VALUE_MAX),
             ..x
         };
-        if self.pace.is_old(interval_ms) {
-            self.pace = Pace::new(interval_ms, spec.day_ms);
-        }
+        let pace = Pace::new(interval_ms, spec.day_ms);
         if self.template.is_some() {
             self.begin_with_template(spec, interval_ms, x);
         }
         let gap = self.gap(interval_ms, x.t_ms);
-        let mut step = self.ensemble.score(&self.pace, spec, x, gap);
+        let mut step = self.ensemble.score(&pace, spec, x, gap);
         if let Some(forest) = &mut self.forest
             && let Some(score) =
                 forest.score(&spec.forest, step.always, interval_ms, &step.features())
@@ -289,7 +295,7 @@ impl Judge {
         } else {
             let calm = opinion.own < 1.0;
             self.watch.take(spec, &look, &slow, silence_ms, calm);
-            adapted = self.learn(spec, &step, &opinion, x);
+            adapted = self.learn(spec, &pace, &step, &opinion, x);
             news = self.teach_forest(spec, interval_ms, x.t_ms, &step);
             self.seen = self.seen.saturating_add(1);
         }
@@ -473,6 +479,7 @@ impl Judge {
     fn learn(
         &mut self,
         spec: &SeriesSpec,
+        pace: &Pace,
         step: &Step,
         opinion: &Opinion,
         x: Point,
@@ -483,13 +490,13 @@ impl Judge {
         let lasts = over || scored && spec.min_duration_ms > 0 && opinion.deviation >= 1.0;
         self.episode.take(lasts, x.t_ms);
         if self.seen >= model::ensemble::SPEAKS_FROM {
-            self.rarity.learn(f64::from(step.evidence), self.pace.tail);
+            self.rarity.learn(f64::from(step.evidence), pace.tail);
         }
         // Of a still series the step is the event: where it went is soon at home.
         let still = self.ensemble.still().is_still();
         let limited = over && !still && self.episode.over > EPISODE_LEARNED;
         let weight = if limited { EPISODE_WEIGHT } else { 1.0 };
-        self.ensemble.absorb(&self.pace, spec, x, step, weight);
+        self.ensemble.absorb(pace, spec, x, step, weight);
         let lasted = x.t_ms.saturating_sub(self.episode.since_ms);
         if over && lasted >= spec.adapt_ms {
             self.ensemble.restart();
@@ -532,7 +539,8 @@ fn towards_least(spec: &SeriesSpec, step: &Step, value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// What every series has for its score, rarity, onset and rules, profile included, is at most 1 KiB.
+    /// What every series has for score, rarity, onset, rules and anomaly, with a day's profile and
+    /// without a forest, is at most 1 KiB: written, and in memory.
     #[test]
     fn the_state_of_a_series_is_small() {
         let spec = SeriesSpec::default();
@@ -546,9 +554,9 @@ mod tests {
         let rarity = postcard::to_stdvec(&judge.rarity).unwrap();
         let parts = ensemble.len() + onset.len() + rarity.len();
         assert!(parts <= 1024, "{parts} bytes written");
-        // In memory the profile is apart from the rest: 48 buckets of 8 bytes and 24 hours of 4.
-        let held =
-            size_of::<Ensemble>() + size_of::<Onset>() + size_of::<Rarity>() + 48 * 8 + 24 * 4;
+        // In memory the profile of the day is apart from the rest, and known whole after three days.
+        let held = size_of::<Judge>() + judge.heap_bytes();
+        assert_eq!(judge.heap_bytes(), 24 * 17, "a whole day is known");
         assert!(held <= 1024, "{held} bytes held");
         let all = postcard::to_stdvec(&judge).unwrap().len();
         assert!(all <= 1024, "{all} bytes written");

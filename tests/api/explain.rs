@@ -1,4 +1,4 @@
-//! What an explanation says is what was said when the sample came.
+//! What an explanation says is what was said when the sample came; and what a long past says.
 
 use saimon::clock::{Clock as _, SystemClock};
 use saimon::wire::proto;
@@ -127,6 +127,18 @@ fn an_explanation_has_the_score_that_was_shown_forests_included_and_after_a_kill
     // The newest without a time.
     let newest = get(&saimon, &format!("/api/v1/series/{}/explain", ids[1]));
     assert_eq!(&newest, told.last().unwrap());
+
+    // A gauge and the rate of a counter: what the trainers made of eight days.
+    for id in &ids {
+        let long = &get(&saimon, &format!("/api/v1/series/{id}"))["long_past"];
+        assert_eq!(long["season"], "day", "{long}");
+        assert!(long["hours"].as_u64() >= Some(190), "{long}");
+        let next = long["next_day"].as_array().unwrap();
+        let values = next.iter().map(|v| v["value"].as_f64().unwrap());
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (v.min(l), v.max(h)));
+        assert!(next.len() == 24 && (38.0..46.0).contains(&low), "{long}");
+        assert!((57.0..65.0).contains(&high), "{long}");
+    }
 
     drop(saimon);
     let saimon = Serving::start_with(&data, "127.0.0.1:0", &[&config]);

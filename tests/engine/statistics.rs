@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use saimon::config::{DetectConfig, RuleConfig};
+use saimon::engine::keep::{ClosedChunk, GroupSnapshot};
 use saimon::engine::pool::Engine;
 use saimon::engine::rules::Rules;
 use saimon::engine::shard::Renewal;
 use saimon::series::labels;
+use saimon::window::encoding::Encoding;
 use saimon::wire::write::STALE_NAN_BITS;
 
 use crate::histograms::{detect, native, parts, scrape};
@@ -73,7 +75,15 @@ fn play(live: &mut Live, steps: std::ops::Range<i64>) {
     live.settle(end * STEP_MS);
 }
 
-fn rules(live: &Live) -> usize {
+/// Bytes of anchors as a store packs them.
+fn anchored(groups: &[GroupSnapshot]) -> usize {
+    let chunks = groups.iter().flat_map(|g| g.chunks.iter());
+    let anchors = chunks.filter(|c| c.encoding == Encoding::Anchor);
+    let packed = |c: &ClosedChunk| zstd::bulk::compress(&c.bytes, 3).unwrap().len();
+    anchors.map(packed).sum()
+}
+
+fn statistics(live: &Live) -> usize {
     let of = |text: &&String| text.contains("stat=");
     live.spoken.keys().filter(of).count()
 }
@@ -95,10 +105,13 @@ fn what_is_said_again_of_statistics_is_what_was_said_over_checkpoints_and_restar
     live.spoken = spoken;
     play(&mut live, 400..1150);
     live.same((0, i64::MAX));
-    live.checkpoint();
+    let bytes = anchored(&groups) + anchored(&live.checkpoint());
+    // Seven parts of each of three, and a native one.
+    let samples = 1150 * (3 * 7 + 1);
+    assert!(bytes < 2 * samples, "{bytes} bytes for {samples} samples");
     live.same((590 * STEP_MS, 700 * STEP_MS));
     live.same((1140 * STEP_MS, i64::MAX));
-    assert_eq!(rules(&live), 16, "{:?}", live.spoken.keys());
+    assert_eq!(statistics(&live), 16, "{:?}", live.spoken.keys());
     let mean = labels_of("mean", 0);
     let mean = &live.spoken[&mean];
     assert!(

@@ -48,7 +48,8 @@ const HOMES: [(&str, &str); 3] = [
 /// What a module may use besides itself and what stands aside. `None` if it has no place.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
-        "allocator" | "wire" | "config" | "clock" | "telemetry" | "client" | "lib" => &[],
+        "allocator" | "wire" | "config" | "clock" | "telemetry" | "tls" | "lib" => &[],
+        "client" => &["tls"],
         "series" => &["wire"],
         "window" => &["wire", "series"],
         "model" => &["wire", "series", "window"],
@@ -68,6 +69,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "records",
             "feedback",
             "maintenance",
+            "tls",
         ],
         "output" => &[
             "wire", "series", "window", "model", "score", "engine", "client",

@@ -348,13 +348,11 @@ impl Again<'_> {
     /// What had come of the histogram when the statistic was in a state: the newest that is known. The
     /// first values of one are those that the anchor itself has.
     fn parts_at(&self, t_ms: i64) -> Option<&Parts> {
-        let parts = self.anchors.iter().filter_map(|(_, anchor)| match anchor {
+        let mut parts = self.anchors.iter().filter_map(|(_, anchor)| match anchor {
             Anchor::Parts(parts) => Some(&**parts),
             _ => None,
         });
-        parts
-            .filter(|parts| parts.last_ms.saturating_sub(1) <= t_ms)
-            .next_back()
+        parts.rfind(|parts| parts.last_ms.saturating_sub(1) <= t_ms)
     }
 
     fn judge(&self, anchor: &Anchor, spec: &SeriesSpec, fits: &Fits) -> Option<Judge> {

@@ -151,6 +151,7 @@ fn summary(judge: &Judge, spec: &SeriesSpec, interval_ms: f64) -> ModelSummary {
         level,
         scale,
         knows_the_day: judge.knows_the_day(),
+        calendar: spec.calendar.clone(),
         bytes: size_of::<Judge>() + judge.heap_bytes(),
         forest: ModelStatus::of(judge, spec),
     }

@@ -1,6 +1,7 @@
 //! `/api/v1/series` and `/api/v1/models`: which series there are, and what is known of each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,9 +11,12 @@ use super::feedback::{self, FeedbackShown, LineShown};
 use super::params::shared::{MATCH, METRIC, SERIES, TOKEN, limit};
 use super::params::{Kind, Param, Params};
 use super::problem::Problem;
-use super::{Answered, Api, anomalies, answer, time};
+use super::{Answered, Api, anomalies, answer, time, window};
+use crate::engine::ask::Found;
 use crate::engine::catalogue::{ModelSummary, SeriesStatus, Sort, Stage, Wanted};
+use crate::engine::long_past::{self, LongPast};
 use crate::engine::models::ForestState;
+use crate::model::baseline::HOUR_MS;
 use crate::series::labels;
 use crate::series::matcher::{MatchOp, Matcher, Selector};
 
@@ -20,6 +24,9 @@ use crate::series::matcher::{MatchOp, Matcher, Selector};
 const LIMIT_MAX: u64 = 1000;
 /// Anomalies that are told with a series.
 const ANOMALIES_MAX: usize = 10;
+
+/// Hours to come for which the long past says what it expects.
+const HOURS_AHEAD: i64 = 24;
 
 const KINDS: &[&str] = &["gauge", "counter", "statistic", "window", "asleep"];
 const PHASES: &[&str] = &["warmup", "young", "mature", "ended", "none"];
@@ -175,6 +182,56 @@ pub(super) struct SeriesDetail {
     lines: Vec<LineShown>,
     /// What people said of its anomalies, the newest last.
     feedback: Vec<FeedbackShown>,
+    /// What its long past says, which no score goes by. Null for a past of less than some days or one
+    /// that never changes, for what is no gauge or counter, and while a fit waits for its turn.
+    long_past: Option<LongPastShown>,
+}
+
+/// Rhythms and rise of a series by its rows of five minutes and its window.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LongPastShown {
+    /// `none`, `day`, `week`, `day and week`, or the length of another rhythm such as `7.3 h`.
+    season: String,
+    /// Share of the variance of hours it had not seen that the season explains.
+    strength: f64,
+    /// Rise a day in the unit of the value, of a counter in that of its rate; 0 where a trend explains
+    /// nothing of hours it had not seen.
+    trend_a_day: f64,
+    /// Hours that it was made from.
+    hours: u32,
+    /// It is made again after a day, when somebody looks.
+    fitted_time: String,
+    /// What it expects of the hours to come, 24 of them; of a counter rates per second.
+    next_day: Vec<Expected>,
+}
+
+/// A value that is expected at a time.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Expected {
+    time: String,
+    value: f64,
+}
+
+impl LongPastShown {
+    fn of(long: &LongPast, now_ms: i64) -> Self {
+        let baseline = long.baseline();
+        let next = now_ms.div_euclid(HOUR_MS).saturating_add(1);
+        let hour = |i: i64| {
+            let t_ms = next.saturating_add(i).saturating_mul(HOUR_MS);
+            Expected {
+                time: time::shown(t_ms),
+                value: long.expected(t_ms),
+            }
+        };
+        Self {
+            season: baseline.season().to_string(),
+            strength: baseline.strength(),
+            trend_a_day: baseline.trend_a_day(),
+            hours: baseline.hours() as u32,
+            fitted_time: time::shown(long.fitted_ms()),
+            next_day: (0..HOURS_AHEAD).map(hour).collect(),
+        }
+    }
 }
 
 /// Models, in the order of the ids of their series.
@@ -416,6 +473,23 @@ pub(super) fn named(api: &Api, params: &Params) -> Result<(u64, SeriesStatus), P
     })
 }
 
+/// What the long past of a series says, of which `found` is the place.
+fn long_past(
+    api: &Api,
+    status: &SeriesStatus,
+    found: &Found,
+) -> Result<Option<Arc<LongPast>>, Problem> {
+    let Some(model) = &status.model else {
+        return Ok(None);
+    };
+    let wanted = long_past::Wanted {
+        counter: status.sort == Sort::Counter,
+        zone: model.calendar.clone(),
+        now_ms: api.state.clock.now_ms(),
+    };
+    Ok(api.ask(api.state.reader.long_past(found, wanted))??)
+}
+
 /// `GET /api/v1/series/{id}`
 pub(super) fn one(api: &Api, params: &Params) -> Answered {
     let (id, status) = named(api, params)?;
@@ -427,6 +501,13 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
         None => Vec::new(),
     };
     let said = feedback::kept(api);
+    let long = match status.sort {
+        Sort::Gauge | Sort::Counter => {
+            long_past(api, &status, &window::found(api, &status.labels)?)?
+        }
+        Sort::Statistic | Sort::Window | Sort::Asleep => None,
+    };
+    let now_ms = api.state.clock.now_ms();
     answer(&SeriesDetail {
         series: SeriesShown::of(id, &status),
         anomalies,
@@ -435,6 +516,7 @@ pub(super) fn one(api: &Api, params: &Params) -> Answered {
             let given = all.of_series(id);
             given.iter().map(|f| FeedbackShown::of(all, f)).collect()
         }),
+        long_past: long.map(|long| LongPastShown::of(&long, now_ms)),
     })
 }
 

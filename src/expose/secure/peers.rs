@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::sans::{San, sans};
 use crate::config::web::ClientAuthType;
+use crate::tls::Holder;
 
 /// Who judges the certificates of clients; `None`: nobody, they are not asked for one.
 pub(super) fn verifier(
@@ -24,7 +25,7 @@ pub(super) fn verifier(
     let judge: Arc<dyn ClientCertVerifier> = match (kind, roots) {
         (T::NoClientCert, _) => return Ok(None),
         (T::RequestClientCert | T::RequireAnyClientCert, _) => Arc::new(Anybody {
-            provider: Arc::clone(provider),
+            holder: Holder::new(provider),
             mandatory: kind == T::RequireAnyClientCert,
         }),
         (T::VerifyClientCertIfGiven | T::RequireAndVerifyClientCert, Some(roots)) => {
@@ -52,7 +53,7 @@ pub(super) fn verifier(
 /// Takes every certificate; that its holder has the key is still checked.
 #[derive(Debug)]
 struct Anybody {
-    provider: Arc<CryptoProvider>,
+    holder: Holder,
     mandatory: bool,
 }
 
@@ -80,8 +81,7 @@ impl ClientCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms)
+        self.holder.signed_tls12(message, cert, signature)
     }
 
     fn verify_tls13_signature(
@@ -90,14 +90,11 @@ impl ClientCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
+        self.holder.signed_tls13(message, cert, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.holder.schemes()
     }
 }
 

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{
-    CipherSuite, NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite,
-    SupportedProtocolVersion,
+    CipherSuite, NamedGroup, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
 };
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{SecureError, files::Files, peers};
 use crate::config::client::TlsVersion;
 use crate::config::web::{ClientAuthType, TlsServerConfig};
+use crate::tls;
 
 const SECTION: &str = "tls_server_config";
 
@@ -50,7 +48,7 @@ pub(super) fn server(
         }
         Some(path) => {
             let pem = files.read("tls_server_config.client_ca_file", path)?;
-            Some(authorities(&pem).map_err(|what| wrong("client_ca_file", what))?)
+            Some(tls::authorities(&pem).map_err(|what| wrong("client_ca_file", what))?)
         }
         None => None,
     };
@@ -74,10 +72,9 @@ pub(super) fn server(
         None => builder.with_no_client_auth(),
     };
     let cert = files.read("tls_server_config.cert_file", cert)?;
-    let chain = certificates(&cert).map_err(|what| wrong("cert_file", what))?;
+    let chain = tls::certificates(&cert).map_err(|what| wrong("cert_file", what))?;
     let key = files.read("tls_server_config.key_file", key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|e| wrong("key_file", format!("has no key in PEM: {e}")))?;
+    let key = tls::key(&key).map_err(|what| wrong("key_file", what))?;
     let mut server = builder
         .with_single_cert(chain, key)
         .map_err(|e| wrong("key_file", format!("does not go with `cert_file`: {e}")))?;
@@ -167,22 +164,4 @@ fn go_name(suite: CipherSuite) -> String {
         Some(rest) => format!("TLS_{rest}"),
         None => name,
     }
-}
-
-fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
-        roots.add(certificate).map_err(|e| e.to_string())?;
-    }
-    Ok(roots)
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| e.to_string())?;
-    if found.is_empty() {
-        return Err("has no certificate in PEM".to_owned());
-    }
-    Ok(found)
 }

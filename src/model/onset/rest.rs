@@ -37,7 +37,8 @@ const EXCESS_HORIZON: u8 = 60;
 /// An excess counts at most so many mean ones.
 const EXCESS_CLIP: f32 = 4.0;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[repr(Rust, packed)]
 pub(super) struct Rest {
     /// The event that raised the bar ...
     bar: f32,

@@ -26,7 +26,7 @@ fn settled(seed: u64, n: usize) -> (Onset, fastrand::Rng) {
 
 #[test]
 fn state_is_small() {
-    assert!(size_of::<Onset>() <= 208, "{}", size_of::<Onset>());
+    assert!(size_of::<Onset>() <= 204, "{}", size_of::<Onset>());
 }
 
 #[test]

@@ -1,12 +1,11 @@
-//! One bucket of the profile in eight bytes: every series has 48.
+//! One bucket of the profile in seven bytes: every series has 48.
 //!
-//! The mean is kept as it is, the spread with twelve bits behind its point, and visits, oddness and
-//! day share the rest. What always holds: what is written and read back is the same bucket.
+//! The mean is kept in parts of a scale, the spread with twelve bits behind its point, and visits,
+//! oddness and day share the rest. What always holds: what is written and read back is the same bucket.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::bound::larger;
-use crate::model::day::Part;
 use crate::model::robust::MAD_TO_SIGMA;
 
 /// Deviations count at most this many spreads.
@@ -30,22 +29,47 @@ const SPREAD_SHIFT: u32 = 11;
 /// are at most 30.
 const SPREAD_ONE: u32 = 0x3b00_0000 >> SPREAD_SHIFT;
 
-/// What is usual at one time of the day, in scales around the level.
+/// Parts of a scale that a mean is kept in: what the slowest learning loses to rounding is below a
+/// two-hundredth of a scale. With it 24 bits reach to 32 scales, and no value counts for more than 30.
+const MEAN_PARTS: f32 = 262_144.0;
+/// Bits of a word that the mean does without, and what the others reach to.
+const MEAN_SHIFT: u32 = 8;
+const MEAN_MOST: i32 = i32::MAX >> MEAN_SHIFT;
+
+/// What is usual at one time of the day, in scales around the level: 7 bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Bucket {
-    mean: f32,
-    spread: u16,
+    mean: [u8; 3],
+    spread: [u8; 2],
     /// Visits, twice the days in a row with an anomaly at this time and whether today had one, day.
-    counts: u16,
+    counts: [u8; 2],
 }
 
 impl Bucket {
+    /// Of which nothing is known.
+    pub(super) const NONE: Self = Self {
+        mean: [0; 3],
+        spread: [0; 2],
+        counts: [0; 2],
+    };
+
+    #[inline]
     pub(super) fn mean(&self) -> f32 {
-        self.mean
+        let [a, b, c] = self.mean;
+        (i32::from_le_bytes([0, a, b, c]) >> MEAN_SHIFT) as f32 * (1.0 / MEAN_PARTS)
     }
 
+    fn set_mean(&mut self, mean: f32) {
+        // To the nearest: what always rounds one way never arrives.
+        let parts = mean * MEAN_PARTS;
+        let parts = (parts + 0.5f32.copysign(parts)) as i32;
+        let [a, b, c, _] = parts.clamp(-MEAN_MOST, MEAN_MOST).to_le_bytes();
+        self.mean = [a, b, c];
+    }
+
+    #[inline]
     pub(super) fn spread(&self) -> f32 {
-        match self.spread {
+        match u16::from_le_bytes(self.spread) {
             0 => 0.0,
             code => f32::from_bits((u32::from(code) + SPREAD_ONE) << SPREAD_SHIFT),
         }
@@ -53,21 +77,26 @@ impl Bucket {
 
     /// How often it was seen, up to [`VISITS_MAX`].
     pub(super) fn visits(&self) -> u16 {
-        self.counts & VISITS_MAX
+        self.counts() & VISITS_MAX
+    }
+
+    fn counts(&self) -> u16 {
+        u16::from_le_bytes(self.counts)
     }
 
     fn odd(&self) -> u8 {
-        (self.counts >> 10 & 0xf) as u8
+        (self.counts() >> 10 & 0xf) as u8
     }
 
     fn day(&self) -> u8 {
-        (self.counts >> 14) as u8
+        (self.counts() >> 14) as u8
     }
 
     fn set_spread(&mut self, spread: f32) {
         // Rounded to the nearest: what always rounds down never grows.
         let bits = spread.to_bits().saturating_add(1 << (SPREAD_SHIFT - 1)) >> SPREAD_SHIFT;
-        self.spread = bits.saturating_sub(SPREAD_ONE).min(u32::from(u16::MAX)) as u16;
+        let code = bits.saturating_sub(SPREAD_ONE).min(u32::from(u16::MAX)) as u16;
+        self.spread = code.to_le_bytes();
     }
 
     /// Takes one value; `weight` below 1 says that it belongs to an anomaly. `day` is counted modulo
@@ -100,33 +129,24 @@ impl Bucket {
             fewer => 1.0 / f32::from(fewer),
         };
         let gain = f64::from(larger(first, gain_min)) * weight;
-        let mut d = z - f64::from(self.mean);
+        let mean = self.mean();
+        let mut d = z - f64::from(mean);
         let spread = f64::from(self.spread());
         if visits >= CLIP_FROM {
             let at = CLIP * larger(spread, CLIP_SPREAD_MIN);
             d = d.clamp(-at, at);
         }
-        self.mean += (gain * d) as f32;
+        self.set_mean(mean + (gain * d) as f32);
         self.set_spread((spread + gain * (MAD_TO_SIGMA * d.abs() - spread)) as f32);
-        self.counts = u16::from(day) << 14 | u16::from(odd) << 10 | visits;
+        let counts = u16::from(day) << 14 | u16::from(odd) << 10 | visits;
+        self.counts = counts.to_le_bytes();
     }
 
+    /// As it is written: with a mean of four bytes.
     fn bytes(&self) -> [u8; 8] {
-        let [a, b, c, d] = self.mean.to_le_bytes();
-        let ([e, f], [g, h]) = (self.spread.to_le_bytes(), self.counts.to_le_bytes());
+        let [a, b, c, d] = self.mean().to_le_bytes();
+        let ([e, f], [g, h]) = (self.spread, self.counts);
         [a, b, c, d, e, f, g, h]
-    }
-}
-
-impl Part for Bucket {
-    const NONE: &'static Self = &Self {
-        mean: 0.0,
-        spread: 0,
-        counts: 0,
-    };
-
-    fn is_none(&self) -> bool {
-        self.bytes() == [0; 8]
     }
 }
 
@@ -139,11 +159,13 @@ impl Serialize for Bucket {
 impl<'de> Deserialize<'de> for Bucket {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let [a, b, c, d, e, f, g, h] = Deserialize::deserialize(deserializer)?;
-        Ok(Self {
-            mean: f32::from_le_bytes([a, b, c, d]),
-            spread: u16::from_le_bytes([e, f]),
-            counts: u16::from_le_bytes([g, h]),
-        })
+        let mut bucket = Self {
+            spread: [e, f],
+            counts: [g, h],
+            ..Self::NONE
+        };
+        bucket.set_mean(f32::from_le_bytes([a, b, c, d]));
+        Ok(bucket)
     }
 }
 
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn it_is_small_and_comes_back_as_it_was() {
-        assert_eq!(size_of::<Bucket>(), 8);
+        assert_eq!(size_of::<Bucket>(), 7);
         let mut bucket = Bucket::default();
         for i in 0..2000 {
             let weight = if i % 700 < 20 { 0.02 } else { 1.0 };
@@ -163,6 +185,29 @@ mod tests {
             assert_eq!(postcard::from_bytes::<Bucket>(&written), Ok(bucket));
         }
         assert_eq!(bucket.visits(), VISITS_MAX);
+    }
+
+    #[test]
+    fn a_mean_is_kept_to_a_part_of_a_scale_and_slow_learning_is_not_lost() {
+        let mut bucket = Bucket::default();
+        for mean in [-30.0, -1.000_001, -1e-9, 0.0, 2.5, 29.999] {
+            bucket.set_mean(mean);
+            assert!((bucket.mean() - mean).abs() <= 0.5 / MEAN_PARTS, "{mean}");
+        }
+        bucket.set_mean(f32::MAX);
+        assert!((31.9..=32.0).contains(&bucket.mean()));
+        let mut rng = fastrand::Rng::with_seed(6);
+        let (mut bucket, mut exact) = (Bucket::default(), 0.0f64);
+        for i in 0..100_000u32 {
+            let at = if i < 20_000 { 0.0 } else { 0.05 };
+            let z = at + (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
+            let clip = CLIP * f64::from(bucket.spread().max(0.1));
+            let gain = (1.0 / f64::from(i + 1)).max(1.0 / 2000.0);
+            let d = z - exact;
+            exact += gain * if i > 5 { d.clamp(-clip, clip) } else { d };
+            bucket.take(z, 1.0 / 2000.0, 0, 1.0);
+        }
+        assert!((f64::from(bucket.mean()) - exact).abs() < 1e-3, "{exact}");
     }
 
     #[test]

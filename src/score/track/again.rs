@@ -19,7 +19,7 @@ use crate::series::kind::{Kind, Source};
 
 /// The way in which samples are scored. Whoever changes what a sample's score, expected value, band or
 /// rarity is adds one: what was said before is then not said again.
-const SCORING: u32 = 1;
+const SCORING: u32 = 2;
 
 /// What tells rules, and the way in which samples are scored, from others. Orders are left out: they
 /// say themselves from which sample on they count.
