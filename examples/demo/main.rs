@@ -149,17 +149,17 @@ fn watch_it(
         return Ok(false);
     }
     if args.check {
-        let drawn = BAND.drawn(stack.ports.prometheus);
-        let drawn = drawn.context("the graph page would not show the series in its band")?;
-        println!("the graph page shows {}", drawn.join(", "));
         if let Some(incident) = story.incident() {
-            let seen = surfaces::agree(stack.ports, incident, watcher.links());
+            let seen = surfaces::agree_in_time(stack.ports, incident, watcher.links());
             println!(
                 "\n{}",
                 seen.context("the incident is not the same everywhere")?
                     .join("\n")
             );
         }
+        let drawn = BAND.drawn(stack.ports.prometheus);
+        let drawn = drawn.context("the graph page would not show the series in its band")?;
+        println!("the graph page shows {}", drawn.join(", "));
     }
     Ok(verdict.good || !args.check)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use saimon::expose::grpc::v1;
@@ -15,12 +16,35 @@ use crate::stack::ports::Ports;
 use crate::story::{FAULT, SECOND};
 use crate::watch::Link;
 
+/// How long it is asked again: a machine that is busy answers 503.
+const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// What [`agree`] gives, asked again for a while if it fails.
+///
+/// # Errors
+/// As there, the last time.
+pub(crate) fn agree_in_time(
+    ports: Ports,
+    incident: &str,
+    links: &BTreeSet<Link>,
+) -> Result<Vec<String>> {
+    let since = Instant::now();
+    loop {
+        let seen = agree(ports, incident, links);
+        if seen.is_ok() || since.elapsed() >= PATIENCE {
+            return seen;
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
 /// Asks every surface for an incident and for the explanation of what it began with. What was seen,
 /// a line each.
 ///
 /// # Errors
 /// If one of them cannot be asked or says something else than the others.
-pub(crate) fn agree(ports: Ports, incident: &str, links: &BTreeSet<Link>) -> Result<Vec<String>> {
+fn agree(ports: Ports, incident: &str, links: &BTreeSet<Link>) -> Result<Vec<String>> {
     let rest = Rest::ask(ports.saimon, incident).context("REST")?;
     let mut seen = vec![
         format!("REST   {}", rest.summary),

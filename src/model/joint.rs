@@ -25,6 +25,8 @@ use super::tail::Tail;
 pub const MEMBERS_MAX: usize = 64;
 /// Rows that a fit is made from.
 const ROWS: usize = 512;
+/// Rows that room is made for at once: a group takes 128 KiB when it has them all.
+const GROWTH: usize = 64;
 /// Rows before the first fit.
 const FIRST_FIT: u64 = 200;
 /// Rows that a row may be older than, in days, about.
@@ -68,6 +70,7 @@ pub struct Opinion {
 /// The members of one group, together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Joint {
+    /// Those that are held; an earlier saimon stored room for all.
     rows: Vec<f32>,
     held: usize,
     seen: u64,
@@ -87,7 +90,7 @@ pub struct Joint {
 impl Joint {
     pub fn new(seed: u64) -> Self {
         Self {
-            rows: vec![f32::NAN; ROWS * MEMBERS_MAX],
+            rows: Vec::new(),
             held: 0,
             seen: 0,
             random: Random::new(seed),
@@ -105,8 +108,9 @@ impl Joint {
 
     /// False for a state that was never one of a group: places and lengths do not fit.
     pub fn is_sound(&self) -> bool {
-        self.rows.len() == ROWS * MEMBERS_MAX
-            && self.held <= ROWS
+        self.rows.len().is_multiple_of(MEMBERS_MAX)
+            && self.rows.len() <= ROWS * MEMBERS_MAX
+            && self.held * MEMBERS_MAX <= self.rows.len()
             && self.relation.as_ref().is_none_or(Relation::is_sound)
     }
 
@@ -218,7 +222,7 @@ impl Joint {
     }
 
     fn begin_again(&mut self) {
-        self.rows.fill(f32::NAN);
+        self.rows.clear();
         self.held = 0;
         self.seen = 0;
         self.next_fit = FIRST_FIT;
@@ -243,7 +247,15 @@ impl Joint {
             keeps.then(|| self.random.below(ROWS as u32) as usize)
         };
         if let Some(at) = at {
-            self.rows[at * MEMBERS_MAX..][..MEMBERS_MAX].copy_from_slice(row);
+            let from = at * MEMBERS_MAX;
+            if from == self.rows.len() {
+                if self.rows.capacity() == self.rows.len() {
+                    self.rows.reserve_exact(GROWTH * MEMBERS_MAX);
+                }
+                self.rows.extend_from_slice(row);
+            } else {
+                self.rows[from..][..MEMBERS_MAX].copy_from_slice(row);
+            }
         }
         if self.seen >= self.next_fit {
             let day = (a_day as u64).max(FIRST_FIT);

@@ -121,7 +121,7 @@ mod tests {
         // 7 with 8, 9 with nobody; later 7 with 9.
         let first = fit(100, &[7, 8, 9], &[0b011, 0b011, 0b100]);
         let later = fit(200, &[7, 9], &[0b11, 0b11]);
-        kin.tell(3, &[first.clone(), later]);
+        kin.tell(3, &[first, later]);
         assert!(kin.keys(7, 99).is_empty());
         assert_eq!(kin.keys(7, 100), kin.keys(8, 199));
         assert_eq!(kin.keys(7, 100).len(), 1);
