@@ -69,6 +69,7 @@ fn record(random: &mut fastrand::Rng, n: i64) -> Record {
         },
         as_of_ms: start_ms,
         absent: false,
+        exemplars: Vec::new(),
     }
 }
 

@@ -90,6 +90,12 @@ fn samples(end_ms: i64, count: i64, of: impl Fn(i64) -> f64) -> proto::WriteRequ
             label("job", "shop"),
         ],
         samples: (0..count).map(sample).collect(),
+        // Of the first sample.
+        exemplars: vec![proto::Exemplar {
+            labels: vec![label("trace_id", MARKUP)],
+            value: 0.25,
+            timestamp: sample(0).timestamp,
+        }],
         ..Default::default()
     };
     proto::WriteRequest {
@@ -247,6 +253,7 @@ fn drills_down(browser: &mut Browser) {
         readout.contains("expected") && readout.contains("score"),
         "{readout}"
     );
+    assert_eq!(browser.text("#traces + dl dd"), MARKUP);
     // Through the samples by keyboard.
     browser.value("document.querySelector('.scrub').focus()");
     browser.press("ArrowLeft");
