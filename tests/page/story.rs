@@ -266,7 +266,7 @@ fn drills_down(browser: &mut Browser) {
     // And on to its series.
     browser.click("h1 a");
     browser.until("location.hash.startsWith('#/series/') && document.querySelector('.plot .band')");
-    assert_eq!(browser.text("h1"), "queue_length");
+    browser.until("document.querySelector('h1')?.innerText === 'queue_length'");
     browser.until(&format!("{ROWS} === 1"));
     browser.click(".anomalies tbody a");
     browser
