@@ -82,21 +82,14 @@ fn round(all: &[Vec<u8>], i: i64) -> Vec<(&[u8], i64, f64)> {
         .collect()
 }
 
-/// Which series have a forest when there are too few depends on who asks first: there are enough here.
-fn compared() -> DetectConfig {
-    let mut detect = DetectConfig {
+#[test]
+fn scores_are_the_same_with_one_two_and_seven_shards() {
+    let all: Vec<_> = (0..300).map(series).collect();
+    let detect = DetectConfig {
         warmup: 60,
         young: 200,
         ..DetectConfig::default()
     };
-    detect.forest.memory = bytesize::ByteSize::mib(64);
-    detect
-}
-
-#[test]
-fn scores_are_the_same_with_one_two_and_seven_shards() {
-    let all: Vec<_> = (0..300).map(series).collect();
-    let detect = compared();
     let mut drivers: Vec<_> = [1, 2, 7].map(|n| Driver::new(n, &detect, 1000)).into();
     for i in 0..400 {
         let round = round(&all, i);
@@ -118,7 +111,11 @@ fn scores_are_the_same_with_one_two_and_seven_shards() {
 #[test]
 fn a_restart_in_the_middle_changes_no_score_nor_does_another_number_of_shards_after_it() {
     let all: Vec<_> = (0..300).map(series).collect();
-    let detect = compared();
+    let detect = DetectConfig {
+        warmup: 60,
+        young: 200,
+        ..DetectConfig::default()
+    };
     let mut whole = Driver::new(2, &detect, 1000);
     let mut broken = Driver::new(2, &detect, 1000);
     for i in 0..500 {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct ForestConfig {
     /// Memory for all forests together. One takes about 60 KiB with these settings, so the default
-    /// is room for about 280. Where there is not enough, series that a rule gives one have it
+    /// is room for about 570. Where there is not enough, series that a rule gives one have it
     /// first, then those that ask most often; the others are scored without
     /// (`saimon_forests` is then at `saimon_forests_limit`). `0B`: no series has one.
     #[schemars(with = "String", extend("format" = "size", "x-min" = "0B", "x-max" = "1TiB"))]
@@ -62,7 +62,7 @@ pub struct ForestConfig {
 impl Default for ForestConfig {
     fn default() -> Self {
         Self {
-            memory: ByteSize::mib(16),
+            memory: ByteSize::mib(32),
             trees: 25,
             samples: 256,
             rows: 1024,
